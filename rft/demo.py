@@ -32,7 +32,7 @@ COLOURS = {"even": (220, 40, 40), "odd": (40, 80, 220)}
 
 CONFIG = """\
 # The demo of rft: a copy of this file is a good beginning for an audit of your own.
-name = "demo"
+name = "{name}"
 seed = 0
 
 [data]
@@ -143,7 +143,8 @@ def run_demo(folder: Path, *, private: bool, device: str | None, force: bool) ->
     (folder / "README.txt").write_text(ABOUT, encoding="utf-8")
     config = folder / "audit.toml"
     chosen = (WITH_DP, LEARNING_RATE_WITH_DP) if private else (WITHOUT_DP, LEARNING_RATE)
-    config.write_text(CONFIG.format(privacy=chosen[0], learning_rate=chosen[1]), encoding="utf-8")
+    name = "demo-private" if private else "demo"
+    config.write_text(CONFIG.format(name=name, privacy=chosen[0], learning_rate=chosen[1]), encoding="utf-8")
     run = audit(config, folder / "run", device=device)
     return DemoResult(check(run, private=private), folder / "run" / "report.html", config)
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Literal
 
 NARROW_SPACE = "\u202f"
 MINUS = "\u2212"
 CONTINUOUS_UNITS = frozenset({"", "fraction", "epsilon", "delta", "probability", "p", "nats", "bits", "seconds"})
 
+_ALL_DIGITS = Context(prec=400)  # of any float
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -29,7 +31,9 @@ def format_fixed(number: float, decimals: int) -> str:
 
 
 def _round_decimals(number: float, decimals: int) -> str:
-    text = f"{round(number, decimals) + 0.0:,.{decimals}f}"  # + 0.0: no minus in front of a zero
+    shortest = Decimal(repr(float(number)))  # 0.125 is 0.13, as by hand, and not the even 0.12
+    rounded = shortest.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, context=_ALL_DIGITS)
+    text = f"{rounded or abs(rounded):,.{decimals}f}"  # no minus in front of a zero
     return text.replace(",", NARROW_SPACE).replace("-", MINUS)
 
 

@@ -18,11 +18,16 @@ class ClaimDefinition:
 
     Attributes:
         label: what is asked, in a few words.
-        findings: ids, in which ``*`` stands for any text; the first that a run has answers it.
+        findings: ids, in which ``*`` stands for any text; the first that a run has answers it. What several claims of a
+            pillar name belongs to the last of them, which is the narrowest.
     """
 
     label: str
     findings: tuple[str, ...]
+
+    def names(self, id: str) -> bool:
+        """Return whether a finding is among those that answer the claim."""
+        return any(fnmatchcase(id, pattern) for pattern in self.findings)
 
 
 @dataclass(frozen=True)
@@ -48,16 +53,34 @@ def state_pillar(plugin: str, definition: PillarDefinition, section: Section | N
         summary: the answer in a sentence or two.
     """
     findings = section.findings if section else ()
-    claims = tuple(_state_claim(claim, findings) for claim in definition.claims)
+    answers: dict[str, list[Finding]] = {claim.label: [] for claim in definition.claims}
+    for finding in findings:
+        named = [claim.label for claim in definition.claims if claim.names(finding.id)]
+        if named:
+            answers[named[-1]].append(finding)
+    claims = tuple(stated for label, answering in answers.items() for stated in _state_claims(label, answering))
     return Pillar(plugin=plugin, label=definition.label, summary=summary, claims=claims)
 
 
-def _state_claim(claim: ClaimDefinition, findings: Sequence[Finding]) -> Claim:
-    answers = [finding for finding in findings if any(fnmatchcase(finding.id, pattern) for pattern in claim.findings)]
-    answers.sort(key=lambda finding: finding.value is None)  # a value first: of two attributes one may have too few
+def _state_claims(label: str, findings: Sequence[Finding]) -> list[Claim]:
+    """Return a claim, and one for each attribute that could not be measured where others were."""
+    answers = sorted(findings, key=lambda finding: finding.value is None)  # of two attributes one may have too few
     if not answers:
-        return Claim(label=claim.label, state="not_asked")
-    return Claim(label=claim.label, state=_state_of_answer(answers[0]), finding=answers[0].id)
+        return [Claim(label=label, state="not_asked")]
+    first = Claim(label=label, state=_state_of_answer(answers[0]), finding=answers[0].id)
+    if answers[0].value is None:
+        return [first]
+    measured = {name for finding in answers if finding.value is not None for name in finding.about.attributes}
+    unmeasured = {
+        name: finding for finding in reversed(answers) for name in finding.about.attributes if name not in measured
+    }
+    return [
+        first,
+        *(
+            Claim(label=f"{label} ({name})", state=_state_of_answer(finding), finding=finding.id)
+            for name, finding in reversed(unmeasured.items())
+        ),
+    ]
 
 
 def _state_of_answer(finding: Finding) -> ClaimState:

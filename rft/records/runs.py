@@ -33,6 +33,7 @@ class RuleOutcome(Record):
         because: where its threshold comes from, in the user's words.
         explanation: value, interval and reason in one line.
         reason: why this outcome, in a few words without the numbers.
+        remedy: what would settle it; empty for a rule that is settled, or where nothing is known to.
         asked: the bounds in words: ``at most 0.1``.
         bounds: kind of bound (``min``, ``max``) -> the bound.
         interval: what settled it; None for a fact of the run, or without one. Where several rules are judged it is
@@ -46,6 +47,7 @@ class RuleOutcome(Record):
     because: str
     explanation: str
     reason: str = ""
+    remedy: str = ""
     asked: str = ""
     bounds: dict[str, Number] = Field(default_factory=dict)
     interval: Interval | None = None

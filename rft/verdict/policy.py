@@ -24,6 +24,7 @@ from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdic
 from rft.stats.intervals import CONFIDENCE_LEVEL
 
 MAX_REALISTIC_GROWTH = 100  # of the number of cases
+CHANGE_MODEL = "more cases will not settle it: change the model, or the bound"
 UNITS_OF_SHARES = ("fraction", "probability")  # units of findings that lie between 0 and 1
 
 
@@ -97,13 +98,14 @@ def _is_estimate(finding: Finding) -> bool:
 
 @dataclass(frozen=True)
 class _Judgement:
-    """What a rule says: the outcome, why, what was measured in words, and the interval that settled it at its level."""
+    """What a rule says: the outcome, why, what was measured in words, what settled it at its level, what would."""
 
     outcome: Outcome
     reason: str
     measured: str = ""
     interval: Interval | None = None
     level: float | None = None
+    remedy: str = ""
 
 
 def _apply_rule(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOutcome:
@@ -119,6 +121,7 @@ def _apply_rule(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOu
         because=rule.because,
         explanation=": ".join(filter(None, [judgement.measured, judgement.reason])),
         reason=judgement.reason,
+        remedy=judgement.remedy,
         asked=_write_bounds(rule),
         bounds=rule.bounds,
         interval=judgement.interval,
@@ -149,9 +152,11 @@ def _judge_finding(rule: Rule, findings: dict[str, Finding], judged: int) -> _Ju
         return _Judgement("uncertain", _explain_missing_interval(finding, judged))
     interval, level = judging
     outcome, reason = _compare_with_bounds(rule, interval.low, interval.high)
+    remedy = ""
     if outcome == "uncertain":
-        reason = f"{reason}; {_explain_settling(rule, finding, interval)}"
-    return _Judgement(outcome, reason, _write_estimate(finding, interval, level, judged), interval, level)
+        settling, remedy = _explain_settling(rule, finding, interval)
+        reason = f"{reason}; {settling}"
+    return _Judgement(outcome, reason, _write_estimate(finding, interval, level, judged), interval, level, remedy)
 
 
 def _judge_unmeasured(rule: Rule, finding: Finding, judged: int) -> _Judgement:
@@ -213,13 +218,15 @@ def _explain_missing_interval(finding: Finding, judged: int) -> str:
     )
 
 
-def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> str:
-    """Return how many cases would settle the rule if the value stayed: intervals shrink with the root of their number.
+def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> tuple[str, str]:
+    """Return how many cases would settle the rule if the value stayed, and what to do.
 
-    The interval must withdraw from each bound inside it to the side on which the value lies.
+    Intervals shrink with the root of the number of cases. The interval must withdraw from each bound inside it to the
+    side on which the value lies.
     """
     if finding.small_groups:
-        return f"more cases of {', '.join(finding.small_groups)} are needed first"
+        small = ", ".join(finding.small_groups)
+        return f"more cases of {small} are needed first", f"test on more cases of {small}, and audit again"
     value, n = finding.value, finding.n
     assert value is not None
     factors = []
@@ -229,11 +236,16 @@ def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> str:
         end = interval.high if value < bound else interval.low
         factors.append(math.inf if value == bound else ((end - value) / (bound - value)) ** 2)
     if n is None or not factors or math.isinf(max(factors)):
-        return "no number of cases would settle a value on the bound" if n and factors else "more cases would settle it"
+        if n and factors:
+            return "no number of cases would settle a value on the bound", CHANGE_MODEL
+        return "more cases would settle it", "test on more cases, and audit again"
     if max(factors) > MAX_REALISTIC_GROWTH:
-        return "the value is so near the bound that no realistic number of cases would settle it"
+        return "the value is so near the bound that no realistic number of cases would settle it", CHANGE_MODEL
     needed, there = (number_format.format_count(count) for count in (_round_up(n * max(factors)), n))
-    return f"about {needed} independent cases in place of {there} would settle it, if the value stays"
+    return (
+        f"about {needed} independent cases in place of {there} would settle it, if the value stays",
+        f"test on about {needed} independent cases in place of {there}, and audit again",
+    )
 
 
 def _round_up(number: float) -> int:
@@ -249,7 +261,7 @@ def _compare_with_bounds(rule: Rule, low: float, high: float) -> tuple[Outcome, 
         return "fail", f"{'above' if low > highest else 'below'} the bound{allowing}"
     if lowest <= low and high <= highest:
         return "pass", f"within the bound{allowing}"
-    return "uncertain", "chance leaves both sides of the bound open"
+    return "uncertain", "the range reaches across the bound"
 
 
 def _write_bounds(rule: Rule) -> str:

@@ -107,7 +107,7 @@ def test_a_finding_is_flat_and_whole() -> None:
         "outcome": "uncertain",
         "bound": "at least 0.8",
         "because": "release criterion R-2",
-        "explanation": "0.8333, interval 0.694 to 0.917: chance leaves both sides of the bound open",
+        "explanation": "0.8333, interval 0.694 to 0.917: the range reaches across the bound",
     }
     assert finding == {
         "id": ACCURACY,

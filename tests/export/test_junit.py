@@ -33,11 +33,11 @@ def test_a_case_says_value_interval_bound_and_reason() -> None:
     error = case_of(golden_run(), ACCURACY).find("error")
     assert error is not None
     assert error.attrib == {
-        "message": "0.8333, interval 0.694 to 0.917: chance leaves both sides of the bound open",
+        "message": "0.8333, interval 0.694 to 0.917: the range reaches across the bound",
         "type": "uncertain",
     }
     assert (error.text or "").splitlines() == [
-        "uncertain: 0.8333, interval 0.694 to 0.917: chance leaves both sides of the bound open",
+        "uncertain: 0.8333, interval 0.694 to 0.917: the range reaches across the bound",
         "bound: at least 0.8",
         "because: release criterion R-2",
         "finding: Accuracy",

@@ -74,7 +74,7 @@ def test_a_result_says_what_was_asked_and_why_it_does_not_hold() -> None:
     result = log_of(golden_run())["results"][1]
     assert result["message"]["text"] == (
         "uncertain: performance.accuracy is at least 0.8 (release criterion R-2). "
-        "0.8333, interval 0.694 to 0.917: chance leaves both sides of the bound open"
+        "0.8333, interval 0.694 to 0.917: the range reaches across the bound"
     )
     assert result["properties"]["interval"] == {"low": 0.694, "high": 0.917, "method": "Wilson, 95 %"}
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from rft.plugins.attribution.overview import summarize_attribution
+from rft.plugins.fairness import overview as fairness
 from rft.plugins.fairness.overview import summarize_fairness
 from rft.plugins.performance.overview import summarize_performance
-from rft.plugins.pillar import NOT_ASKED
+from rft.plugins.pillar import NOT_ASKED, state_pillar
 from rft.plugins.privacy.overview import summarize_privacy
 from rft.records import About, Finding, FindingDefinition, Interval, ModelFacts, Section, Table, Training
 from tests.support.example_run import example_run
@@ -98,15 +99,17 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
-            "Trained with differential privacy for each unit (person) as a whole: epsilon 2.50, delta 10⁻⁵. Apart from "
-            "delta, the model changes the odds that a given unit was in its training data at most 13-fold. This report "
-            "itself is not protected: it may reveal training data.",
+            "Trained with differential privacy for each unit (person) as a whole: epsilon 2.50 (up to 1 is "
+            "called strong, up to 10 reasonable, more weak). But for a chance of 10⁻⁵ (delta), the model changes the "
+            "odds that a given unit was in its training data at most 13-fold. This report itself is not protected: it "
+            "may reveal training data.",
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
             "Trained with differential privacy for each example by itself (somebody with several is protected less): "
-            "epsilon 2.50, delta 10⁻⁵. Apart from delta, the model changes the odds that a given example was in its "
-            "training data at most 13-fold. This report itself is not protected: it may reveal training data.",
+            "epsilon 2.50 (up to 1 is called strong, up to 10 reasonable, more weak). But for a chance of 10⁻⁵ "
+            "(delta), the model changes the odds that a given example was in its training data at most 13-fold. This "
+            "report itself is not protected: it may reveal training data.",
         ),
     ],
 )
@@ -172,7 +175,7 @@ def test_a_gap_that_stands_out_names_both_groups() -> None:
         plugin="fairness", findings=(gap_finding("skin", 0.19, 0.12, 0.26, status="warn"),), tables={"by_group": ROWS}
     )
     assert summarize_fairness(section, MODEL) == (
-        "Accuracy is 0.61 for dark and 0.80 for light (skin): a gap of 0.19 [0.12, 0.26], beyond chance."
+        "Accuracy is 0.61 for dark and 0.80 for light (skin): a gap of 0.19 [0.12, 0.26], more than chance explains."
     )
 
 
@@ -205,15 +208,27 @@ def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_coun
     )
     summary = summarize_fairness(Section(plugin="fairness", findings=findings, tables={"by_group": ROWS}), MODEL)
     assert summary.startswith("Accuracy is 0.61 for dark")
-    assert "Of 2 gaps, 1 is beyond chance." in summary
-    assert summary.endswith("Groups by town could not be compared.")
+    assert "Of 2 gaps, 1 is larger than chance explains." in summary
+    claims = state_pillar("fairness", fairness.PILLAR, Section(plugin="fairness", findings=findings), "").claims
+    stated = {claim.label: claim.state for claim in claims}
+    assert stated["Gaps between groups"] == "measured"
+    assert stated["Gaps between groups (town)"] == "not_measured"
+    assert [label for label in stated if label.startswith("Gaps")] == [
+        "Gaps between groups",
+        "Gaps between groups (town)",
+    ]
+    crossed = absent_finding("fairness.accuracy_gap.age x town", "too few", About(attributes=("age x town",)))
+    section = Section(plugin="fairness", findings=(*findings, crossed))
+    stated = {claim.label: claim.state for claim in state_pillar("fairness", fairness.PILLAR, section, "").claims}
+    assert stated["Combined groups"] == "not_measured"
+    assert "Gaps between groups (age x town)" not in stated
 
 
 @pytest.mark.parametrize(
     ("statuses", "sentence"),
     [
-        (("info", "info"), "Of 2 gaps, none is beyond chance."),
-        (("warn", "warn", "info"), "Of 3 gaps, 2 are beyond chance."),
+        (("info", "info"), "Of 2 gaps, none is larger than chance explains."),
+        (("warn", "warn", "info"), "Of 3 gaps, 2 are larger than chance explains."),
     ],
 )
 def test_how_many_gaps_are_beyond_chance(statuses: tuple[str, ...], sentence: str) -> None:
@@ -249,7 +264,8 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
     [
         (
             (),
-            "No region was named as a shortcut, so none was tested. Maps show examples and prove nothing alone.",
+            "What it relies on is unknown: no region was named as a shortcut, so none was tested. Maps show examples "
+            "and prove nothing alone.",
         ),
         (
             (absent_finding("attribution.shortcut.stamp", "no pair of classes"),),
@@ -257,13 +273,13 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
         ),
         (
             (shortcut_finding("stamp", 0.45, status="warn"), shortcut_finding("hat", 0.1)),
-            "0.45 [0.40, 0.50] of the predictions change when the region “stamp” is taken from an example of another "
-            "class, more than when it is taken from one of the same class: the model relies on it.",
+            "0.45 [0.40, 0.50] of the predictions change when the region “stamp” is replaced by that of an "
+            "example of another class, more than with one of the same class: the model relies on it.",
         ),
         (
             (shortcut_finding("hat", 0.1),),
-            "0.10 [0.05, 0.15] of the predictions change when the region “hat” is taken from an example of another "
-            "class: this neither shows nor rules out that the model relies on it.",
+            "0.10 [0.05, 0.15] of the predictions change when the region “hat” is replaced by that of an "
+            "example of another class: too little to say whether the model relies on it.",
         ),
     ],
 )

@@ -39,7 +39,8 @@ UNSETTLED = rule(
     "uncertain",
     asked="at least 0.7",
     bounds={"min": 0.7},
-    reason="chance leaves both sides of the bound open; about 20,000 cases would settle it",
+    reason="the range reaches across the bound; about 20,000 cases would settle it",
+    remedy="test on about 20,000 cases, and audit again",
 )
 ABSENT = rule(
     "uncertain",
@@ -82,7 +83,8 @@ def run_with(status: str, *rules: RuleOutcome) -> AuditRun:
         (
             run_with("uncertain", RULE, UNSETTLED),
             "Uncertain",
-            "Accuracy is 0.69; at least 0.7 was asked; chance leaves both sides open. Of 2 rules: 1 undecided, 1 met.",
+            "Accuracy is 0.69; at least 0.7 was asked; its range reaches across that bound. Of 2 rules: 1 undecided, "
+            "1 met.",
         ),
         (
             run_with("no_rules"),
@@ -139,10 +141,10 @@ def test_what_is_open_and_what_is_next() -> None:
     assert view.open == (
         "Requested, but could not be measured: ROC AUC and named shortcuts. Not requested: mitigation."
     )
-    assert view.next == "Accuracy: about 20,000 cases would settle it."
+    assert view.next == "“Accuracy”: test on about 20,000 cases, and audit again."
     assert view.pillars[0].anchor == "section-performance"
     missing = run_with("uncertain", rule("uncertain", reason="", explanation="no test split", asked="", interval=None))
-    assert view_overview(missing).next == "Accuracy: no test split."
+    assert view_overview(missing).next == "“Accuracy”: no test split."
     assert view_overview(run_with("no_rules")).next.endswith("rft report RUN --policy FILE.")
     assert view_overview(run_with("fail", FAILED)).next.startswith("Do not release it before")
     broken = Section(plugin="performance", findings=(ACCURACY.model_copy(update={"remedy": "Train longer."}),))
@@ -170,8 +172,8 @@ def test_steps_go_against_what_is_broken_then_unsettled_then_to_review_then_unte
         update={"sections": (Section(plugin="a", findings=findings),), "pillars": (untested,)}
     )
     assert view_overview(run).next == (
-        "Mend a. c.unsettled: about 20,000 cases would settle it. Look at a. "
-        "Audit again with [attribution] in the config: nothing was measured for “Looks at”."
+        "Mend a. “c.unsettled”: test on about 20,000 cases, and audit again. Look at a. "
+        "Nothing was measured for “Looks at”: audit again with the table [attribution] in audit.toml."
     )
 
 
@@ -185,7 +187,7 @@ def test_at_most_four_steps_are_named_the_most_important_ones() -> None:
 def test_only_where_chance_leaves_a_rule_open_its_reason_is_cut_to_what_settles_it() -> None:
     reason = "no share is above 1, so 10 bounds nothing; 10 % is 0.1"
     senseless = rule("uncertain", reason=reason, interval=None)
-    assert view_overview(run_with("uncertain", senseless)).next == f"Accuracy: {reason}."
+    assert view_overview(run_with("uncertain", senseless)).next == f"“Accuracy”: {reason}."
 
 
 def test_claims_are_grouped_by_state_what_was_measured_first() -> None:

@@ -591,8 +591,8 @@ def rule_outcomes() -> tuple[RuleOutcome, ...]:
             finding="performance.accuracy",
             outcome="uncertain",
             because="release criterion R-2",
-            explanation="0.8333, interval 0.694 to 0.917: chance leaves both sides of the bound open",
-            reason="chance leaves both sides of the bound open; about 650 independent cases in place of 42 would "
+            explanation="0.8333, interval 0.694 to 0.917: the range reaches across the bound",
+            reason="the range reaches across the bound; about 650 independent cases in place of 42 would "
             "settle it, if the value stays",
             asked="at least 0.8",
             bounds={"min": 0.8},

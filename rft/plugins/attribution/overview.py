@@ -8,9 +8,9 @@ from rft.records import Finding, ModelFacts, Section
 PILLAR = PillarDefinition(
     "Looks at",
     (
-        ClaimDefinition("Attribution maps", ("attribution.failed_maps.*", "attribution.failed*")),
-        ClaimDefinition("Faithfulness of the maps", ("attribution.deletion.*",)),
-        ClaimDefinition("Named shortcuts", ("attribution.shortcut.*",)),
+        ClaimDefinition("Maps of what it looks at", ("attribution.failed_maps.*", "attribution.failed*")),
+        ClaimDefinition("Check of the maps", ("attribution.deletion.*",)),
+        ClaimDefinition("Test of named shortcuts", ("attribution.shortcut.*",)),
     ),
 )
 _SHORTCUT = "attribution.shortcut."
@@ -24,7 +24,10 @@ def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
     shortcuts = [finding for finding in section.findings if finding.id.startswith(_SHORTCUT)]
     kind = _KIND.get(model.modality, "shortcut")
     if not shortcuts:
-        return f"No {kind} was named as a shortcut, so none was tested. Maps show examples and prove nothing alone."
+        return (
+            f"What it relies on is unknown: no {kind} was named as a shortcut, so none was tested. Maps show examples "
+            "and prove nothing alone."
+        )
     measured = [finding for finding in shortcuts if finding.value is not None]
     if not measured:
         return f"The named shortcuts could not be tested: {shortcuts[0].reason}."
@@ -36,9 +39,9 @@ def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
 def _say_flips(finding: Finding, kind: str, *, relied: bool) -> str:
     name = finding.id.removeprefix(_SHORTCUT)
     flips = (
-        f"{write_value(finding)} of the predictions change when the {kind} “{name}” is taken from an example "
+        f"{write_value(finding)} of the predictions change when the {kind} “{name}” is replaced by that of an example "
         "of another class"
     )
     if relied:
-        return f"{flips}, more than when it is taken from one of the same class: the model relies on it."
-    return f"{flips}: this neither shows nor rules out that the model relies on it."
+        return f"{flips}, more than with one of the same class: the model relies on it."
+    return f"{flips}: too little to say whether the model relies on it."

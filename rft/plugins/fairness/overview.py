@@ -11,9 +11,9 @@ PILLAR = PillarDefinition(
     (
         ClaimDefinition("Gaps between groups", ("fairness.*_gap.*",)),
         ClaimDefinition("Worst group", ("fairness.worst_*",)),
-        ClaimDefinition("Intersections of groups", ("fairness.*_gap.* x *", "fairness.intersection.*")),
-        ClaimDefinition("Legal tables", ("fairness.four_fifths*", "fairness.ll144*")),
-        ClaimDefinition("Mitigation", ("fairness.mitigation.*",)),
+        ClaimDefinition("Combined groups", ("fairness.*_gap.* x *", "fairness.intersection.*")),
+        ClaimDefinition("Legal thresholds", ("fairness.four_fifths*", "fairness.ll144*")),
+        ClaimDefinition("Ways to narrow gaps", ("fairness.mitigation.*",)),
     ),
 )
 _FIRST_METRIC = "accuracy"
@@ -29,7 +29,7 @@ def summarize_fairness(section: Section | None, model: ModelFacts) -> str:
         reason = gaps[0].reason if gaps else "no attribute divides the test examples into groups"
         return f"Groups are not comparable: {reason}."
     leading = min(measured, key=_rank_gap)
-    return " ".join([_say_gap(leading, section, model.positive), *_say_others(measured), *_say_incomparable(gaps)])
+    return " ".join([_say_gap(leading, section, model.positive), *_say_others(measured)])
 
 
 def _is_gap_of_one_attribute(finding: Finding) -> bool:
@@ -54,7 +54,7 @@ def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
     values = sorted((float(str(row["value"])), str(row["group"])) for row in rows)
     name = finding.title.partition(": gap by")[0]
     ends = (finding.interval.low, finding.interval.high) if finding.interval else None
-    explained = "beyond chance" if finding.status == "warn" else "chance may explain it"
+    explained = "more than chance explains" if finding.status == "warn" else "chance may explain it"
     if len(values) < 2:
         return f"{name}: gap by {attribute} {write_value(finding)}, {explained}."
     (low, lowest), (high, highest) = values[0], values[-1]
@@ -97,11 +97,5 @@ def _say_others(measured: list[Finding]) -> list[str]:
     standing_out = sum(finding.status == "warn" for finding in measured)
     if len(measured) < 2:
         return []
-    return [f"Of {len(measured)} gaps, {standing_out or 'none'} {'is' if standing_out < 2 else 'are'} beyond chance."]
-
-
-def _say_incomparable(gaps: list[Finding]) -> list[str]:
-    missing = dict.fromkeys(finding.about.attributes[0] for finding in gaps if finding.value is None)
-    measured = {finding.about.attributes[0] for finding in gaps if finding.value is not None}
-    names = [name for name in missing if name not in measured]
-    return [f"Groups by {', '.join(names)} could not be compared."] if names else []
+    larger = f"{standing_out or 'none'} {'is' if standing_out < 2 else 'are'} larger than chance explains"
+    return [f"Of {len(measured)} gaps, {larger}."]

@@ -12,15 +12,16 @@ PILLAR = PillarDefinition(
     "Privacy",
     (
         ClaimDefinition("Differential privacy", ("privacy.epsilon",)),
-        ClaimDefinition("Budget over all runs", ("privacy.ledger_epsilon",)),
-        ClaimDefinition("Test of the mechanism", ("privacy.epsilon_lower_bound",)),
-        ClaimDefinition("Membership attack", ("privacy.membership_auc",)),
-        ClaimDefinition("Attribute inference", ("privacy.attribute_probe.*",)),
-        ClaimDefinition("Near-duplicates", ("privacy.near_duplicates",)),
+        ClaimDefinition("Total privacy loss of all runs", ("privacy.ledger_epsilon",)),
+        ClaimDefinition("Test that the protection works", ("privacy.epsilon_lower_bound",)),
+        ClaimDefinition("Recognising who was in training", ("privacy.membership_auc",)),
+        ClaimDefinition("Guessing personal traits", ("privacy.attribute_probe.*",)),
+        ClaimDefinition("Near-copies among training data", ("privacy.near_duplicates",)),
     ),
 )
 RECOGNISED = "some can be recognised"
 NO_LEAK = "no leak was found, which does not prove that there is none"
+EPSILON_SCALE = "up to 1 is called strong, up to 10 reasonable, more weak"  # PONOMAREVA, the tiers
 MAX_EPSILON = 20.0  # above it the odds are not worth a number
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
 
@@ -53,19 +54,18 @@ def _state_promise(model: ModelFacts) -> str:
         protected = "each example by itself (somebody with several is protected less)"
     else:
         protected = f"each {model.name_unit()} as a whole"
-    epsilon, delta = number_format.format_epsilon(training.epsilon), number_format.format_plain(training.delta)
+    epsilon = number_format.format_epsilon(training.epsilon)
     return (
-        f"Trained with differential privacy for {protected}: epsilon {epsilon}, delta {delta}. "
-        f"{_say_odds(training.epsilon, unit)} This report itself is not protected: it may reveal training data."
+        f"Trained with differential privacy for {protected}: epsilon {epsilon} ({EPSILON_SCALE}). "
+        f"{_say_odds(training.epsilon, training.delta, unit)} This report itself is not protected: it may reveal "
+        "training data."
     )
 
 
-def _say_odds(epsilon: float, unit: str) -> str:
+def _say_odds(epsilon: float, delta: float, unit: str) -> str:
     """Say what an epsilon bounds: by how much the model can change the odds that somebody took part."""
     if epsilon > MAX_EPSILON:
         return "So large an epsilon bounds nothing that matters in practice."
+    barring = f"But for a chance of {number_format.format_plain(delta)} (delta),"
     odds = number_format.format_count(math.ceil(round(math.exp(epsilon), 6)))
-    return (
-        f"Apart from delta, the model changes the odds that a given {unit} was in its training data at most "
-        f"{odds}-fold."
-    )
+    return f"{barring} the model changes the odds that a given {unit} was in its training data at most {odds}-fold."

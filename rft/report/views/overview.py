@@ -127,7 +127,7 @@ def _list_remedies(run: AuditRun) -> list[str]:
 def _list_untested(run: AuditRun) -> list[str]:
     """Return a step for each question of which nothing was measured."""
     return [
-        f"Audit again with [{pillar.plugin}] in the config: nothing was measured for “{pillar.label}”."
+        f"Nothing was measured for “{pillar.label}”: audit again with the table [{pillar.plugin}] in audit.toml."
         for pillar in run.pillars
         if pillar.claims and all(claim.state == "not_asked" for claim in pillar.claims)
     ]
@@ -139,7 +139,7 @@ def _uncapitalize(label: str) -> str:
 
 
 def _say_how_to_settle(rule: RuleOutcome, finding: Finding | None) -> str:
-    """Return a sentence about a rule that cannot be settled; where chance is why, only what would settle it."""
-    reason = rule.reason or rule.explanation
-    settling = reason.partition("; ")[2] if rule.interval else ""
-    return end_sentence(f"{finding.title if finding else rule.finding}: {settling or reason}")
+    """Return a sentence about a rule that cannot be settled: what would settle it, or why nothing is known to."""
+    return end_sentence(
+        f"“{finding.title if finding else rule.finding}”: {rule.remedy or rule.reason or rule.explanation}"
+    )

@@ -98,7 +98,7 @@ def _explain_verdict(status: str, rules: tuple[RuleView, ...]) -> str:
     asked = f" is {worst.value}; {worst.bound} was asked" if worst.value and worst.bound else f": {worst.reason}"
     if status == "fail":
         return f"{end_sentence(worst.title + asked)} {_count_outcomes(rules)}"
-    chance = "; chance leaves both sides open" * worst.open_by_chance
+    chance = "; its range reaches across that bound" * worst.open_by_chance
     return f"{end_sentence(worst.title + asked + chance)} {_count_outcomes(rules)}"
 
 

@@ -13,7 +13,7 @@ from rft.plugins.privacy.accounting import accountants, claim
 from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.records import Finding, FindingDefinition, MeasuredStatus
-from rft.references import ABADI, DOROSHENKO, MIRONOV, NIST_800_226
+from rft.references import ABADI, DOROSHENKO, MIRONOV, NIST_800_226, PONOMAREVA
 
 if TYPE_CHECKING:
     from rft.training.privacy_facts import PrivacyFacts
@@ -115,7 +115,7 @@ def _epsilon_with_audits_finding(facts: PrivacyFacts, mechanisms: Sequence[Mecha
         f"{unit}: what counts where such heads are given away with the model." + WEAK * high,
         caveats="Does not cover this report, which is un-noised: its tables, figures and attack results, and what "
         "these heads do on test examples, are computed without noise, and no epsilon covers them.",
-        references=(DOROSHENKO if spent.accountant == "PLD" else MIRONOV,),
+        references=(DOROSHENKO if spent.accountant == "PLD" else MIRONOV, PONOMAREVA),
         better="lower",
         rounding="up",
     )
