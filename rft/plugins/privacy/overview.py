@@ -13,10 +13,10 @@ PILLAR = PillarDefinition(
     (
         ClaimDefinition("Differential privacy", ("privacy.epsilon",)),
         ClaimDefinition("Total privacy loss of all runs", ("privacy.ledger_epsilon",)),
-        ClaimDefinition("Test that the protection works", ("privacy.epsilon_lower_bound",)),
+        ClaimDefinition("Test of the protection", ("privacy.epsilon_lower_bound",)),
         ClaimDefinition("Recognising who was in training", ("privacy.membership_auc",)),
         ClaimDefinition("Guessing personal traits", ("privacy.attribute_probe.*",)),
-        ClaimDefinition("Near-copies among training data", ("privacy.near_duplicates",)),
+        ClaimDefinition("Near-copies", ("privacy.near_duplicates",)),
     ),
 )
 RECOGNISED = "some can be recognised"
