@@ -99,16 +99,16 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
-            "Trained with differential privacy for each unit (person) as a whole: epsilon 2.50 (up to 1 is "
-            "called strong, up to 10 reasonable, more weak). But for a chance of 10⁻⁵ (delta), the model changes the "
-            "odds that a given unit was in its training data at most 13-fold. This report itself is not protected: it "
+            "Trained with differential privacy for all images of one person together: epsilon 2.50, usually "
+            "called reasonable, not strong. Except with probability 10⁻⁵ (delta), the model changes the odds that a "
+            "given unit was in its training data at most 13-fold. This report itself is not protected: it "
             "may reveal training data.",
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
             "Trained with differential privacy for each example by itself (somebody with several is protected less): "
-            "epsilon 2.50 (up to 1 is called strong, up to 10 reasonable, more weak). But for a chance of 10⁻⁵ "
-            "(delta), the model changes the odds that a given example was in its training data at most 13-fold. This "
+            "epsilon 2.50, usually called reasonable, not strong. Except with probability 10⁻⁵ (delta), the model "
+            "changes the odds that a given example was in its training data at most 13-fold. This "
             "report itself is not protected: it may reveal training data.",
         ),
     ],
@@ -279,7 +279,8 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
         (
             (shortcut_finding("hat", 0.1),),
             "0.10 [0.05, 0.15] of the predictions change when the region “hat” is replaced by that of an "
-            "example of another class: too little to say whether the model relies on it.",
+            "example of another class: beside one of the same class, too little to tell whether the model relies on "
+            "it.",
         ),
     ],
 )

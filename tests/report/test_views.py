@@ -173,7 +173,7 @@ def test_steps_go_against_what_is_broken_then_unsettled_then_to_review_then_unte
     )
     assert view_overview(run).next == (
         "Mend a. “c.unsettled”: test on about 20,000 cases, and audit again. Look at a. "
-        "Nothing was measured for “Looks at”: audit again with the table [attribution] in audit.toml."
+        "Nothing was measured for “Looks at”: audit again with its tests switched on ([attribution] in audit.toml)."
     )
 
 

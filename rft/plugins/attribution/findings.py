@@ -16,11 +16,6 @@ from rft.references import SAMEK, SUNDARARAJAN
 from rft.stats import multiplicity
 from rft.stats.intervals import clopper_pearson_interval, mean_interval
 
-SHORTCUT_REMEDY = (
-    "Add training examples in which the shortcut says nothing of the class, or take it out of the inputs. "
-    "Then have the model trained again."
-)
-
 
 def failed_maps_finding(method: str, sound: np.ndarray, words: Wording) -> Finding:
     """Return how many attributions failed the checks, of (N,) ``sound`` or not: a count, so exact."""
@@ -114,9 +109,11 @@ def judge_shortcut(shortcut: Shortcut, intervention: Intervention, words: Shortc
     shortcut's floor.
     """
     id = f"attribution.shortcut.{shortcut.name}"
-    definition = FindingDefinition(
-        id, words.title, words.description, unit="fraction", better="lower", remedy=SHORTCUT_REMEDY
+    remedy = (
+        f"Add training examples in which “{shortcut.name}” says nothing of the class, or take it out of the inputs; "
+        "then have the model trained again."
     )
+    definition = FindingDefinition(id, words.title, words.description, unit="fraction", better="lower", remedy=remedy)
     condition, control = intervention.shortcut, intervention.control
     if condition.share is None or condition.interval is None or not intervention.enough:
         return definition.state_not_measured(words.few, n=min(condition.n, control.n))

@@ -159,10 +159,7 @@ METRICS: Mapping[str, Metric] = {
 
 # They hold wherever the model was trained, in this run or elsewhere.
 ACCURACY_REMEDY = "Have the model trained longer, with more layers unfrozen or from another backbone, and audit again."
-CALIBRATION_REMEDY = (
-    "Before anybody reads its scores as probabilities, have them calibrated (temperature scaling on examples held out "
-    "for it)."
-)
+CALIBRATION_REMEDY = "Have the scores calibrated before anybody reads them as probabilities."
 
 
 def _measure_split(split: Split, majority: int | None, seed: int) -> dict[str, Measure]:

@@ -12,7 +12,7 @@ PILLAR = PillarDefinition(
     "Privacy",
     (
         ClaimDefinition("Differential privacy", ("privacy.epsilon",)),
-        ClaimDefinition("Total privacy loss of all runs", ("privacy.ledger_epsilon",)),
+        ClaimDefinition("Privacy loss added up over all runs", ("privacy.ledger_epsilon",)),
         ClaimDefinition("Test of the protection", ("privacy.epsilon_lower_bound",)),
         ClaimDefinition("Recognising who was in training", ("privacy.membership_auc",)),
         ClaimDefinition("Guessing personal traits", ("privacy.attribute_probe.*",)),
@@ -21,7 +21,7 @@ PILLAR = PillarDefinition(
 )
 RECOGNISED = "some can be recognised"
 NO_LEAK = "no leak was found, which does not prove that there is none"
-EPSILON_SCALE = "up to 1 is called strong, up to 10 reasonable, more weak"  # PONOMAREVA, the tiers
+EPSILON_GRADES = ((1.0, "strong"), (10.0, "reasonable, not strong"))  # PONOMAREVA, the tiers; above them weak
 MAX_EPSILON = 20.0  # above it the odds are not worth a number
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
 
@@ -53,10 +53,11 @@ def _state_promise(model: ModelFacts) -> str:
     if unit == "example":
         protected = "each example by itself (somebody with several is protected less)"
     else:
-        protected = f"each {model.name_unit()} as a whole"
+        protected = f"all {model.name_items()} of one {model.unit or 'unit'} together"
     epsilon = number_format.format_epsilon(training.epsilon)
+    grade = next((word for most, word in EPSILON_GRADES if training.epsilon <= most), "weak")
     return (
-        f"Trained with differential privacy for {protected}: epsilon {epsilon} ({EPSILON_SCALE}). "
+        f"Trained with differential privacy for {protected}: epsilon {epsilon}, usually called {grade}. "
         f"{_say_odds(training.epsilon, training.delta, unit)} This report itself is not protected: it may reveal "
         "training data."
     )
@@ -66,6 +67,6 @@ def _say_odds(epsilon: float, delta: float, unit: str) -> str:
     """Say what an epsilon bounds: by how much the model can change the odds that somebody took part."""
     if epsilon > MAX_EPSILON:
         return "So large an epsilon bounds nothing that matters in practice."
-    barring = f"But for a chance of {number_format.format_plain(delta)} (delta),"
+    barring = f"Except with probability {number_format.format_plain(delta)} (delta),"
     odds = number_format.format_count(math.ceil(round(math.exp(epsilon), 6)))
     return f"{barring} the model changes the odds that a given {unit} was in its training data at most {odds}-fold."

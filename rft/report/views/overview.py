@@ -127,7 +127,8 @@ def _list_remedies(run: AuditRun) -> list[str]:
 def _list_untested(run: AuditRun) -> list[str]:
     """Return a step for each question of which nothing was measured."""
     return [
-        f"Nothing was measured for “{pillar.label}”: audit again with the table [{pillar.plugin}] in audit.toml."
+        f"Nothing was measured for “{pillar.label}”: audit again with its tests switched on ([{pillar.plugin}] in "
+        "audit.toml)."
         for pillar in run.pillars
         if pillar.claims and all(claim.state == "not_asked" for claim in pillar.claims)
     ]
