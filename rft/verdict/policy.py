@@ -24,7 +24,7 @@ from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdic
 from rft.stats.intervals import CONFIDENCE_LEVEL
 
 MAX_REALISTIC_GROWTH = 100  # of the number of cases
-CHANGE_MODEL = "more cases will not settle it: change the model, or the bound"
+CHANGE_MODEL = "more cases will not settle it: improve the model, or justify another bound"
 UNITS_OF_SHARES = ("fraction", "probability")  # units of findings that lie between 0 and 1
 
 

@@ -279,8 +279,8 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
         (
             (shortcut_finding("hat", 0.1),),
             "0.10 [0.05, 0.15] of the predictions change when the region “hat” is replaced by that of an "
-            "example of another class: beside one of the same class, too little to tell whether the model relies on "
-            "it.",
+            "example of another class, not enough more than with one of the same class to say that the model relies "
+            "on it.",
         ),
     ],
 )

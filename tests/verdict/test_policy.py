@@ -182,3 +182,21 @@ def test_an_uncertain_rule_says_how_many_cases_would_settle_it(
     status, explanation = judge(rule, finding(value, *ends, n=100))
     assert status == "uncertain"
     assert cases in explanation
+
+
+@pytest.mark.parametrize(
+    ("value", "ends", "remedy"),
+    [
+        (0.05, (0.0, 0.15), "test on about 400 independent cases in place of 100, and audit again"),
+        (0.10, (0.0, 0.2), "more cases will not settle it: improve the model, or justify another bound"),
+        (0.09, (0.0, 0.191), "more cases will not settle it: improve the model, or justify another bound"),
+        (0.05, (0.0, 0.09), ""),
+        (0.15, (0.11, 0.2), ""),
+    ],
+)
+def test_an_unsettled_rule_says_what_to_do_and_a_settled_one_nothing(
+    value: float, ends: tuple[float, float], remedy: str
+) -> None:
+    section = Section(plugin="p", findings=(finding(value, *ends, n=100),))
+    (rule,) = judge_rules([Rule(finding="p.x", max=0.10)], [section]).rules
+    assert rule.remedy == remedy

@@ -44,4 +44,4 @@ def _say_flips(finding: Finding, kind: str, *, relied: bool) -> str:
     )
     if relied:
         return f"{flips}, more than with one of the same class: the model relies on it."
-    return f"{flips}: beside one of the same class, too little to tell whether the model relies on it."
+    return f"{flips}, not enough more than with one of the same class to say that the model relies on it."

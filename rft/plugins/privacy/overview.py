@@ -12,11 +12,11 @@ PILLAR = PillarDefinition(
     "Privacy",
     (
         ClaimDefinition("Differential privacy", ("privacy.epsilon",)),
-        ClaimDefinition("Privacy loss added up over all runs", ("privacy.ledger_epsilon",)),
+        ClaimDefinition("Privacy loss added up over all trainings", ("privacy.ledger_epsilon",)),
         ClaimDefinition("Test of the protection", ("privacy.epsilon_lower_bound",)),
         ClaimDefinition("Recognising who was in training", ("privacy.membership_auc",)),
         ClaimDefinition("Guessing personal traits", ("privacy.attribute_probe.*",)),
-        ClaimDefinition("Near-copies", ("privacy.near_duplicates",)),
+        ClaimDefinition("Near-copies of training items", ("privacy.near_duplicates",)),
     ),
 )
 RECOGNISED = "some can be recognised"

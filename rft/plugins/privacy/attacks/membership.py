@@ -23,7 +23,10 @@ from rft.stats.scores.roc import MIN_NON_MEMBERS_ABOVE
 DEFAULT_SHADOWS = 64  # where they are trained together
 MIN_SHADOWS = 8
 
-REMEDY = "Before the model is given away, have it trained with differential privacy, or so that it memorises less."
+REMEDY = (
+    "Before the model is given away, have it trained so that it memorises less, such as with differential privacy or a "
+    "smaller epsilon."
+)
 AREA_LIMITS = (
     "Members and non-members are the run's own train and test split: a difference between the two shows as well. "
     "The interval covers the choice of people, not another training. Describes exposure and is no bound on epsilon."
