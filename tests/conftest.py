@@ -14,6 +14,9 @@ from PIL import Image
 from rft.runtime.allocator import keep_freed_memory
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
+# Processes side by side share the cores: with all of them for each, small matrices wait for each other.
+CORES_OF_A_PROCESS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+os.environ.setdefault("OMP_NUM_THREADS", str(CORES_OF_A_PROCESS))
 keep_freed_memory()  # as an audit does, for tests of its parts
 
 
