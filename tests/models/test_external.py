@@ -421,7 +421,7 @@ class TestFactories:
 TEXT_FACTORY = """
 import sys
 sys.path.insert(0, {tests!r})
-from tests.support.checkpoints import tokenizer
+from tests.support.checkpoints import word_tokenizer
 
 class Bag(nn.Module):
     def __init__(self):
@@ -442,7 +442,7 @@ TEXT_KEYS = {"modality": "text", "image_size": None, "classes": ["no", "yes"], "
 
 
 class TestTextFactories:
-    def body(self, result: str = "Bag(), tokenizer()", rows: int = 20) -> str:
+    def body(self, result: str = "Bag(), word_tokenizer()", rows: int = 20) -> str:
         return TEXT_FACTORY.format(tests=str(ROOT), result=result, rows=rows)
 
     def test_a_module_and_its_tokenizer(self, tmp_path: Path) -> None:
@@ -455,7 +455,7 @@ class TestTextFactories:
         [
             ("Bag()", 20, "returned NoneType; expected (module, tokenizer)"),
             ("Bag(), 3", 20, "returned no tokenizer"),
-            ("Bag(), tokenizer()", 18, "the tokenizer has 20 words and the model 18"),
+            ("Bag(), word_tokenizer()", 18, "the tokenizer has 20 words and the model 18"),
         ],
     )
     def test_what_else_it_returns_is_refused(self, tmp_path: Path, result: str, rows: int, said: str) -> None:

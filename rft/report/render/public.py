@@ -162,10 +162,10 @@ def _clean_verdict(verdict: Verdict, untouched: set[str], hidden: HiddenNames) -
 
 
 def _clean_rule(rule: RuleOutcome, is_shown: bool, hidden: HiddenNames) -> RuleOutcome:
-    named = (rule.rule, rule.finding, rule.because, rule.explanation, rule.reason, *rule.small_groups)
+    named = (rule.rule, rule.finding, rule.because, rule.explanation, rule.reason, rule.remedy, *rule.small_groups)
     if is_shown and not hidden.occurs_in(*named):
         return rule
-    update: dict[str, object] = {"interval": None, "level": None, "small_groups": ()}
+    update: dict[str, object] = {"interval": None, "level": None, "small_groups": (), "remedy": ""}
     if hidden.occurs_in(rule.rule, rule.finding, rule.because):
         update |= {"rule": "a rule on a small group", "finding": "left_out", "because": ""}
     return rule.model_copy(update=update | {"explanation": NOT_SHOWN, "reason": NOT_SHOWN})
