@@ -95,6 +95,17 @@ optimizer = "adamw"
 learning_rate = 0.01
 batch_size = 8
 """
+# Tables that ask for every plugin, to stand behind CONFIG.
+AUDITS = """
+[fairness]
+[privacy]
+shadows = 4
+[attribution]
+samples = 4
+[[attribution.shortcut]]
+name = "corner"
+region = [0.0, 0.0, 0.2, 0.2]
+"""
 
 
 @pytest.fixture

@@ -71,16 +71,13 @@ def _state_claims(label: str, findings: Sequence[Finding]) -> list[Claim]:
     if answers[0].value is None:
         return [first]
     measured = {name for finding in answers if finding.value is not None for name in finding.about.attributes}
-    unmeasured = {
-        name: finding for finding in reversed(answers) for name in finding.about.attributes if name not in measured
-    }
-    return [
-        first,
-        *(
-            Claim(label=f"{label} ({name})", state=_state_of_answer(finding), finding=finding.id)
-            for name, finding in reversed(unmeasured.items())
-        ),
-    ]
+    unmeasured: dict[str, Claim] = {}
+    for finding in answers:
+        for name in finding.about.attributes:
+            if name not in measured:
+                claim = Claim(label=f"{label} ({name})", state=_state_of_answer(finding), finding=finding.id)
+                unmeasured.setdefault(name, claim)
+    return [first, *unmeasured.values()]
 
 
 def _state_of_answer(finding: Finding) -> ClaimState:

@@ -12,17 +12,9 @@ from typer.testing import CliRunner
 
 import rft
 from rft.cli.main import app
-from tests.conftest import CONFIG, write_images
+from tests.conftest import AUDITS, CONFIG, write_images
 
-TABLES = """
-[fairness]
-[privacy]
-shadows = 4
-[attribution]
-samples = 4
-[[attribution.shortcut]]
-name = "corner"
-region = [0.0, 0.0, 0.2, 0.2]
+TABLES = f"""{AUDITS}
 [fairness.mitigation]
 attribute = "camera"
 metric = "selection_rate"

@@ -13,20 +13,10 @@ from rft.records import AuditRun
 from rft.report import render
 from rft.report.render.model_card import model_card
 from rft.report.run_folder import evidence
-from tests.conftest import CONFIG, write_images
+from tests.conftest import AUDITS, CONFIG, write_images
 from tests.runs import test_predictions_alone as alone
 from tests.support.example_run import change_volatile
 
-AUDITS = """
-[fairness]
-[privacy]
-shadows = 4
-[attribution]
-samples = 4
-[[attribution.shortcut]]
-name = "corner"
-region = [0.0, 0.0, 0.2, 0.2]
-"""
 PRIVATE = (
     '[privacy]\nepsilon = 8.0\nfrontier = [4.0]\nreplicates = 1\nmechanism_runs = 0\nshadows = 0\nledger = "book"\n'
 )

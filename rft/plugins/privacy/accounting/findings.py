@@ -115,7 +115,7 @@ def _epsilon_with_audits_finding(facts: PrivacyFacts, mechanisms: Sequence[Mecha
         f"{unit}: what counts where such heads are given away with the model." + WEAK * high,
         caveats="Does not cover this report, which is un-noised: its tables, figures and attack results, and what "
         "these heads do on test examples, are computed without noise, and no epsilon covers them.",
-        references=(DOROSHENKO if spent.accountant == "PLD" else MIRONOV, PONOMAREVA),
+        references=(DOROSHENKO if spent.accountant == "PLD" else MIRONOV,),
         better="lower",
         rounding="up",
     )
@@ -140,7 +140,7 @@ def _define_epsilon(unit: str, references: tuple[str, ...] = ()) -> FindingDefin
 def _epsilon_finding(facts: PrivacyFacts, unit: str) -> Finding:
     status, remark = _judge_epsilon(facts)
     accountant = DOROSHENKO if facts.accountant == "PLD" else MIRONOV
-    definition = _define_epsilon(unit, (ABADI, accountant, NIST_800_226))
+    definition = _define_epsilon(unit, (ABADI, accountant, NIST_800_226, PONOMAREVA))
     return definition.state_fact(facts.epsilon, n=facts.n, status=status, description=definition.description + remark)
 
 
