@@ -99,17 +99,17 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
-            "Trained with differential privacy for all images of one person together: epsilon 2.50, usually "
-            "called reasonable, not strong. Except with probability 10⁻⁵ (delta), the model changes the odds that a "
-            "given unit was in its training data at most 13-fold. This report itself is not protected: it "
-            "may reveal training data.",
+            "Trained with differential privacy for whoever the column “person” names, with all their images: epsilon "
+            "2.50, which is moderate (1 or less counts as strong, more than 10 as weak). Except with probability 10⁻⁵ "
+            "(delta), the model changes the odds that a given unit was in its training data at most 13-fold. This "
+            "report itself is not protected: it may reveal training data.",
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
             "Trained with differential privacy for each example by itself (somebody with several is protected less): "
-            "epsilon 2.50, usually called reasonable, not strong. Except with probability 10⁻⁵ (delta), the model "
-            "changes the odds that a given example was in its training data at most 13-fold. This "
-            "report itself is not protected: it may reveal training data.",
+            "epsilon 2.50, which is moderate (1 or less counts as strong, more than 10 as weak). Except with "
+            "probability 10⁻⁵ (delta), the model changes the odds that a given example was in its training data at "
+            "most 13-fold. This report itself is not protected: it may reveal training data.",
         ),
     ],
 )
@@ -204,11 +204,16 @@ def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_coun
     findings = (
         gap_finding("age", 0.3, -0.1, 0.7),
         gap_finding("skin", 0.19, 0.12, 0.26, status="warn"),
-        absent_finding("fairness.accuracy_gap.town", "too few", about),
+        absent_finding("fairness.accuracy_gap.town", "too few", about).model_copy(
+            update={"small_groups": ("up", "low")}
+        ),
     )
     summary = summarize_fairness(Section(plugin="fairness", findings=findings, tables={"by_group": ROWS}), MODEL)
     assert summary.startswith("Accuracy is 0.61 for dark")
-    assert "Of 2 gaps, 1 is larger than chance explains." in summary
+    assert summary.endswith(
+        "Of 2 gaps, 1 is larger than chance explains. Nothing could be compared by town: too few of up, low were "
+        "tested."
+    )
     claims = state_pillar("fairness", fairness.PILLAR, Section(plugin="fairness", findings=findings), "").claims
     stated = {claim.label: claim.state for claim in claims}
     assert stated["Gaps between groups"] == "measured"
@@ -264,8 +269,8 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
     [
         (
             (),
-            "What it relies on is unknown: no region was named as a shortcut, so none was tested. Maps show examples "
-            "and prove nothing alone.",
+            "What it relies on was not tested: the config names no region that it should not look at. Maps of single "
+            "examples prove nothing.",
         ),
         (
             (absent_finding("attribution.shortcut.stamp", "no pair of classes"),),

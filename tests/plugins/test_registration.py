@@ -4,18 +4,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import rft
 from rft.errors import ConfigError
 from rft.plugins import AuditedModel, Options, Plugin, Registered, discover_plugins, registry
 from rft.records import Section
 from tests.conftest import CONFIG, write_images
 from tests.support import ROOT
+from tests.support.signing_cases import invoke_rft
 
 PACKAGE = ROOT / "tests" / "support" / "extension_package"
-CHECKOUT = ROOT
 pytestmark = pytest.mark.usefixtures("shared_keys")
 
 
@@ -96,25 +98,17 @@ def test_what_is_missing_comes_with_the_pip_line(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the extension package into a folder of its own."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Install the extension package into a folder of its own, and find it there as long as this module runs."""
     target = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     source = target / "source"
     subprocess.run(["cp", "-r", str(PACKAGE), str(source)], check=True)  # the build leaves files beside its source
     subprocess.run([*command, "--target", str(target / "lib"), str(source)], check=True, capture_output=True)
-    return target / "lib"
-
-
-def run_python(installed: Path, *arguments: object) -> subprocess.CompletedProcess:
-    path = os.pathsep.join([str(installed), str(CHECKOUT)])
-    environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "200"}
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-
-
-def run_rft(installed: Path, *arguments: object) -> subprocess.CompletedProcess:
-    return run_python(installed, "-m", "rft", *arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(target / "lib"))
+        patch.setenv("COLUMNS", "200")
+        yield target / "lib"
 
 
 @pytest.fixture(scope="module")
@@ -125,23 +119,25 @@ def runs(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     (folder / "audit.toml").write_text(CONFIG + "\n[margin]\nunsure_below = 0.2\n", encoding="utf-8")
     for name in ("first", "second"):
         seed = f"seed={len(name)}"
-        done = run_rft(installed, "audit", folder / "audit.toml", "--out", folder / name, "--set", seed)
-        assert done.returncode == 0, done.stderr
-        assert "measured   margin.unsure" in done.stdout, "a headline of the plugin"
+        code, stdout, stderr = invoke_rft("audit", folder / "audit.toml", "--out", folder / name, "--set", seed)
+        assert code == 0, stderr
+        assert "measured   margin.unsure" in stdout, "a headline of the plugin"
     return folder / "first", folder / "second"
 
 
 def test_a_third_party_plugin_is_listed_and_its_options_are_checked(installed: Path, tiny: Path) -> None:
-    listed = run_rft(installed, "plugins")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(installed), str(ROOT)])}
+    command = [sys.executable, "-m", "rft", "plugins"]
+    listed = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert "margin" in listed.stdout, listed.stderr
     assert "rft-margin" in listed.stdout
     assert "0.3.0" in listed.stdout
     tiny.write_text(tiny.read_text() + "\n[margin]\n", encoding="utf-8")
     for setting, key in (("margin.unsure_below=2", "margin.unsure_below"), ("margin.decided=gren", "margin.decided")):
         classes = 'data.classes=["blue", "red"]'
-        wrong = run_rft(installed, "audit", tiny, "--set", setting, "--set", classes, "--out", tiny.parent / "b")
-        assert wrong.returncode == 2
-        assert key in wrong.stderr
+        code, _, stderr = invoke_rft("audit", tiny, "--set", setting, "--set", classes, "--out", tiny.parent / "b")
+        assert code == 2
+        assert key in stderr
 
 
 def test_a_third_party_plugin_has_a_section_and_a_template(runs: tuple[Path, Path]) -> None:
@@ -156,32 +152,28 @@ def test_a_third_party_plugin_has_a_section_and_a_template(runs: tuple[Path, Pat
     assert "a hair's breadth" in page or "a hair&#39;s breadth" in page
 
 
-def test_a_third_party_plugin_compares_runs_and_backbones(
-    installed: Path, runs: tuple[Path, Path], tmp_path: Path
-) -> None:
-    done = run_rft(installed, "compare", *runs, "--out", tmp_path / "compare.html")
-    assert done.returncode == 0, done.stderr
+def test_a_third_party_plugin_compares_runs_and_backbones(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    code, _, stderr = invoke_rft("compare", *runs, "--out", tmp_path / "compare.html")
+    assert code == 0, stderr
     assert "Margins of both" in (tmp_path / "compare.html").read_text(encoding="utf-8")
     config = runs[0].parent / "audit.toml"
     candidates = ("torchvision/resnet18=random", "torchvision/resnet34=random")
-    done = run_rft(installed, "compare-backbones", config, *candidates, "--out", tmp_path / "backbones.html")
-    assert done.returncode == 0, done.stderr
+    code, _, stderr = invoke_rft("compare-backbones", config, *candidates, "--out", tmp_path / "backbones.html")
+    assert code == 0, stderr
     assert "mean length" in (tmp_path / "backbones.html").read_text(encoding="utf-8")
 
 
-def test_a_third_party_plugin_checks_its_evidence(installed: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
-    assert "No register of margins was given." in run_rft(installed, "verify", runs[0]).stdout
+def test_a_third_party_plugin_checks_its_evidence(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    assert "No register of margins was given." in invoke_rft("verify", runs[0])[1]
     recorded = json.loads((runs[0] / "evidence.json").read_text(encoding="utf-8"))["plugins"]["margin"]
     register = tmp_path / "margins.json"
     register.write_text(json.dumps(recorded), encoding="utf-8")
-    assert "says the same as the run" in run_rft(installed, "verify", runs[0], "--ledger", tmp_path).stdout
+    assert "says the same as the run" in invoke_rft("verify", runs[0], "--ledger", tmp_path)[1]
     register.write_text(json.dumps({"unsure": recorded["unsure"] + 1}), encoding="utf-8")
-    done = run_rft(installed, "verify", runs[0], "--ledger", tmp_path)
-    assert (done.returncode, "says otherwise than the run" in done.stderr) == (4, True)
+    code, _, stderr = invoke_rft("verify", runs[0], "--ledger", tmp_path)
+    assert (code, "says otherwise than the run" in stderr) == (4, True)
 
 
-def test_a_third_party_plugin_loads_the_model_that_it_wrote(installed: Path, runs: tuple[Path, Path]) -> None:
+def test_a_third_party_plugin_loads_the_model_that_it_wrote(runs: tuple[Path, Path]) -> None:
     image = next((runs[0].parent / "data").glob("*.png"))
-    code = f"import rft; print(rft.load({str(runs[0] / 'margins')!r}).predict([{str(image)!r}]).columns.tolist())"
-    done = run_python(installed, "-c", code)
-    assert "'unsure'" in done.stdout, done.stderr
+    assert "unsure" in rft.load(runs[0] / "margins").predict([image]).columns

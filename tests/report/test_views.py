@@ -83,8 +83,8 @@ def run_with(status: str, *rules: RuleOutcome) -> AuditRun:
         (
             run_with("uncertain", RULE, UNSETTLED),
             "Uncertain",
-            "Accuracy is 0.69; at least 0.7 was asked; its range reaches across that bound. Of 2 rules: 1 undecided, "
-            "1 met.",
+            "Accuracy is 0.69; at least 0.7 was asked; its range [0.64, 0.74] lies on both sides of that bound. Of 2 "
+            "rules: 1 undecided, 1 met.",
         ),
         (
             run_with("no_rules"),
@@ -173,7 +173,8 @@ def test_steps_go_against_what_is_broken_then_unsettled_then_to_review_then_unte
     )
     assert view_overview(run).next == (
         "Mend a. “c.unsettled”: test on about 20,000 cases, and audit again. Look at a. "
-        "Nothing was measured for “Looks at”: audit again with its tests switched on ([attribution] in audit.toml)."
+        "Nothing was measured for “Looks at”: audit again with its tests switched on (the section "
+        "[attribution] of audit.toml)."
     )
 
 

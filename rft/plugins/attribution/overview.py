@@ -25,8 +25,8 @@ def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
     kind = _KIND.get(model.modality, "shortcut")
     if not shortcuts:
         return (
-            f"What it relies on is unknown: no {kind} was named as a shortcut, so none was tested. Maps show examples "
-            "and prove nothing alone."
+            f"What it relies on was not tested: the config names no {kind} that it should not look at. Maps of single "
+            "examples prove nothing."
         )
     measured = [finding for finding in shortcuts if finding.value is not None]
     if not measured:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rft.features.embeddings import Embeddings
 
 
-TITLE = "Transferability of the pretrained features"
+TITLE = "Pretrained features"
 TITLES = {
     "probe_accuracy": "Linear probe of the features, accuracy",
     "majority_share": "Share of the most frequent class",

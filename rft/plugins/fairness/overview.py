@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rft import number_format
 from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
 from rft.records import Finding, ModelFacts, Row, Section
@@ -29,7 +31,8 @@ def summarize_fairness(section: Section | None, model: ModelFacts) -> str:
         reason = gaps[0].reason if gaps else "no attribute divides the test examples into groups"
         return f"Groups are not comparable: {reason}."
     leading = min(measured, key=_rank_gap)
-    return " ".join([_say_gap(leading, section, model.positive), *_say_others(measured)])
+    sentences = [_say_gap(leading, section, model.positive), *_say_others(measured), *_say_not_compared(gaps)]
+    return " ".join(sentences)
 
 
 def _is_gap_of_one_attribute(finding: Finding) -> bool:
@@ -91,6 +94,18 @@ def _say_detectable(finding: Finding, section: Section) -> str:
             smallest = number_format.format_fixed(float(effect), 2)
             return f"; gaps smaller than {smallest} could well have been missed"
     return ""
+
+
+def _say_not_compared(gaps: list[Finding]) -> Iterator[str]:
+    """Yield a sentence for each attribute of which no gap was measured, with its groups that are too small."""
+    compared = {finding.about.attributes[0] for finding in gaps if finding.value is not None}
+    small: dict[str, list[str]] = {}
+    for finding in gaps:
+        if (attribute := finding.about.attributes[0]) not in compared:
+            small.setdefault(attribute, []).extend(finding.small_groups)
+    for attribute, groups in small.items():
+        too_few = f": too few of {', '.join(dict.fromkeys(groups))} were tested" if groups else ""
+        yield f"Nothing could be compared by {attribute}{too_few}."
 
 
 def _say_others(measured: list[Finding]) -> list[str]:

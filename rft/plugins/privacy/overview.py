@@ -12,7 +12,7 @@ PILLAR = PillarDefinition(
     "Privacy",
     (
         ClaimDefinition("Differential privacy", ("privacy.epsilon",)),
-        ClaimDefinition("Privacy loss added up over all trainings", ("privacy.ledger_epsilon",)),
+        ClaimDefinition("Differential privacy over repeated trainings", ("privacy.ledger_epsilon",)),
         ClaimDefinition("Test of the protection", ("privacy.epsilon_lower_bound",)),
         ClaimDefinition("Recognising who was in training", ("privacy.membership_auc",)),
         ClaimDefinition("Guessing personal traits", ("privacy.attribute_probe.*",)),
@@ -21,7 +21,7 @@ PILLAR = PillarDefinition(
 )
 RECOGNISED = "some can be recognised"
 NO_LEAK = "no leak was found, which does not prove that there is none"
-EPSILON_GRADES = ((1.0, "strong"), (10.0, "reasonable, not strong"))  # PONOMAREVA, the tiers; above them weak
+STRONG_EPSILON, WEAK_EPSILON = 1.0, 10.0  # PONOMAREVA, the tiers: up to the first, above the second
 MAX_EPSILON = 20.0  # above it the odds are not worth a number
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
 
@@ -53,14 +53,22 @@ def _state_promise(model: ModelFacts) -> str:
     if unit == "example":
         protected = "each example by itself (somebody with several is protected less)"
     else:
-        protected = f"all {model.name_items()} of one {model.unit or 'unit'} together"
+        column = f"the column “{model.unit}”" if model.unit else "a column that is not named here"
+        protected = f"whoever {column} names, with all their {model.name_items()}"
     epsilon = number_format.format_epsilon(training.epsilon)
-    grade = next((word for most, word in EPSILON_GRADES if training.epsilon <= most), "weak")
     return (
-        f"Trained with differential privacy for {protected}: epsilon {epsilon}, usually called {grade}. "
+        f"Trained with differential privacy for {protected}: epsilon {epsilon}, which is "
+        f"{_grade_epsilon(training.epsilon)}. "
         f"{_say_odds(training.epsilon, training.delta, unit)} This report itself is not protected: it may reveal "
         "training data."
     )
+
+
+def _grade_epsilon(epsilon: float) -> str:
+    scale = f"{STRONG_EPSILON:g} or less counts as strong, more than {WEAK_EPSILON:g} as weak"
+    if epsilon <= STRONG_EPSILON:
+        return f"strong ({scale})"
+    return f"moderate ({scale})" if epsilon <= WEAK_EPSILON else f"weak ({scale})"
 
 
 def _say_odds(epsilon: float, delta: float, unit: str) -> str:

@@ -15,7 +15,7 @@ CLAIM_WORDS = {
     "not_applicable": "does not apply",
     "not_asked": "not requested",
 }
-MAX_STEPS = 4
+MAX_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def _list_remedies(run: AuditRun) -> list[str]:
 def _list_untested(run: AuditRun) -> list[str]:
     """Return a step for each question of which nothing was measured."""
     return [
-        f"Nothing was measured for “{pillar.label}”: audit again with its tests switched on ([{pillar.plugin}] in "
-        "audit.toml)."
+        f"Nothing was measured for “{pillar.label}”: audit again with its tests switched on (the section "
+        f"[{pillar.plugin}] of audit.toml)."
         for pillar in run.pillars
         if pillar.claims and all(claim.state == "not_asked" for claim in pillar.claims)
     ]

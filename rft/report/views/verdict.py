@@ -98,7 +98,7 @@ def _explain_verdict(status: str, rules: tuple[RuleView, ...]) -> str:
     asked = f" is {worst.value}; {worst.bound} was asked" if worst.value and worst.bound else f": {worst.reason}"
     if status == "fail":
         return f"{end_sentence(worst.title + asked)} {_count_outcomes(rules)}"
-    chance = "; its range reaches across that bound" * worst.open_by_chance
+    chance = f"; its range {worst.interval} lies on both sides of that bound" * worst.open_by_chance
     return f"{end_sentence(worst.title + asked + chance)} {_count_outcomes(rules)}"
 
 
@@ -118,7 +118,7 @@ def _explain_levels(outcomes: Iterable[RuleOutcome]) -> list[str]:
     if not levels:
         return []
     written = join_names([f"{100 * level:.4g} %" for level in levels])
-    return [f"Ranges of rules hold at {written}, since several are judged together."]
+    return [f"Those of rules hold at {written}, since several are judged together."]
 
 
 def _name_small_groups(outcomes: Iterable[RuleOutcome]) -> list[str]:
