@@ -78,7 +78,7 @@ because = "an example: the gap that this use can bear"
 [[policy]]
 finding = "fairness.accuracy_gap.control"
 max = 0.15
-because = "an example: a comparison of groups that nothing was done to"
+because = "an example: a made-up grouping, in which no gap is expected"
 
 [[policy]]
 finding = "attribution.shortcut.stamp"

@@ -99,17 +99,17 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
-            "Trained with differential privacy for whoever the column “person” names, with all their images: epsilon "
-            "2.50, which is moderate (1 or less counts as strong, more than 10 as weak). Except with probability 10⁻⁵ "
-            "(delta), the model changes the odds that a given unit was in its training data at most 13-fold. This "
-            "report itself is not protected: it may reveal training data.",
+            "Trained with differential privacy for all images of one person together (check that this is one person): "
+            "epsilon 2.50, between strong (1 or less) and weak (more than 10). In the worst case, seeing the model "
+            "changes the odds that a given unit was in its training data 13-fold (or more, with probability at most "
+            "10⁻⁵, delta). This report is not protected: show it to those who may see training data.",
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
             "Trained with differential privacy for each example by itself (somebody with several is protected less): "
-            "epsilon 2.50, which is moderate (1 or less counts as strong, more than 10 as weak). Except with "
-            "probability 10⁻⁵ (delta), the model changes the odds that a given example was in its training data at "
-            "most 13-fold. This report itself is not protected: it may reveal training data.",
+            "epsilon 2.50, between strong (1 or less) and weak (more than 10). In the worst case, seeing the model "
+            "changes the odds that a given example was in its training data 13-fold (or more, with probability at most "
+            "10⁻⁵, delta). This report is not protected: show it to those who may see training data.",
         ),
     ],
 )
@@ -127,22 +127,22 @@ def test_what_the_strongest_attack_saw() -> None:
     plain = with_training(mode="standard")
     assert summarize_privacy(Section(plugin="privacy", findings=(weak,)), plain) == (
         f"{WITHOUT} An attack tells training images from others with an AUC of 0.52 [0.47, 0.57] "
-        "(0.5 is guessing): no leak was found, which does not prove that there is none."
+        "(0.5 is guessing, 1 is always right): no leak was found, which does not prove that there is none."
     )
     assert summarize_privacy(Section(plugin="privacy", findings=(weak, strong)), plain) == (
         f"{WITHOUT} The strongest of 2 attacks tells training images from others with an AUC of "
-        "0.71 [0.66, 0.76] (0.5 is guessing): some can be recognised."
+        "0.71 [0.66, 0.76] (0.5 is guessing, 1 is always right): better than guessing, so some can be recognised."
     )
 
 
 @pytest.mark.parametrize(
     ("epsilon", "sentence"),
     [
-        (0.0, "at most 1-fold."),
-        (3.0, "at most 21-fold."),  # e^3 is 20.09
-        (3.0000001, "at most 21-fold."),
-        (8.0, "at most 2\u202f981-fold."),  # e^8 is 2,980.96
-        (20.0, "at most 485\u202f165\u202f196-fold."),
+        (0.0, "1-fold (or more, with probability at most 10⁻⁵, delta)."),
+        (3.0, "21-fold (or more, with probability at most 10⁻⁵, delta)."),  # e^3 is 20.09
+        (3.0000001, "21-fold (or more, with probability at most 10⁻⁵, delta)."),
+        (8.0, "2\u202f981-fold (or more, with probability at most 10⁻⁵, delta)."),  # e^8 is 2,980.96
+        (20.0, "485\u202f165\u202f196-fold (or more, with probability at most 10⁻⁵, delta)."),
         (20.01, "So large an epsilon bounds nothing that matters in practice."),
         (1e6, "So large an epsilon bounds nothing that matters in practice."),
     ],
@@ -150,7 +150,7 @@ def test_what_the_strongest_attack_saw() -> None:
 def test_what_an_epsilon_bounds(epsilon: float, sentence: str) -> None:
     """By hand: the odds change by the factor e^epsilon at most, rounded up."""
     summary = summarize_privacy(None, with_training(mode="private", epsilon=epsilon, delta=1e-5, unit="person"))
-    assert f"{sentence} This report itself" in summary
+    assert f" {sentence} This report is not protected" in summary
     assert summary.count("-fold") == (epsilon <= 20)
 
 
@@ -211,8 +211,8 @@ def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_coun
     summary = summarize_fairness(Section(plugin="fairness", findings=findings, tables={"by_group": ROWS}), MODEL)
     assert summary.startswith("Accuracy is 0.61 for dark")
     assert summary.endswith(
-        "Of 2 gaps, 1 is larger than chance explains. Nothing could be compared by town: too few of up, low were "
-        "tested."
+        "Of 2 gaps, 1 is larger than chance explains (by skin). Nothing could be compared by town: too few of up, low "
+        "were tested."
     )
     claims = state_pillar("fairness", fairness.PILLAR, Section(plugin="fairness", findings=findings), "").claims
     stated = {claim.label: claim.state for claim in claims}
@@ -233,7 +233,7 @@ def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_coun
     ("statuses", "sentence"),
     [
         (("info", "info"), "Of 2 gaps, none is larger than chance explains."),
-        (("warn", "warn", "info"), "Of 3 gaps, 2 are larger than chance explains."),
+        (("warn", "warn", "info"), "Of 3 gaps, 2 are larger than chance explains (by a0, a1)."),
     ],
 )
 def test_how_many_gaps_are_beyond_chance(statuses: tuple[str, ...], sentence: str) -> None:
@@ -269,8 +269,8 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
     [
         (
             (),
-            "What it relies on was not tested: the config names no region that it should not look at. Maps of single "
-            "examples prove nothing.",
+            "What it relies on was not tested: the config names no region to test. Maps show where it looks in single "
+            "examples, which proves nothing.",
         ),
         (
             (absent_finding("attribution.shortcut.stamp", "no pair of classes"),),
@@ -278,17 +278,28 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
         ),
         (
             (shortcut_finding("stamp", 0.45, status="warn"), shortcut_finding("hat", 0.1)),
-            "0.45 [0.40, 0.50] of the predictions change when the region “stamp” is replaced by that of an "
-            "example of another class, more than with one of the same class: the model relies on it.",
+            "0.45 [0.40, 0.50] of the predictions change when only the region “stamp” is taken from another class "
+            "(0.05 where it is taken from the same class): the model relies on it.",
         ),
         (
             (shortcut_finding("hat", 0.1),),
-            "0.10 [0.05, 0.15] of the predictions change when the region “hat” is replaced by that of an "
-            "example of another class, not enough more than with one of the same class to say that the model relies "
-            "on it.",
+            "0.10 [0.05, 0.15] of the predictions change when only the region “hat” is taken from another class: not "
+            "enough to say that the model relies on it.",
         ),
     ],
 )
 def test_what_the_model_looks_at(findings: tuple[Finding, ...], sentence: str) -> None:
-    assert summarize_attribution(Section(plugin="attribution", findings=findings), MODEL) == sentence
+    shares = (("stamp", 0.45), ("stamp", 0.05), ("stamp", 0.1), ("hat", 0.1))
+    tables: dict[str, Table] = {"shortcuts": [{"name": name, "flip_share": share} for name, share in shares]}
+    section = Section(plugin="attribution", findings=findings, tables=tables)
+    assert summarize_attribution(section, MODEL) == sentence
     assert summarize_attribution(None, MODEL) == NOT_ASKED
+
+
+def test_words_are_replaced_and_not_taken_from_another_class() -> None:
+    tables: dict[str, Table] = {"shortcuts": [{"name": "fit", "flip_share": share} for share in (0.45, 0.05)]}
+    section = Section(plugin="attribution", findings=(shortcut_finding("fit", 0.45, status="warn"),), tables=tables)
+    assert summarize_attribution(section, MODEL.model_copy(update={"modality": "text"})) == (
+        "0.45 [0.40, 0.50] of the predictions change when the words “fit” are replaced (0.05 where as many others "
+        "are): the model relies on it."
+    )

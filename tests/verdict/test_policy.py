@@ -172,7 +172,12 @@ def test_the_101st_rule_does_not_make_verdicts_looser() -> None:
         ),
         (Rule(finding="p.x", max=0.10), 0.10, (0.0, 0.2), "no number of cases"),
         (Rule(finding="p.x", max=0.10), 0.09, (0.0, 0.19), "about 10\u202f000 independent cases in place of 100"),
-        (Rule(finding="p.x", max=0.10), 0.09, (0.0, 0.191), "no realistic number of cases would settle it"),
+        (
+            Rule(finding="p.x", max=0.10),
+            0.09,
+            (0.0, 0.191),
+            "so near the bound that about 11\u202f000 independent cases in place of 100 would be needed",
+        ),
     ],
 )
 def test_an_uncertain_rule_says_how_many_cases_would_settle_it(
@@ -188,8 +193,18 @@ def test_an_uncertain_rule_says_how_many_cases_would_settle_it(
     ("value", "ends", "remedy"),
     [
         (0.05, (0.0, 0.15), "test on about 400 independent cases in place of 100, and audit again"),
-        (0.10, (0.0, 0.2), "more cases will not settle it: improve the model, or justify another bound"),
-        (0.09, (0.0, 0.191), "more cases will not settle it: improve the model, or justify another bound"),
+        (
+            0.10,
+            (0.0, 0.2),
+            "more cases will not settle it: improve the model, or have whoever set the bound decide whether another is "
+            "justified",
+        ),
+        (
+            0.09,
+            (0.0, 0.191),
+            "about 11\u202f000 independent cases in place of 100 would settle it; where they cannot be had, improve "
+            "the model, or have whoever set the bound decide whether another is justified",
+        ),
         (0.05, (0.0, 0.09), ""),
         (0.15, (0.11, 0.2), ""),
     ],

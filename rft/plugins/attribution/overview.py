@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from rft import number_format
 from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
 from rft.records import Finding, ModelFacts, Section
 
 PILLAR = PillarDefinition(
     "Looks at",
     (
-        ClaimDefinition("Maps of what it looks at", ("attribution.failed_maps.*", "attribution.failed*")),
+        ClaimDefinition("Maps of single examples", ("attribution.failed_maps.*", "attribution.failed*")),
         ClaimDefinition("Check of the maps", ("attribution.deletion.*",)),
         ClaimDefinition("Test of named shortcuts", ("attribution.shortcut.*",)),
     ),
@@ -25,23 +26,37 @@ def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
     kind = _KIND.get(model.modality, "shortcut")
     if not shortcuts:
         return (
-            f"What it relies on was not tested: the config names no {kind} that it should not look at. Maps of single "
-            "examples prove nothing."
+            f"What it relies on was not tested: the config names no {kind} to test. Maps show where it looks in single "
+            "examples, which proves nothing."
         )
     measured = [finding for finding in shortcuts if finding.value is not None]
     if not measured:
         return f"The named shortcuts could not be tested: {shortcuts[0].reason}."
     relied = [finding for finding in measured if finding.status == "warn"]
-    sentences = [_say_flips(finding, kind, relied=finding in relied) for finding in (relied or measured)]
+    sentences = [
+        _say_flips(finding, section, model.modality, relied=finding in relied) for finding in (relied or measured)
+    ]
     return " ".join(sentences)
 
 
-def _say_flips(finding: Finding, kind: str, *, relied: bool) -> str:
+def _say_flips(finding: Finding, section: Section, modality: str, *, relied: bool) -> str:
     name = finding.id.removeprefix(_SHORTCUT)
-    flips = (
-        f"{write_value(finding)} of the predictions change when the {kind} “{name}” is replaced by that of an example "
-        "of another class"
-    )
+    if modality == "text":
+        change, control = f"the words “{name}” are replaced", "where as many others are"
+    else:
+        change, control = (
+            f"only the region “{name}” is taken from another class",
+            "where it is taken from the same class",
+        )
+    flips = f"{write_value(finding)} of the predictions change when {change}{_say_control(name, section, control)}"
     if relied:
-        return f"{flips}, more than with one of the same class: the model relies on it."
-    return f"{flips}, not enough more than with one of the same class to say that the model relies on it."
+        return f"{flips}: the model relies on it."
+    return f"{flips}: not enough to say that the model relies on it."
+
+
+def _say_control(name: str, section: Section, control: str) -> str:
+    """Say how many predictions the same change alters where it should not matter; the second row of a shortcut."""
+    shares = [row["flip_share"] for row in section.tables.get("shortcuts", []) if row["name"] == name]
+    if len(shares) < 2 or shares[1] is None:
+        return ""
+    return f" ({number_format.format_fixed(float(str(shares[1])), 2)} {control})"

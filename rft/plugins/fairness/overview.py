@@ -109,8 +109,10 @@ def _say_not_compared(gaps: list[Finding]) -> Iterator[str]:
 
 
 def _say_others(measured: list[Finding]) -> list[str]:
-    standing_out = sum(finding.status == "warn" for finding in measured)
     if len(measured) < 2:
         return []
-    larger = f"{standing_out or 'none'} {'is' if standing_out < 2 else 'are'} larger than chance explains"
-    return [f"Of {len(measured)} gaps, {larger}."]
+    standing_out = [finding.about.attributes[0] for finding in measured if finding.status == "warn"]
+    if not standing_out:
+        return [f"Of {len(measured)} gaps, none is larger than chance explains."]
+    verb, attributes = "is" if len(standing_out) == 1 else "are", ", ".join(dict.fromkeys(standing_out))
+    return [f"Of {len(measured)} gaps, {len(standing_out)} {verb} larger than chance explains (by {attributes})."]

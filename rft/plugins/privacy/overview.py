@@ -19,7 +19,7 @@ PILLAR = PillarDefinition(
         ClaimDefinition("Near-copies of training items", ("privacy.near_duplicates",)),
     ),
 )
-RECOGNISED = "some can be recognised"
+RECOGNISED = "better than guessing, so some can be recognised"
 NO_LEAK = "no leak was found, which does not prove that there is none"
 STRONG_EPSILON, WEAK_EPSILON = 1.0, 10.0  # PONOMAREVA, the tiers: up to the first, above the second
 MAX_EPSILON = 20.0  # above it the odds are not worth a number
@@ -38,7 +38,7 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
     ranks = f"{of_all} tells training {model.name_items()} from others with an AUC of {write_value(strongest)}"
     seen = RECOGNISED if strongest.status == "warn" else NO_LEAK
-    return f"{promise} {ranks} (0.5 is guessing): {seen}."
+    return f"{promise} {ranks} (0.5 is guessing, 1 is always right): {seen}."
 
 
 def _state_promise(model: ModelFacts) -> str:
@@ -53,28 +53,30 @@ def _state_promise(model: ModelFacts) -> str:
     if unit == "example":
         protected = "each example by itself (somebody with several is protected less)"
     else:
-        column = f"the column “{model.unit}”" if model.unit else "a column that is not named here"
-        protected = f"whoever {column} names, with all their {model.name_items()}"
+        protected = f"all {model.name_items()} of one {model.unit or 'unit'} together (check that this is one person)"
     epsilon = number_format.format_epsilon(training.epsilon)
     return (
-        f"Trained with differential privacy for {protected}: epsilon {epsilon}, which is "
+        f"Trained with differential privacy for {protected}: epsilon {epsilon}, "
         f"{_grade_epsilon(training.epsilon)}. "
-        f"{_say_odds(training.epsilon, training.delta, unit)} This report itself is not protected: it may reveal "
-        "training data."
+        f"{_say_odds(training.epsilon, training.delta, unit)} This report is not protected: show it to those "
+        "who may see training data."
     )
 
 
 def _grade_epsilon(epsilon: float) -> str:
-    scale = f"{STRONG_EPSILON:g} or less counts as strong, more than {WEAK_EPSILON:g} as weak"
     if epsilon <= STRONG_EPSILON:
-        return f"strong ({scale})"
-    return f"moderate ({scale})" if epsilon <= WEAK_EPSILON else f"weak ({scale})"
+        return f"which counts as strong ({STRONG_EPSILON:g} or less)"
+    if epsilon > WEAK_EPSILON:
+        return f"which counts as weak (more than {WEAK_EPSILON:g})"
+    return f"between strong ({STRONG_EPSILON:g} or less) and weak (more than {WEAK_EPSILON:g})"
 
 
 def _say_odds(epsilon: float, delta: float, unit: str) -> str:
     """Say what an epsilon bounds: by how much the model can change the odds that somebody took part."""
     if epsilon > MAX_EPSILON:
         return "So large an epsilon bounds nothing that matters in practice."
-    barring = f"Except with probability {number_format.format_plain(delta)} (delta),"
     odds = number_format.format_count(math.ceil(round(math.exp(epsilon), 6)))
-    return f"{barring} the model changes the odds that a given {unit} was in its training data at most {odds}-fold."
+    return (
+        f"In the worst case, seeing the model changes the odds that a given {unit} was in its training data "
+        f"{odds}-fold (or more, with probability at most {number_format.format_plain(delta)}, delta)."
+    )

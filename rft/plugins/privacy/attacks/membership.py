@@ -23,10 +23,6 @@ from rft.stats.scores.roc import MIN_NON_MEMBERS_ABOVE
 DEFAULT_SHADOWS = 64  # where they are trained together
 MIN_SHADOWS = 8
 
-REMEDY = (
-    "Before the model is given away, have it trained so that it memorises less, such as with differential privacy or a "
-    "smaller epsilon."
-)
 AREA_LIMITS = (
     "Members and non-members are the run's own train and test split: a difference between the two shows as well. "
     "The interval covers the choice of people, not another training. Describes exposure and is no bound on epsilon."
@@ -172,7 +168,10 @@ def _about_shadows(audited: AuditedModel, count: int) -> str:
 
 
 def _auc_finding(results: AttackResults, name: str) -> Finding:
-    definition, outcome = _define_attack(ATTACKS[name], results.unit), results.outcomes.get(name)
+    definition, outcome = (
+        _define_attack(ATTACKS[name], results.unit, _say_remedy(results.facts)),
+        results.outcomes.get(name),
+    )
     if outcome is None:
         return definition.state_not_measured(_explain_absence(results, name), n=results.fewest)
     interval = outcome.interval()
@@ -188,14 +187,19 @@ def _auc_finding(results: AttackResults, name: str) -> Finding:
     )
 
 
-def _define_attack(attack: Attack, unit: str) -> FindingDefinition:
+def _say_remedy(facts: ModelFacts) -> str:
+    how = "with a smaller epsilon" if facts.training.mode == "private" else "with differential privacy"
+    return f"Before the model is given away, have it trained so that it memorises less: {how}."
+
+
+def _define_attack(attack: Attack, unit: str, remedy: str = "") -> FindingDefinition:
     return FindingDefinition(
         attack.finding_id,
         attack.title,
         attack.description.format(unit=unit),
         references=(*attack.references, DELONG),
         better="lower",
-        remedy=REMEDY,
+        remedy=remedy,
     )
 
 
@@ -224,7 +228,7 @@ def _tpr_finding(results: AttackResults, column: str) -> Finding:
         unit="fraction",
         references=(*ATTACKS[LIRA].references, ZOU_DONNER),
         better="lower",
-        remedy=REMEDY,
+        remedy=_say_remedy(results.facts),
     )
     outcome = results.outcomes.get(LIRA)
     if outcome is None:
@@ -282,7 +286,7 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
         about=About(attributes=tuple(results.target.attributes)),
         references=(*ATTACKS[results.foremost].references, DELONG, ZOU_DONNER),
         better="lower",
-        remedy=REMEDY,
+        remedy=_say_remedy(results.facts),
     )
     if not outcomes:
         reason = (
