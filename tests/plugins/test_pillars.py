@@ -100,16 +100,16 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
             "Trained with differential privacy for all images of one person together (check that this is one person): "
-            "epsilon 2.50, between strong (1 or less) and weak (more than 10). In the worst case, seeing the model "
-            "changes the odds that a given unit was in its training data 13-fold (or more, with probability at most "
-            "10⁻⁵, delta). This report is not protected: show it to those who may see training data.",
+            "epsilon 2.50, between strong (1 or less) and weak (more than 10). In the worst case, the model changes "
+            "the odds that a given unit took part 13-fold (by more with a probability of at most 10⁻⁵, delta). This "
+            "report is not protected: show it to those who may see training data.",
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
             "Trained with differential privacy for each example by itself (somebody with several is protected less): "
-            "epsilon 2.50, between strong (1 or less) and weak (more than 10). In the worst case, seeing the model "
-            "changes the odds that a given example was in its training data 13-fold (or more, with probability at most "
-            "10⁻⁵, delta). This report is not protected: show it to those who may see training data.",
+            "epsilon 2.50, between strong (1 or less) and weak (more than 10). In the worst case, the model changes "
+            "the odds that a given example took part 13-fold (by more with a probability of at most 10⁻⁵, delta). This "
+            "report is not protected: show it to those who may see training data.",
         ),
     ],
 )
@@ -127,7 +127,7 @@ def test_what_the_strongest_attack_saw() -> None:
     plain = with_training(mode="standard")
     assert summarize_privacy(Section(plugin="privacy", findings=(weak,)), plain) == (
         f"{WITHOUT} An attack tells training images from others with an AUC of 0.52 [0.47, 0.57] "
-        "(0.5 is guessing, 1 is always right): no leak was found, which does not prove that there is none."
+        "(0.5 is guessing, 1 is always right): no leak found, which is no proof that there is none."
     )
     assert summarize_privacy(Section(plugin="privacy", findings=(weak, strong)), plain) == (
         f"{WITHOUT} The strongest of 2 attacks tells training images from others with an AUC of "
@@ -138,11 +138,11 @@ def test_what_the_strongest_attack_saw() -> None:
 @pytest.mark.parametrize(
     ("epsilon", "sentence"),
     [
-        (0.0, "1-fold (or more, with probability at most 10⁻⁵, delta)."),
-        (3.0, "21-fold (or more, with probability at most 10⁻⁵, delta)."),  # e^3 is 20.09
-        (3.0000001, "21-fold (or more, with probability at most 10⁻⁵, delta)."),
-        (8.0, "2\u202f981-fold (or more, with probability at most 10⁻⁵, delta)."),  # e^8 is 2,980.96
-        (20.0, "485\u202f165\u202f196-fold (or more, with probability at most 10⁻⁵, delta)."),
+        (0.0, "1-fold (by more with a probability of at most 10⁻⁵, delta)."),
+        (3.0, "21-fold (by more with a probability of at most 10⁻⁵, delta)."),  # e^3 is 20.09
+        (3.0000001, "21-fold (by more with a probability of at most 10⁻⁵, delta)."),
+        (8.0, "2\u202f981-fold (by more with a probability of at most 10⁻⁵, delta)."),  # e^8 is 2,980.96
+        (20.0, "485\u202f165\u202f196-fold (by more with a probability of at most 10⁻⁵, delta)."),
         (20.01, "So large an epsilon bounds nothing that matters in practice."),
         (1e6, "So large an epsilon bounds nothing that matters in practice."),
     ],

@@ -20,7 +20,7 @@ PILLAR = PillarDefinition(
     ),
 )
 RECOGNISED = "better than guessing, so some can be recognised"
-NO_LEAK = "no leak was found, which does not prove that there is none"
+NO_LEAK = "no leak found, which is no proof that there is none"
 STRONG_EPSILON, WEAK_EPSILON = 1.0, 10.0  # PONOMAREVA, the tiers: up to the first, above the second
 MAX_EPSILON = 20.0  # above it the odds are not worth a number
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
@@ -77,6 +77,6 @@ def _say_odds(epsilon: float, delta: float, unit: str) -> str:
         return "So large an epsilon bounds nothing that matters in practice."
     odds = number_format.format_count(math.ceil(round(math.exp(epsilon), 6)))
     return (
-        f"In the worst case, seeing the model changes the odds that a given {unit} was in its training data "
-        f"{odds}-fold (or more, with probability at most {number_format.format_plain(delta)}, delta)."
+        f"In the worst case, the model changes the odds that a given {unit} took part {odds}-fold (by more with a "
+        f"probability of at most {number_format.format_plain(delta)}, delta)."
     )
