@@ -55,13 +55,13 @@ def baseline_finding(value: float) -> Finding:
         ),
         (
             (ACCURACY, baseline_finding(0.5)),
-            "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases); always giving the most frequent answer "
+            "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases); always giving the commonest answer "
             "of training reaches 0.500.",
         ),
         (
             (ACCURACY, baseline_finding(0.66)),
             "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases), which is not shown to be better than "
-            "always giving the most frequent answer of training: that reaches 0.660.",
+            "always giving the commonest answer of training: that reaches 0.660.",
         ),
     ],
 )
@@ -127,7 +127,7 @@ def test_what_the_strongest_attack_saw() -> None:
     plain = with_training(mode="standard")
     assert summarize_privacy(Section(plugin="privacy", findings=(weak,)), plain) == (
         f"{WITHOUT} An attack tells training images from others with an AUC of 0.52 [0.47, 0.57] "
-        "(0.5 is guessing, 1 is always right): no leak found, which is no proof that there is none."
+        "(0.5 is guessing, 1 is always right): no leak found, no proof that there is none."
     )
     assert summarize_privacy(Section(plugin="privacy", findings=(weak, strong)), plain) == (
         f"{WITHOUT} The strongest of 2 attacks tells training images from others with an AUC of "

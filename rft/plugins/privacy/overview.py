@@ -20,7 +20,7 @@ PILLAR = PillarDefinition(
     ),
 )
 RECOGNISED = "better than guessing, so some can be recognised"
-NO_LEAK = "no leak found, which is no proof that there is none"
+NO_LEAK = "no leak found, no proof that there is none"
 STRONG_EPSILON, WEAK_EPSILON = 1.0, 10.0  # PONOMAREVA, the tiers: up to the first, above the second
 MAX_EPSILON = 20.0  # above it the odds are not worth a number
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
