@@ -206,6 +206,8 @@ def classes_in(annotation: Any) -> Iterator[type]:
         yield from classes_in(part)
 
 
+# Where that value is what the mode has without the key: adapters alone freeze nothing by its place.
+VALUES_OF_A_MODE = {("texts, adapters everywhere", "model.freeze"): '"encoder.layer.2"'}
 # What a key stands beside: without these it would be refused for another reason.
 BESIDE = {
     "fairness.mitigation.": ("fairness.mitigation.attribute='camera'", "fairness.mitigation.metric='accuracy'"),
@@ -249,7 +251,7 @@ def overrides_of(mode: str, key: str) -> list[str]:
     place = table if table in ("policy", "attribution.shortcut") else key  # a list of tables is given as a whole
     kind = "tokens = ['a']" if 'text = "text"' in MODES[mode] else "region = [0.0, 0.0, 0.5, 0.5]"
     return [line for line in beside if not line.startswith(f"{place}=")] + [
-        f"{place}={VALUES[key].replace('KIND', kind)}"
+        f"{place}={VALUES_OF_A_MODE.get((mode, key), VALUES[key]).replace('KIND', kind)}"
     ]
 
 
