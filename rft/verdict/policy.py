@@ -24,7 +24,7 @@ from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdic
 from rft.stats.intervals import CONFIDENCE_LEVEL
 
 MAX_REALISTIC_GROWTH = 100  # of the number of cases
-CHANGE_MODEL = "improve the model, or have whoever set the bound decide whether another is justified"
+CHANGE_MODEL = "improve the model, or ask whoever set the bound whether another is justified"
 UNITS_OF_SHARES = ("fraction", "probability")  # units of findings that lie between 0 and 1
 
 
@@ -237,22 +237,14 @@ def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> tuple
         factors.append(math.inf if value == bound else ((end - value) / (bound - value)) ** 2)
     if n is None or not factors or math.isinf(max(factors)):
         if n and factors:
-            return (
-                "no number of cases would settle a value on the bound",
-                f"more cases will not settle it: {CHANGE_MODEL}",
-            )
+            return "no number of cases would settle a value on the bound", CHANGE_MODEL
         return "more cases would settle it", "test on more cases, and audit again"
     needed, there = (number_format.format_count(count) for count in (_round_up(n * max(factors)), n))
+    cases = f"about {needed} independent cases in place of {there}"
+    remedy = f"test on {cases}, and audit again"
     if max(factors) > MAX_REALISTIC_GROWTH:
-        return (
-            f"the value is so near the bound that about {needed} independent cases in place of {there} would be needed",
-            f"about {needed} independent cases in place of {there} would settle it; where they cannot be had, "
-            + CHANGE_MODEL,
-        )
-    return (
-        f"about {needed} independent cases in place of {there} would settle it, if the value stays",
-        f"test on about {needed} independent cases in place of {there}, and audit again",
-    )
+        remedy = f"{CHANGE_MODEL} (about {needed} cases would be needed)"
+    return f"{cases} would settle it, if the value stays", remedy
 
 
 def _round_up(number: float) -> int:

@@ -55,13 +55,13 @@ def baseline_finding(value: float) -> Finding:
         ),
         (
             (ACCURACY, baseline_finding(0.5)),
-            "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases); always giving the commonest answer "
+            "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases); always guessing the commonest class "
             "of training reaches 0.500.",
         ),
         (
             (ACCURACY, baseline_finding(0.66)),
             "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases), which is not shown to be better than "
-            "always giving the commonest answer of training: that reaches 0.660.",
+            "always guessing the commonest class of training: that reaches 0.660.",
         ),
     ],
 )
@@ -100,16 +100,16 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
             "Trained with differential privacy for all images of one person together (check that this is one person): "
-            "epsilon 2.50, between strong (1 or less) and weak (more than 10). In the worst case, the model changes "
-            "the odds that a given unit took part 13-fold (by more with a probability of at most 10⁻⁵, delta). This "
-            "report is not protected: show it to those who may see training data.",
+            "epsilon 2.50 (1 or less counts as strong, more than 10 as weak). In the worst case, the model turns a "
+            "suspicion of 1 % that a given unit took part into one of 11 % (more with a probability of at most 10⁻⁵, "
+            "delta). This report is not protected: show it only to those who may see training data.",
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
             "Trained with differential privacy for each example by itself (somebody with several is protected less): "
-            "epsilon 2.50, between strong (1 or less) and weak (more than 10). In the worst case, the model changes "
-            "the odds that a given example took part 13-fold (by more with a probability of at most 10⁻⁵, delta). This "
-            "report is not protected: show it to those who may see training data.",
+            "epsilon 2.50 (1 or less counts as strong, more than 10 as weak). In the worst case, the model turns a "
+            "suspicion of 1 % that a given example took part into one of 11 % (more with a probability of at most "
+            "10⁻⁵, delta). This report is not protected: show it only to those who may see training data.",
         ),
     ],
 )
@@ -136,22 +136,40 @@ def test_what_the_strongest_attack_saw() -> None:
 
 
 @pytest.mark.parametrize(
-    ("epsilon", "sentence"),
+    ("epsilon", "suspicion"),
     [
-        (0.0, "1-fold (by more with a probability of at most 10⁻⁵, delta)."),
-        (3.0, "21-fold (by more with a probability of at most 10⁻⁵, delta)."),  # e^3 is 20.09
-        (3.0000001, "21-fold (by more with a probability of at most 10⁻⁵, delta)."),
-        (8.0, "2\u202f981-fold (by more with a probability of at most 10⁻⁵, delta)."),  # e^8 is 2,980.96
-        (20.0, "485\u202f165\u202f196-fold (by more with a probability of at most 10⁻⁵, delta)."),
-        (20.01, "So large an epsilon bounds nothing that matters in practice."),
-        (1e6, "So large an epsilon bounds nothing that matters in practice."),
+        (0.0, "1 %"),
+        (1.0, "3 %"),  # e / (99 + e) = 0.0267
+        (3.0, "17 %"),  # 20.09 / 119.09 = 0.1687
+        (8.0, "97 %"),  # 2,980.96 / 3,079.96 = 0.9679
+        (9.2, "more than 99 %"),  # 0.99002
+        (20.0, "more than 99 %"),
     ],
 )
-def test_what_an_epsilon_bounds(epsilon: float, sentence: str) -> None:
-    """By hand: the odds change by the factor e^epsilon at most, rounded up."""
+def test_what_an_epsilon_bounds(epsilon: float, suspicion: str) -> None:
+    """By hand: odds of 1 to 99 become e^epsilon to 99 at most; the share is rounded up."""
     summary = summarize_privacy(None, with_training(mode="private", epsilon=epsilon, delta=1e-5, unit="person"))
-    assert f" {sentence} This report is not protected" in summary
-    assert summary.count("-fold") == (epsilon <= 20)
+    assert f"into one of {suspicion} (more with a probability" in summary
+
+
+@pytest.mark.parametrize("epsilon", [20.01, 1e6])
+def test_an_epsilon_that_bounds_nothing_says_so(epsilon: float) -> None:
+    summary = summarize_privacy(None, with_training(mode="private", epsilon=epsilon, delta=1e-5, unit="person"))
+    assert "So large an epsilon bounds nothing that matters in practice." in summary
+    assert "suspicion" not in summary
+
+
+def test_the_test_of_the_training_is_told_with_what_it_would_have_seen() -> None:
+    facts = (("privacy.epsilon_lower_bound", 1.9, "info"), ("privacy.audit_power", 6.0, "info"))
+    bound, power = (
+        FindingDefinition(id, "A title", "It is so.").state_fact(value, status=status) for id, value, status in facts
+    )
+    model = with_training(mode="private", epsilon=3.0, delta=1e-5, unit="person")
+    told = "A test of the training found no violation (one of epsilon above 6.00 would mostly be seen)."
+    assert told in summarize_privacy(Section(plugin="privacy", findings=(bound, power)), model)
+    refuted = bound.model_copy(update={"status": "fail"})
+    for findings in ((bound,), (refuted, power)):  # without its smallest effect nothing is cleared
+        assert "no violation" not in summarize_privacy(Section(plugin="privacy", findings=findings), model)
 
 
 # --- fairness ---
@@ -194,9 +212,7 @@ def test_a_gap_that_chance_may_explain_says_what_would_have_been_found() -> None
         plugin="fairness", findings=(gap_finding("skin", 0.19, -0.02, 0.4),), tables={"by_group": ROWS, "gaps": gaps}
     )
     summary = summarize_fairness(section, MODEL)
-    assert summary.endswith(
-        "a gap of 0.19 [−0.02, 0.40], chance may explain it; gaps smaller than 0.25 could well have been missed."
-    )
+    assert summary.endswith("a gap of 0.19 [−0.02, 0.40], chance may explain it; this test could miss gaps under 0.25.")
 
 
 def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_counted() -> None:
@@ -278,13 +294,13 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
         ),
         (
             (shortcut_finding("stamp", 0.45, status="warn"), shortcut_finding("hat", 0.1)),
-            "0.45 [0.40, 0.50] of the predictions change when only the region “stamp” is taken from another class "
-            "(0.05 where it is taken from the same class): the model relies on it.",
+            "Swapping in the region “stamp” of another class changes 0.45 [0.40, 0.50] of the predictions, that of the "
+            "same class 0.05: the model relies on it.",
         ),
         (
             (shortcut_finding("hat", 0.1),),
-            "0.10 [0.05, 0.15] of the predictions change when only the region “hat” is taken from another class: not "
-            "enough to say that the model relies on it.",
+            "Swapping in the region “hat” of another class changes 0.10 [0.05, 0.15] of the predictions: not enough to "
+            "say that the model relies on it.",
         ),
     ],
 )
@@ -300,6 +316,6 @@ def test_words_are_replaced_and_not_taken_from_another_class() -> None:
     tables: dict[str, Table] = {"shortcuts": [{"name": "fit", "flip_share": share} for share in (0.45, 0.05)]}
     section = Section(plugin="attribution", findings=(shortcut_finding("fit", 0.45, status="warn"),), tables=tables)
     assert summarize_attribution(section, MODEL.model_copy(update={"modality": "text"})) == (
-        "0.45 [0.40, 0.50] of the predictions change when the words “fit” are replaced (0.05 where as many others "
-        "are): the model relies on it."
+        "Replacing the words “fit” changes 0.45 [0.40, 0.50] of the predictions, replacing as many others 0.05: the "
+        "model relies on it."
     )

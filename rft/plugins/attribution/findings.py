@@ -110,8 +110,8 @@ def judge_shortcut(shortcut: Shortcut, intervention: Intervention, words: Shortc
     """
     id = f"attribution.shortcut.{shortcut.name}"
     remedy = (
-        f"Add training examples in which “{shortcut.name}” says nothing of the class, or take it out of the inputs; "
-        "then have the model trained again."
+        f"Add training examples in which “{shortcut.name}” says nothing of the class, or take it out; then have "
+        "the model trained again."
     )
     definition = FindingDefinition(id, words.title, words.description, unit="fraction", better="lower", remedy=remedy)
     condition, control = intervention.shortcut, intervention.control

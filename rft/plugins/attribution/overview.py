@@ -42,13 +42,10 @@ def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
 def _say_flips(finding: Finding, section: Section, modality: str, *, relied: bool) -> str:
     name = finding.id.removeprefix(_SHORTCUT)
     if modality == "text":
-        change, control = f"the words “{name}” are replaced", "where as many others are"
+        change, control = f"Replacing the words “{name}”", "replacing as many others"
     else:
-        change, control = (
-            f"only the region “{name}” is taken from another class",
-            "where it is taken from the same class",
-        )
-    flips = f"{write_value(finding)} of the predictions change when {change}{_say_control(name, section, control)}"
+        change, control = f"Swapping in the region “{name}” of another class", "that of the same class"
+    flips = f"{change} changes {write_value(finding)} of the predictions{_say_control(name, section, control)}"
     if relied:
         return f"{flips}: the model relies on it."
     return f"{flips}: not enough to say that the model relies on it."
@@ -59,4 +56,4 @@ def _say_control(name: str, section: Section, control: str) -> str:
     shares = [row["flip_share"] for row in section.tables.get("shortcuts", []) if row["name"] == name]
     if len(shares) < 2 or shares[1] is None:
         return ""
-    return f" ({number_format.format_fixed(float(str(shares[1])), 2)} {control})"
+    return f", {control} {number_format.format_fixed(float(str(shares[1])), 2)}"

@@ -92,7 +92,7 @@ def _say_detectable(finding: Finding, section: Section) -> str:
             finding.about.metric,
         ) and effect is not None:
             smallest = number_format.format_fixed(float(effect), 2)
-            return f"; gaps smaller than {smallest} could well have been missed"
+            return f"; this test could miss gaps under {smallest}"
     return ""
 
 

@@ -159,9 +159,7 @@ METRICS: Mapping[str, Metric] = {
 
 # They hold wherever the model was trained, in this run or elsewhere.
 ACCURACY_REMEDY = "Have the model trained longer, with more layers unfrozen or from another backbone, and audit again."
-CALIBRATION_REMEDY = (
-    "The probabilities that it gives are not reliable: have them calibrated before anybody reads them as such."
-)
+CALIBRATION_REMEDY = "The probabilities that it gives are not reliable: have them calibrated."
 
 
 def _measure_split(split: Split, majority: int | None, seed: int) -> dict[str, Measure]:

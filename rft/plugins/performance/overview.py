@@ -28,7 +28,8 @@ def summarize_performance(section: Section | None, model: ModelFacts) -> str:
     baseline = find_measured(section, "performance.baseline_accuracy")
     if baseline is None or baseline.value is None or accuracy.interval is None:
         return f"{right}."
-    always, reached = "always giving the commonest answer of training", write_value(baseline)
+    always = "always guessing the commonest class of training"
+    reached = number_format.format_quantity(baseline.value, baseline.unit)
     if accuracy.interval.low > baseline.value:
         return f"{right}; {always} reaches {reached}."
     return f"{right}, which is not shown to be better than {always}: that reaches {reached}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from rft import number_format
-from rft.plugins.pillar import ClaimDefinition, PillarDefinition, write_value
+from rft.plugins.pillar import ClaimDefinition, PillarDefinition, find_measured, write_value
 from rft.records import ModelFacts, Section
 
 PILLAR = PillarDefinition(
@@ -28,7 +28,7 @@ _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model 
 
 def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     """Return whether and for whom privacy is promised, and what the strongest attack that was made saw."""
-    promise = _state_promise(model)
+    promise = _state_promise(model, section)
     if section is None:
         return f"{promise} Whether attacks succeed was not tested."
     attacks = [finding for finding in section.findings if finding.id.endswith("_auc") and finding.interval is not None]
@@ -41,7 +41,7 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     return f"{promise} {ranks} (0.5 is guessing, 1 is always right): {seen}."
 
 
-def _state_promise(model: ModelFacts) -> str:
+def _state_promise(model: ModelFacts, section: Section | None) -> str:
     training = model.training
     if training.mode == "external":
         return "How it was trained is not known here, so no differential privacy can be vouched for."
@@ -56,27 +56,36 @@ def _state_promise(model: ModelFacts) -> str:
         protected = f"all {model.name_items()} of one {model.unit or 'unit'} together (check that this is one person)"
     epsilon = number_format.format_epsilon(training.epsilon)
     return (
-        f"Trained with differential privacy for {protected}: epsilon {epsilon}, "
-        f"{_grade_epsilon(training.epsilon)}. "
-        f"{_say_odds(training.epsilon, training.delta, unit)} This report is not protected: show it to those "
-        "who may see training data."
+        f"Trained with differential privacy for {protected}: epsilon {epsilon} "
+        f"({STRONG_EPSILON:g} or less counts as strong, more than {WEAK_EPSILON:g} as weak). "
+        f"{_say_odds(training.epsilon, training.delta, unit)}{_say_test(section)} This report is not protected: show "
+        "it only to those who may see training data."
     )
 
 
-def _grade_epsilon(epsilon: float) -> str:
-    if epsilon <= STRONG_EPSILON:
-        return f"which counts as strong ({STRONG_EPSILON:g} or less)"
-    if epsilon > WEAK_EPSILON:
-        return f"which counts as weak (more than {WEAK_EPSILON:g})"
-    return f"between strong ({STRONG_EPSILON:g} or less) and weak (more than {WEAK_EPSILON:g})"
+def _say_test(section: Section | None) -> str:
+    """Say what the test of the training saw, with the smallest fault that it would see; empty where none was made."""
+    if section is None:
+        return ""
+    bound, power = find_measured(section, "privacy.epsilon_lower_bound"), find_measured(section, "privacy.audit_power")
+    if bound is None or power is None or bound.status == "fail":
+        return ""
+    return (
+        f" A test of the training found no violation (one of epsilon above {write_value(power)} would mostly be seen)."
+    )
 
 
 def _say_odds(epsilon: float, delta: float, unit: str) -> str:
-    """Say what an epsilon bounds: by how much the model can change the odds that somebody took part."""
+    """Say what an epsilon bounds: what the model can make of a suspicion of 1 % that somebody took part.
+
+    The odds of a suspicion change by the factor e^epsilon at most.
+    """
     if epsilon > MAX_EPSILON:
         return "So large an epsilon bounds nothing that matters in practice."
-    odds = number_format.format_count(math.ceil(round(math.exp(epsilon), 6)))
+    odds = 0.01 / 0.99 * math.exp(epsilon)
+    percent = math.ceil(round(100 * odds / (1 + odds), 6))
+    certain = f"{percent} %" if percent < 100 else "more than 99 %"
     return (
-        f"In the worst case, the model changes the odds that a given {unit} took part {odds}-fold (by more with a "
-        f"probability of at most {number_format.format_plain(delta)}, delta)."
+        f"In the worst case, the model turns a suspicion of 1 % that a given {unit} took part into one of {certain} "
+        f"(more with a probability of at most {number_format.format_plain(delta)}, delta)."
     )

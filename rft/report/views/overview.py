@@ -15,7 +15,7 @@ CLAIM_WORDS = {
     "not_applicable": "does not apply",
     "not_asked": "not requested",
 }
-MAX_STEPS = 3
+MAX_STEPS = 4
 
 
 @dataclass(frozen=True)

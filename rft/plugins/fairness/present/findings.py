@@ -21,8 +21,8 @@ from rft.stats.gaps import rate_difference, rate_ratio
 from rft.stats.gaps.partial_identification import GapBounds
 
 GAP_REMEDY = (
-    "Look at the examples of the groups that are worse off: are they few, mislabelled, or of poorer quality? "
-    "Mend that, have the model trained again, and audit again."
+    "Look at the examples of the groups that are worse off: are they few, mislabelled, of poorer quality? "
+    "Mend that, and have the model trained again."
 )
 NO_INTERVAL = "No method used here gives an interval of this gap that holds, so no rule can be settled by it."
 
