@@ -99,16 +99,16 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
-            "Trained with differential privacy for all images of one person together (check that this is one person): "
-            "epsilon 2.50 (1 or less counts as strong, more than 10 as weak). In the worst case, the model turns a "
-            "suspicion of 1 % that a given unit took part into one of 11 % (more with a probability of at most 10⁻⁵, "
+            "Trained with differential privacy for each person as a whole: "
+            "epsilon 2.50, middling (strong up to 1, weak above 10). In the worst case, the model makes "
+            "someone who is 1 % sure that a given unit took part 11 % sure (surer with a probability of at most 10⁻⁵, "
             "delta). This report is not protected: show it only to those who may see training data.",
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
             "Trained with differential privacy for each example by itself (somebody with several is protected less): "
-            "epsilon 2.50 (1 or less counts as strong, more than 10 as weak). In the worst case, the model turns a "
-            "suspicion of 1 % that a given example took part into one of 11 % (more with a probability of at most "
+            "epsilon 2.50, middling (strong up to 1, weak above 10). In the worst case, the model makes "
+            "someone who is 1 % sure that a given example took part 11 % sure (surer with a probability of at most "
             "10⁻⁵, delta). This report is not protected: show it only to those who may see training data.",
         ),
     ],
@@ -119,6 +119,13 @@ def test_for_whom_privacy_is_promised(training: dict[str, Any], sentence: str) -
     assert summarize_privacy(None, model) == f"{sentence} Whether attacks succeed was not tested."
     unmeasured = Section(plugin="privacy", findings=(absent_finding("privacy.membership_auc", "too few"),))
     assert summarize_privacy(unmeasured, model) == f"{sentence} Whether attacks succeed was not measured."
+
+
+def test_a_unit_is_a_person_only_if_its_column_says_so() -> None:
+    model = with_training(mode="private", epsilon=2.5, delta=1e-5, unit="unit").model_copy(update={"unit": "face_id"})
+    assert " for each face_id as a whole (each person, if one face_id is one person): " in summarize_privacy(
+        None, model
+    )
 
 
 def test_what_the_strongest_attack_saw() -> None:
@@ -149,14 +156,14 @@ def test_what_the_strongest_attack_saw() -> None:
 def test_what_an_epsilon_bounds(epsilon: float, suspicion: str) -> None:
     """By hand: odds of 1 to 99 become e^epsilon to 99 at most; the share is rounded up."""
     summary = summarize_privacy(None, with_training(mode="private", epsilon=epsilon, delta=1e-5, unit="person"))
-    assert f"into one of {suspicion} (more with a probability" in summary
+    assert f" took part {suspicion} sure (surer with a probability" in summary
 
 
 @pytest.mark.parametrize("epsilon", [20.01, 1e6])
 def test_an_epsilon_that_bounds_nothing_says_so(epsilon: float) -> None:
     summary = summarize_privacy(None, with_training(mode="private", epsilon=epsilon, delta=1e-5, unit="person"))
     assert "So large an epsilon bounds nothing that matters in practice." in summary
-    assert "suspicion" not in summary
+    assert "1 % sure" not in summary
 
 
 def test_the_test_of_the_training_is_told_with_what_it_would_have_seen() -> None:
@@ -165,11 +172,11 @@ def test_the_test_of_the_training_is_told_with_what_it_would_have_seen() -> None
         FindingDefinition(id, "A title", "It is so.").state_fact(value, status=status) for id, value, status in facts
     )
     model = with_training(mode="private", epsilon=3.0, delta=1e-5, unit="person")
-    told = "A test of the training found no violation (one of epsilon above 6.00 would mostly be seen)."
+    told = "A test found no breach of this promise; it could miss one below epsilon 6.00."
     assert told in summarize_privacy(Section(plugin="privacy", findings=(bound, power)), model)
     refuted = bound.model_copy(update={"status": "fail"})
     for findings in ((bound,), (refuted, power)):  # without its smallest effect nothing is cleared
-        assert "no violation" not in summarize_privacy(Section(plugin="privacy", findings=findings), model)
+        assert "no breach" not in summarize_privacy(Section(plugin="privacy", findings=findings), model)
 
 
 # --- fairness ---
@@ -195,6 +202,13 @@ def test_a_gap_that_stands_out_names_both_groups() -> None:
     assert summarize_fairness(section, MODEL) == (
         "Accuracy is 0.61 for dark and 0.80 for light (skin): a gap of 0.19 [0.12, 0.26], more than chance explains."
     )
+
+
+def test_values_whose_rounding_would_belie_their_gap_have_a_digit_more() -> None:
+    rows: Table = [group_row("dark", 0.694), group_row("light", 0.826)]  # 0.69 and 0.83 would be 0.14 apart
+    gap = gap_finding("skin", 0.132, 0.06, 0.2, status="warn")
+    summary = summarize_fairness(Section(plugin="fairness", findings=(gap,), tables={"by_group": rows}), MODEL)
+    assert summary.startswith("Accuracy is 0.694 for dark and 0.826 for light (skin): a gap of 0.13 [0.06, 0.20]")
 
 
 def test_the_groups_named_are_those_of_the_audited_model_and_not_of_a_mitigated_one() -> None:
@@ -294,13 +308,13 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
         ),
         (
             (shortcut_finding("stamp", 0.45, status="warn"), shortcut_finding("hat", 0.1)),
-            "Swapping in the region “stamp” of another class changes 0.45 [0.40, 0.50] of the predictions, that of the "
-            "same class 0.05: the model relies on it.",
+            "The model relies on the region “stamp”: that of another class changes 0.45 [0.40, 0.50] of the "
+            "predictions, that of the same class 0.05.",
         ),
         (
             (shortcut_finding("hat", 0.1),),
-            "Swapping in the region “hat” of another class changes 0.10 [0.05, 0.15] of the predictions: not enough to "
-            "say that the model relies on it.",
+            "It is not shown that the model relies on the region “hat”: that of another class changes 0.10 "
+            "[0.05, 0.15] of the predictions.",
         ),
     ],
 )
@@ -316,6 +330,6 @@ def test_words_are_replaced_and_not_taken_from_another_class() -> None:
     tables: dict[str, Table] = {"shortcuts": [{"name": "fit", "flip_share": share} for share in (0.45, 0.05)]}
     section = Section(plugin="attribution", findings=(shortcut_finding("fit", 0.45, status="warn"),), tables=tables)
     assert summarize_attribution(section, MODEL.model_copy(update={"modality": "text"})) == (
-        "Replacing the words “fit” changes 0.45 [0.40, 0.50] of the predictions, replacing as many others 0.05: the "
-        "model relies on it."
+        "The model relies on the words “fit”: replacing them changes 0.45 [0.40, 0.50] of the predictions, replacing "
+        "as many others 0.05."
     )

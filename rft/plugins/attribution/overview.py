@@ -42,13 +42,13 @@ def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
 def _say_flips(finding: Finding, section: Section, modality: str, *, relied: bool) -> str:
     name = finding.id.removeprefix(_SHORTCUT)
     if modality == "text":
-        change, control = f"Replacing the words “{name}”", "replacing as many others"
+        shortcut, change, control = f"words “{name}”", "replacing them changes", "replacing as many others"
     else:
-        change, control = f"Swapping in the region “{name}” of another class", "that of the same class"
-    flips = f"{change} changes {write_value(finding)} of the predictions{_say_control(name, section, control)}"
+        shortcut, change, control = f"region “{name}”", "that of another class changes", "that of the same class"
+    flips = f"{change} {write_value(finding)} of the predictions{_say_control(name, section, control)}"
     if relied:
-        return f"{flips}: the model relies on it."
-    return f"{flips}: not enough to say that the model relies on it."
+        return f"The model relies on the {shortcut}: {flips}."
+    return f"It is not shown that the model relies on the {shortcut}: {flips}."
 
 
 def _say_control(name: str, section: Section, control: str) -> str:

@@ -61,11 +61,20 @@ def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
     if len(values) < 2:
         return f"{name}: gap by {attribute} {write_value(finding)}, {explained}."
     (low, lowest), (high, highest) = values[0], values[-1]
-    written = [number_format.format_quantity(value, "fraction", ends) for value in (low, high)]
+    written = _write_ends(low, high, finding.value or 0.0, ends)
     return (
         f"{name} is {written[0]} for {lowest} and {written[1]} for {highest} ({attribute}): a gap of "
         f"{write_value(finding)}, {explained}{_say_detectable(finding, section)}."
     )
+
+
+def _write_ends(low: float, high: float, gap: float, ends: tuple[float, float] | None) -> list[str]:
+    """Return two values with the decimals of their gap, or one more where their difference would not look like it."""
+    decimals = number_format.decimals_within(*ends) if ends else number_format.decimals_of(gap)
+    difference = round(high, decimals) - round(low, decimals)
+    if number_format.format_fixed(difference, decimals) != number_format.format_fixed(gap, decimals):
+        decimals += 1
+    return [number_format.format_fixed(value, decimals) for value in (low, high)]
 
 
 def _is_row_of(row: Row, attribute: str, metric: str | None, positive: str | None) -> bool:

@@ -53,14 +53,23 @@ def _state_promise(model: ModelFacts, section: Section | None) -> str:
     if unit == "example":
         protected = "each example by itself (somebody with several is protected less)"
     else:
-        protected = f"all {model.name_items()} of one {model.unit or 'unit'} together (check that this is one person)"
+        column = model.unit or "unit"
+        protected = (
+            f"each {column} as a whole" + (column != "person") * f" (each person, if one {column} is one person)"
+        )
     epsilon = number_format.format_epsilon(training.epsilon)
     return (
-        f"Trained with differential privacy for {protected}: epsilon {epsilon} "
-        f"({STRONG_EPSILON:g} or less counts as strong, more than {WEAK_EPSILON:g} as weak). "
+        f"Trained with differential privacy for {protected}: epsilon {epsilon}, {_grade_epsilon(training.epsilon)} "
+        f"(strong up to {STRONG_EPSILON:g}, weak above {WEAK_EPSILON:g}). "
         f"{_say_odds(training.epsilon, training.delta, unit)}{_say_test(section)} This report is not protected: show "
         "it only to those who may see training data."
     )
+
+
+def _grade_epsilon(epsilon: float) -> str:
+    if epsilon <= STRONG_EPSILON:
+        return "strong"
+    return "middling" if epsilon <= WEAK_EPSILON else "weak"
 
 
 def _say_test(section: Section | None) -> str:
@@ -70,9 +79,7 @@ def _say_test(section: Section | None) -> str:
     bound, power = find_measured(section, "privacy.epsilon_lower_bound"), find_measured(section, "privacy.audit_power")
     if bound is None or power is None or bound.status == "fail":
         return ""
-    return (
-        f" A test of the training found no violation (one of epsilon above {write_value(power)} would mostly be seen)."
-    )
+    return f" A test found no breach of this promise; it could miss one below epsilon {write_value(power)}."
 
 
 def _say_odds(epsilon: float, delta: float, unit: str) -> str:
@@ -86,6 +93,6 @@ def _say_odds(epsilon: float, delta: float, unit: str) -> str:
     percent = math.ceil(round(100 * odds / (1 + odds), 6))
     certain = f"{percent} %" if percent < 100 else "more than 99 %"
     return (
-        f"In the worst case, the model turns a suspicion of 1 % that a given {unit} took part into one of {certain} "
-        f"(more with a probability of at most {number_format.format_plain(delta)}, delta)."
+        f"In the worst case, the model makes someone who is 1 % sure that a given {unit} took part {certain} sure "
+        f"(surer with a probability of at most {number_format.format_plain(delta)}, delta)."
     )

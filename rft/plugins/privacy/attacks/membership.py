@@ -189,7 +189,7 @@ def _auc_finding(results: AttackResults, name: str) -> Finding:
 
 def _say_remedy(facts: ModelFacts) -> str:
     how = "a smaller epsilon" if facts.training.mode == "private" else "differential privacy"
-    return f"Before the model is given away, have it trained with {how}, so that it memorises less."
+    return f"Before the model is released, have it trained with {how}, so that it memorises less."
 
 
 def _define_attack(attack: Attack, unit: str, remedy: str = "") -> FindingDefinition:
