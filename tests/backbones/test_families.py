@@ -16,6 +16,8 @@ from rft.backbones.partition.cut import cut_classifier
 from tests.support import families
 from tests.support.plain_loops import CLASSES, PlainLoop, train_from_cache
 
+SLOW = ("densenet121", "efficientnet_b0")  # seconds each; others have the same kinds of layers
+FAMILIES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in families.FAMILIES]
 LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in families.LARGE_IMAGES]
 ALL = families.FAMILIES | families.LARGE_IMAGES
 
@@ -49,7 +51,7 @@ def _one_order_of_summation() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="module", params=[*families.FAMILIES, *LARGE])
+@pytest.fixture(scope="module", params=[*FAMILIES, *LARGE])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     name = request.param
     folder = tmp_path_factory.mktemp("family")

@@ -386,7 +386,7 @@ def test_ctrl_c_leaves_nothing_half_written(tiny: Path, own_cache: Path) -> None
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
     assert {path.name for path in tiny.parent.iterdir()} == {"data", "audit.toml"}
-    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+    assert invoke_rft(*command[3:])[0] == 0
 
 
 def test_a_plugin_may_refuse_options_that_do_not_go_with_the_data_before_any_work(tiny: Path, monkeypatch) -> None:

@@ -40,7 +40,7 @@ class Stated:
 @cache
 def audit_three_ways(rows_of_a_person: int) -> tuple[Section, Section, PrivacyChapter]:
     """Performance, fairness with mitigation and legal tables, and attacks, of one model on people with a tiny group."""
-    sizes = {"train": 900, "validation": 900, "test": 300 * rows_of_a_person}
+    sizes = {"train": 300, "validation": 300, "test": 300 * rows_of_a_person}
     planted = cases.audited_model(sizes, agree=0.5, rows_per_unit=rows_of_a_person)
     audited = with_tiny_group(planted, rows_of_a_person)
     fairness = FairnessOptions(

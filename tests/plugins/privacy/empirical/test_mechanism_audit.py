@@ -152,7 +152,11 @@ def test_the_right_mechanism_is_not_accused_and_its_bound_holds(randomness: str)
         assert judgement.gaussian_bound > 1
 
 
-@pytest.mark.parametrize("fault", PLANTED)
+SLOW_FAULTS = ("noise over n", "doubled rate")
+DEFAULT_FAULTS = [pytest.param(fault, marks=pytest.mark.slow) if fault in SLOW_FAULTS else fault for fault in PLANTED]
+
+
+@pytest.mark.parametrize("fault", DEFAULT_FAULTS)
 def test_a_planted_fault_is_seen(fault: str, untested: pytest.MonkeyPatch) -> None:
     PLANTED[fault][0](untested)
     assert judge_runs(audited_model(), curve_of(CLAIM), DELTA).p_value < REFUTATION_LEVEL
