@@ -308,12 +308,12 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
         ),
         (
             (shortcut_finding("stamp", 0.45, status="warn"), shortcut_finding("hat", 0.1)),
-            "The model relies on the region “stamp”: that of another class changes 0.45 [0.40, 0.50] of the "
-            "predictions, that of the same class 0.05.",
+            "The model relies on the region “stamp”: swapping in that of another class changes 0.45 [0.40, 0.50] of "
+            "the predictions, that of the same class 0.05.",
         ),
         (
             (shortcut_finding("hat", 0.1),),
-            "It is not shown that the model relies on the region “hat”: that of another class changes 0.10 "
+            "It is not shown that the model relies on the region “hat”: swapping in that of another class changes 0.10 "
             "[0.05, 0.15] of the predictions.",
         ),
     ],

@@ -44,7 +44,11 @@ def _say_flips(finding: Finding, section: Section, modality: str, *, relied: boo
     if modality == "text":
         shortcut, change, control = f"words “{name}”", "replacing them changes", "replacing as many others"
     else:
-        shortcut, change, control = f"region “{name}”", "that of another class changes", "that of the same class"
+        shortcut, change, control = (
+            f"region “{name}”",
+            "swapping in that of another class changes",
+            "that of the same class",
+        )
     flips = f"{change} {write_value(finding)} of the predictions{_say_control(name, section, control)}"
     if relied:
         return f"The model relies on the {shortcut}: {flips}."
