@@ -243,7 +243,7 @@ def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> tuple
     cases = f"about {needed} independent cases in place of {there}"
     remedy = f"test on {cases}, and audit again"
     if max(factors) > MAX_REALISTIC_GROWTH:
-        remedy = f"{CHANGE_MODEL} (about {needed} cases would be needed)"
+        remedy = f"too close to the bound to settle (about {needed} cases would be needed): {CHANGE_MODEL}"
     return f"{cases} would settle it, if the value stays", remedy
 
 

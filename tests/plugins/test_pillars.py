@@ -101,15 +101,16 @@ WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model m
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "person"},
             "Trained with differential privacy for each person as a whole: "
             "epsilon 2.50, middling (strong up to 1, weak above 10). In the worst case, the model makes "
-            "someone who is 1 % sure that a given unit took part 11 % sure (surer with a probability of at most 10⁻⁵, "
-            "delta). This report is not protected: show it only to those who may see training data.",
+            "someone who is 1 % sure that a given unit took part 11 % sure (surer in at most 1 of 100\u202f000 cases, "
+            "delta). The promise does not cover this report: show it only to those who may see training data.",
         ),
         (
             {"mode": "private", "epsilon": 2.5, "delta": 1e-5, "unit": "example"},
             "Trained with differential privacy for each example by itself (somebody with several is protected less): "
             "epsilon 2.50, middling (strong up to 1, weak above 10). In the worst case, the model makes "
-            "someone who is 1 % sure that a given example took part 11 % sure (surer with a probability of at most "
-            "10⁻⁵, delta). This report is not protected: show it only to those who may see training data.",
+            "someone who is 1 % sure that a given example took part 11 % sure (surer in at most 1 of "
+            "100\u202f000 cases, delta). The promise does not cover this report: show it only to those who may see "
+            "training data.",
         ),
     ],
 )
@@ -156,7 +157,38 @@ def test_what_the_strongest_attack_saw() -> None:
 def test_what_an_epsilon_bounds(epsilon: float, suspicion: str) -> None:
     """By hand: odds of 1 to 99 become e^epsilon to 99 at most; the share is rounded up."""
     summary = summarize_privacy(None, with_training(mode="private", epsilon=epsilon, delta=1e-5, unit="person"))
-    assert f" took part {suspicion} sure (surer with a probability" in summary
+    assert f" took part {suspicion} sure (surer in at most 1 of 100\u202f000 cases, delta)" in summary
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "grade"),
+    [
+        (1.0, "strong"),
+        (3.0, "middling"),
+        (4.59, "middling"),
+        (4.6, "close to weak"),
+        (10.0, "close to weak"),
+        (11.0, "weak"),
+    ],
+)
+def test_an_epsilon_is_graded_by_its_tier_and_by_what_it_makes_of_a_suspicion(epsilon: float, grade: str) -> None:
+    """By hand: e^epsilon is 99, and the suspicion one half, at 4.595."""
+    summary = summarize_privacy(None, with_training(mode="private", epsilon=epsilon, delta=1e-5))
+    assert f"epsilon {epsilon:.3g}"[:11] in summary
+    assert f", {grade} (strong up to 1, weak above 10). " in summary
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "low", "allowed"),
+    [(3.0, 0.95, True), (3.0, 0.96, False), (0.1, 0.54, False), (0.1, 0.52, True)],
+)
+def test_what_a_promise_allows_an_attack(epsilon: float, low: float, allowed: bool) -> None:
+    """By hand: the area is at most 1 - 0.0474 at 3, and 1 - 0.4750 at 0.1: of the form e^epsilon / (1 + e^epsilon)."""
+    attack = make_estimate("privacy.membership_auc", low + 0.01, low, low + 0.02, status="warn")
+    section = Section(plugin="privacy", findings=(attack,))
+    summary = summarize_privacy(section, with_training(mode="private", epsilon=epsilon, delta=1e-9))
+    assert summary.endswith("so some can be recognised, which the promise allows.") == allowed
+    assert "which the promise allows" not in summarize_privacy(section, with_training(mode="standard"))
 
 
 @pytest.mark.parametrize("epsilon", [20.01, 1e6])
@@ -172,7 +204,7 @@ def test_the_test_of_the_training_is_told_with_what_it_would_have_seen() -> None
         FindingDefinition(id, "A title", "It is so.").state_fact(value, status=status) for id, value, status in facts
     )
     model = with_training(mode="private", epsilon=3.0, delta=1e-5, unit="person")
-    told = "A test found no breach of this promise; it could miss one below epsilon 6.00."
+    told = "A test found no breach of this promise; only one beyond epsilon 6.00 would show."
     assert told in summarize_privacy(Section(plugin="privacy", findings=(bound, power)), model)
     refuted = bound.model_copy(update={"status": "fail"})
     for findings in ((bound,), (refuted, power)):  # without its smallest effect nothing is cleared

@@ -124,7 +124,7 @@ def test_rules_stand_worst_first_and_lead_to_their_findings() -> None:
 def test_wider_intervals_and_small_groups_are_explained() -> None:
     wide = rule("pass", level=0.975, small_groups=("tiny",))
     note = view_verdict(run_with("pass", wide, wide)).note
-    assert note.startswith("In rules it is wider (97.5 %), since several are judged together.")
+    assert note.startswith("Ranges in the rules are wider than below (97.5 %), since several are judged together.")
     assert note.endswith("enter the rules: tiny.")
     assert view_verdict(run_with("pass", RULE)).note == ""
 

@@ -197,8 +197,8 @@ def test_an_uncertain_rule_says_how_many_cases_would_settle_it(
         (
             0.09,
             (0.0, 0.191),
-            "improve the model, or ask whoever set the bound whether another is justified (about 11\u202f000 "
-            "cases would be needed)",
+            "too close to the bound to settle (about 11\u202f000 cases would be needed): improve the model, or ask "
+            "whoever set the bound whether another is justified",
         ),
         (0.05, (0.0, 0.09), ""),
         (0.15, (0.11, 0.2), ""),

@@ -6,7 +6,7 @@ import math
 
 from rft import number_format
 from rft.plugins.pillar import ClaimDefinition, PillarDefinition, find_measured, write_value
-from rft.records import ModelFacts, Section
+from rft.records import Finding, ModelFacts, Section, Training
 
 PILLAR = PillarDefinition(
     "Privacy",
@@ -22,6 +22,7 @@ PILLAR = PillarDefinition(
 RECOGNISED = "better than guessing, so some can be recognised"
 NO_LEAK = "no leak found, no proof that there is none"
 STRONG_EPSILON, WEAK_EPSILON = 1.0, 10.0  # PONOMAREVA, the tiers: up to the first, above the second
+SUSPICION = 0.01  # that somebody took part, before the model was seen
 MAX_EPSILON = 20.0  # above it the odds are not worth a number
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
 
@@ -38,7 +39,8 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
     ranks = f"{of_all} tells training {model.name_items()} from others with an AUC of {write_value(strongest)}"
     seen = RECOGNISED if strongest.status == "warn" else NO_LEAK
-    return f"{promise} {ranks} (0.5 is guessing, 1 is always right): {seen}."
+    allowed = ", which the promise allows" * (strongest.status == "warn" and _allows(model.training, strongest))
+    return f"{promise} {ranks} (0.5 is guessing, 1 is always right): {seen}{allowed}."
 
 
 def _state_promise(model: ModelFacts, section: Section | None) -> str:
@@ -61,15 +63,39 @@ def _state_promise(model: ModelFacts, section: Section | None) -> str:
     return (
         f"Trained with differential privacy for {protected}: epsilon {epsilon}, {_grade_epsilon(training.epsilon)} "
         f"(strong up to {STRONG_EPSILON:g}, weak above {WEAK_EPSILON:g}). "
-        f"{_say_odds(training.epsilon, training.delta, unit)}{_say_test(section)} This report is not protected: show "
-        "it only to those who may see training data."
+        f"{_say_odds(training.epsilon, training.delta, unit)}{_say_test(section)} The promise does not cover this "
+        "report: show it only to those who may see training data."
     )
 
 
 def _grade_epsilon(epsilon: float) -> str:
     if epsilon <= STRONG_EPSILON:
         return "strong"
-    return "middling" if epsilon <= WEAK_EPSILON else "weak"
+    if epsilon > WEAK_EPSILON:
+        return "weak"
+    return "middling" if _raise_suspicion(epsilon) <= 0.5 else "close to weak"
+
+
+def _raise_suspicion(epsilon: float) -> float:
+    """Return what a suspicion of 1 % that somebody took part can become at most: its odds change by e^epsilon."""
+    odds = SUSPICION / (1 - SUSPICION) * math.exp(epsilon)
+    return odds / (1 + odds)
+
+
+def _allows(training: Training, attack: Finding) -> bool:
+    """Whether an attacker may do as well under the promise of the training as the interval of an attack begins at.
+
+    No attacker's area under the curve is above one minus that under the trade-off of (epsilon, delta): f(a) =
+    max(0, 1 - delta - e^epsilon a, e^-epsilon (1 - delta - a)) (Dong et al. 2022, proposition 3).
+    """
+    if training.mode != "private" or training.void or training.epsilon is None or training.delta is None:
+        return False
+    if attack.interval is None or training.epsilon > MAX_EPSILON:
+        return False
+    factor, most = math.exp(training.epsilon), 1 - training.delta
+    corner = most / (1 + factor)
+    missed = most * corner - factor * corner**2 / 2 + (most - corner) ** 2 / (2 * factor)
+    return attack.interval.low <= 1 - missed
 
 
 def _say_test(section: Section | None) -> str:
@@ -79,20 +105,16 @@ def _say_test(section: Section | None) -> str:
     bound, power = find_measured(section, "privacy.epsilon_lower_bound"), find_measured(section, "privacy.audit_power")
     if bound is None or power is None or bound.status == "fail":
         return ""
-    return f" A test found no breach of this promise; it could miss one below epsilon {write_value(power)}."
+    return f" A test found no breach of this promise; only one beyond epsilon {write_value(power)} would show."
 
 
 def _say_odds(epsilon: float, delta: float, unit: str) -> str:
-    """Say what an epsilon bounds: what the model can make of a suspicion of 1 % that somebody took part.
-
-    The odds of a suspicion change by the factor e^epsilon at most.
-    """
+    """Say what an epsilon bounds: what the model can make of a suspicion of 1 % that somebody took part."""
     if epsilon > MAX_EPSILON:
         return "So large an epsilon bounds nothing that matters in practice."
-    odds = 0.01 / 0.99 * math.exp(epsilon)
-    percent = math.ceil(round(100 * odds / (1 + odds), 6))
+    percent = math.ceil(round(100 * _raise_suspicion(epsilon), 6))
     certain = f"{percent} %" if percent < 100 else "more than 99 %"
     return (
         f"In the worst case, the model makes someone who is 1 % sure that a given {unit} took part {certain} sure "
-        f"(surer with a probability of at most {number_format.format_plain(delta)}, delta)."
+        f"(surer in at most 1 of {number_format.format_count(math.floor(round(1 / delta, 6)))} cases, delta)."
     )

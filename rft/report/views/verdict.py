@@ -118,7 +118,7 @@ def _explain_levels(outcomes: Iterable[RuleOutcome]) -> list[str]:
     if not levels:
         return []
     written = join_names([f"{100 * level:.4g} %" for level in levels])
-    return [f"In rules it is wider ({written}), since several are judged together."]
+    return [f"Ranges in the rules are wider than below ({written}), since several are judged together."]
 
 
 def _name_small_groups(outcomes: Iterable[RuleOutcome]) -> list[str]:
