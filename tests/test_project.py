@@ -349,7 +349,8 @@ def test_the_core_works_without_extras(tiny: Path) -> None:
     done = run_fresh(hide + audit_all)
     said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     assert list(said) == list(tables), done.stderr
-    assert said["core"] == said["fairness"] == "no_rules"
+    assert said["core"] == "no_rules"
+    assert said["fairness"] == "uncertain"  # its groups are too small to be compared
     for name, extra in (("privacy", "privacy"), ("mitigation", "fairness"), ("attribution", "attribution")):
         assert f'pip install "rft[{extra}]"' in said[name]
 

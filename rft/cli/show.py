@@ -19,8 +19,8 @@ def show_run(run: AuditRun) -> None:
             elif finding.status == "warn":
                 ends = f" [{finding.interval.low:.3g}, {finding.interval.high:.3g}]" if finding.interval else ""
                 out.say(f"  look at    {finding.id} = {finding.value:.3g}{ends}  {finding.title}")
-            elif finding.status == "not_measured" and section.plugin in run.run.config:  # asked for with a table
-                out.say(f"  missing    {finding.id}: {finding.reason}")
+            elif finding.status == "not_measured" and finding.absence is None and section.plugin in run.run.config:
+                out.say(f"  missing    {finding.id}: {finding.reason}")  # asked for with a table, and failed
 
 
 def _show_verdict(label: str, verdict: Verdict) -> None:

@@ -126,8 +126,8 @@ def _name_groups(finding: Finding) -> str:
 
 def _list_facts(run: AuditRun, findings: list[Finding]) -> Iterator[tuple[str, str]]:
     """Yield names and values of what CycloneDX has no place for: the verdict, training, facts without intervals."""
-    yield "verdict", run.verdict.status
-    yield "verdict:source", run.verdict.source
+    yield "verdict", run.latest_verdict.status
+    yield "verdict:source", run.latest_verdict.source
     for rule in (judgement.rule for judgement in list_judgements(run)):
         yield "rule", f"{rule.outcome}: {rule.rule}: {rule.explanation}"
     for name, value in run.model.training.model_dump(exclude_none=True, exclude={"class_weights"}).items():

@@ -30,7 +30,7 @@ def write_findings_json(source: ExportSource) -> str:
 
 
 def _describe_verdict(run: AuditRun) -> dict[str, Json]:
-    return {"status": run.verdict.status, "source": run.verdict.source}
+    return {"status": run.latest_verdict.status, "source": run.latest_verdict.source}
 
 
 def _describe_rule(judgement: Judgement) -> dict[str, Json]:

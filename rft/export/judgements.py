@@ -46,14 +46,15 @@ class JudgedFinding:
 
 
 def list_judgements(run: AuditRun) -> tuple[Judgement, ...]:
-    """Return what the verdict says, rule by rule.
+    """Return what the latest verdict says, rule by rule.
 
     Broken integrity and missing audits are there even where the verdict does not name them.
     """
     findings = {finding.id: finding for section in run.sections for finding in section.findings}
-    named = {(outcome.rule, outcome.finding) for outcome in run.verdict.rules}
+    named = {(outcome.rule, outcome.finding) for outcome in run.latest_verdict.rules}
     unnamed = [outcome for outcome in judge_without_rules(run.sections) if (outcome.rule, outcome.finding) not in named]
-    return tuple(Judgement(outcome, findings.get(outcome.finding)) for outcome in [*unnamed, *run.verdict.rules])
+    stated = [*unnamed, *run.latest_verdict.rules]
+    return tuple(Judgement(outcome, findings.get(outcome.finding)) for outcome in stated)
 
 
 def list_judged_findings(run: AuditRun) -> tuple[JudgedFinding, ...]:

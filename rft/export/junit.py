@@ -44,8 +44,8 @@ def write_junit(source: ExportSource) -> str:
 
 def _add_properties(suite: ET.Element, run: AuditRun) -> None:
     named = {
-        "verdict": run.verdict.status,
-        "rules stand in": run.verdict.source,
+        "verdict": run.latest_verdict.status,
+        "rules stand in": run.latest_verdict.source,
         "run": run.run.volatile.id,
         "rft version": run.rft_version,
     }

@@ -48,7 +48,7 @@ def write_sarif(source: ExportSource) -> str:
         "automationDetails": {"id": f"rft/{run.run.name}/{run.run.volatile.id}"},
         "invocations": [{"executionSuccessful": True}],
         "results": results,
-        "properties": {"verdict": run.verdict.status, "verdictSource": run.verdict.source},
+        "properties": {"verdict": run.latest_verdict.status, "verdictSource": run.latest_verdict.source},
     }
     return write_json(with_visible_texts({"$schema": SCHEMA, "version": "2.1.0", "runs": [log]}))
 
@@ -58,7 +58,7 @@ def _locate_rules(source: ExportSource, judgements: tuple[Judgement, ...]) -> li
     if source.policy_file is not None:
         name, lines = stored_path(source.policy_file, Path.cwd()), find_rule_lines(source.policy_file)
     else:
-        name = name_policy_file(source.run.verdict)
+        name = name_policy_file(source.run.latest_verdict)
         lines = find_lines_if_there(Path(name))
     return [_locate_file(name, lines.get(judgement.rule.rule)) for judgement in judgements]
 

@@ -293,6 +293,11 @@ class AuditRun(Document):
     later_verdicts: tuple[LaterVerdict, ...] = ()
     left_out: tuple[str, ...] = ()
 
+    @property
+    def latest_verdict(self) -> Verdict:
+        """The verdict that gates, exports and signatures go by: of the rules that were applied last."""
+        return self.later_verdicts[-1].verdict if self.later_verdicts else self.verdict
+
     def section(self, plugin: str) -> Section:
         """Return the section of a plugin; KeyError when it took no part."""
         for section in self.sections:

@@ -60,6 +60,8 @@ class Section(Record):
         computed_from: id of a finding, or name of a table -> what it was computed from. What is not named here is left
             out of what strangers get; so are the notes where anything is.
         audit_missing: the audit could not be made; its one finding says why.
+        unanswered: id of a finding that says why, where the audit was made and answered nothing of what it was asked;
+            None where it did.
         template: name of a template that shows this section; None for the generic one.
         assets: ``asset_name(png)`` -> the bytes of the PNG; written to ``assets/``, not into audit.json.
         folders: name of a folder of the run -> writes it, given its path; not into audit.json.
@@ -78,6 +80,7 @@ class Section(Record):
     chapters: tuple[Chapter, ...] = ()
     computed_from: dict[str, Source] = Field(default_factory=dict)
     audit_missing: bool = False
+    unanswered: str | None = None
     template: str | None = None
     assets: dict[str, bytes] = Field(default_factory=dict, exclude=True, repr=False)
     folders: dict[str, Callable[[Path], None]] = Field(default_factory=dict, exclude=True, repr=False)
@@ -95,6 +98,8 @@ class Section(Record):
                 raise ValueError(f"table {name}: a cell is not finite; undefined cells are None")
         if self.audit_missing and len(self.findings) != 1:
             raise ValueError(f"section {self.plugin}: an audit that is missing has one finding, which says why")
+        if self.unanswered is not None and self.unanswered not in ids:
+            raise ValueError(f"section {self.plugin}: {self.unanswered} is none of its findings")
         for name, columns in self.columns.items():
             _check_columns(name, columns)
         for figure in self.figures:

@@ -124,12 +124,12 @@ def _read_statement(payload: bytes) -> Statement | str:
 
 
 def _describe_results(run: AuditRun) -> RunResults:
-    outcomes = _worst_outcomes(run.verdict)
+    outcomes = _worst_outcomes(run.latest_verdict)
     passed, warned, failed = (
         tuple(name for name, outcome in outcomes.items() if outcome == word) for word in FROM_BEST_TO_WORST
     )
     return RunResults(
-        result=RESULTS[run.verdict.status],
+        result=RESULTS[run.latest_verdict.status],
         configuration=_list_configs(run),
         passedTests=passed,
         warnedTests=warned,
@@ -138,9 +138,13 @@ def _describe_results(run: AuditRun) -> RunResults:
 
 
 def _list_configs(run: AuditRun) -> tuple[Resource, ...]:
-    """Return the config of a run by its hash; nothing for a version for strangers, which has none."""
+    """Return the config of a run and the files of rules that were applied later, by their hashes.
+
+    A version for strangers has no config.
+    """
     sha256 = run.run.config_sha256
-    return (Resource(name=run.run.name, digest={"sha256": sha256}),) if sha256 else ()
+    config = (Resource(name=run.run.name, digest={"sha256": sha256}),) if sha256 else ()
+    return (*config, *(Resource(name=later.file, digest={"sha256": later.sha256}) for later in run.later_verdicts))
 
 
 def _worst_outcomes(verdict: Verdict) -> dict[str, Outcome]:

@@ -33,7 +33,8 @@ def judge_rules(
 ) -> Verdict:
     """Return the verdict of these rules, which stand in ``source``, over the findings of all sections.
 
-    Broken integrity fails whatever the rules say; a plugin that gave no audit makes the verdict uncertain at least.
+    Broken integrity fails whatever the rules say; a plugin that gave no audit, or one that answers
+    nothing, makes the verdict uncertain at least.
     """
     sections = tuple(sections)
     findings = {finding.id: finding for section in sections for finding in section.findings}
@@ -47,7 +48,8 @@ def judge_without_rules(sections: Iterable[Section]) -> list[RuleOutcome]:
     sections = tuple(sections)
     broken = [finding for section in sections for finding in section.findings if finding.status == "fail"]
     outcomes = [_judge_integrity(finding) for finding in broken]
-    return outcomes + [_judge_missing_audit(section) for section in sections if section.audit_missing]
+    missing = [section for section in sections if section.audit_missing or section.unanswered]
+    return outcomes + [_judge_missing_audit(section) for section in missing]
 
 
 def write_rule(rule: Rule) -> str:
@@ -75,7 +77,7 @@ def _judge_integrity(finding: Finding) -> RuleOutcome:
 
 
 def _judge_missing_audit(section: Section) -> RuleOutcome:
-    finding = section.findings[0]
+    finding = next((finding for finding in section.findings if finding.id == section.unanswered), section.findings[0])
     return RuleOutcome(
         rule=f"{section.plugin} is audited",
         finding=finding.id,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from typer.testing import CliRunner
 
 from rft.cli.main import app
 from rft.report import open_run, save
+from rft.signing.statement import describe_run
 from tests.support.small_run import list_files, small_artifacts, small_run
 
 STRICT = '[[policy]]\nfinding = "performance.accuracy"\nmin = 0.8\nbecause = "release criterion R-9"\n'
@@ -125,3 +128,57 @@ def test_a_time_that_is_none_is_an_error_of_the_user(
     assert code == 2
     assert "SOURCE_DATE_EPOCH: is 'yesterday', which is no time" in stderr
     assert [entry.name for entry in saved.parent.iterdir()] == ["one"]
+
+
+@pytest.fixture
+def stricter(saved: Path, tmp_path: Path) -> Path:
+    """Return what the stricter rules made of the run that passed."""
+    assert invoke_rft("report", saved, "--policy", tmp_path / "strict.toml")[0] == 1
+    return saved.with_name("one-strict")
+
+
+def test_exports_say_what_the_latest_rules_say(stricter: Path, tmp_path: Path) -> None:
+    for format in ("junit", "sarif", "json", "csv"):
+        code, _, stderr = invoke_rft("export", stricter, "--format", format, "--out", tmp_path / format)
+        assert code == 0, stderr
+    suite = ET.parse(tmp_path / "junit").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
+    (result,) = json.loads((tmp_path / "sarif").read_text(encoding="utf-8"))["runs"][0]["results"]
+    assert result["level"] == "error"
+    place = result["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "strict.toml"
+    exported = json.loads((tmp_path / "json").read_text(encoding="utf-8"))
+    assert exported["verdict"]["status"] == "fail"
+    assert exported["verdict"]["source"].startswith("strict.toml")
+    (row,) = [row for row in csv.DictReader((tmp_path / "csv").open(encoding="utf-8")) if row["outcome"]]
+    assert (row["id"], row["outcome"]) == ("performance.accuracy", "fail")
+
+
+def test_a_signature_vouches_for_what_the_latest_rules_say(stricter: Path) -> None:
+    results = describe_run(stricter).predicate
+    assert (results.result, results.failed, results.passed) == ("FAILED", ("performance.accuracy",), ())
+    sha256 = hashlib.sha256(STRICT.encode()).hexdigest()
+    assert ("strict.toml", sha256) in [(config.name, config.digest["sha256"]) for config in results.configuration]
+
+
+def test_verify_and_a_second_report_tell_of_both_verdicts(stricter: Path) -> None:
+    assert ": pass; later, by the rules of strict.toml: fail." in invoke_rft("verify", stricter)[1]
+    assert invoke_rft("report", stricter)[0] == 1, "the rules that were applied last decide"
+
+
+def test_a_brief_shows_the_later_verdict_as_large_and_reviews_nothing_that_it_judges(
+    saved: Path, tmp_path: Path
+) -> None:
+    rules = STRICT + '[[policy]]\nfinding = "performance.accuracy"\nmin = 0.65\nbecause = "R-11"\n'
+    (tmp_path / "two.toml").write_text(rules, encoding="utf-8")
+    invoke_rft("report", saved, "--policy", tmp_path / "two.toml", "--brief")
+    brief = (saved.with_name("one-two") / "brief.html").read_text(encoding="utf-8")
+    assert brief.index("Later, by other rules: Fail") < brief.index("at least 0.65")
+    assert brief.count('class="word"') == 2
+    assert "at least 0.8" in brief
+
+
+def test_a_version_of_a_run_is_not_compared(saved: Path, stricter: Path) -> None:
+    code, _, stderr = invoke_rft("compare", stricter, saved)
+    assert code == 2
+    assert "one-strict: holds no predictions Compare the run itself" in stderr

@@ -13,7 +13,7 @@ from rft.errors import ConfigError
 from rft.export.rule_lines import find_rule_lines
 from rft.export.sarif import write_sarif
 from rft.export.source import ExportSource
-from rft.records import AuditRun
+from rft.records import AuditRun, LaterVerdict
 from rft.verdict.policy import write_rule
 from tests.support import ROOT
 from tests.support.exported import (
@@ -110,7 +110,9 @@ def test_rules_that_were_applied_later_stand_in_their_file(tmp_path: Path, monke
     (tmp_path / "strict.toml").write_text(RULES, encoding="utf-8")
     run = golden_run()
     source = "strict.toml (sha256 ab), applied on 2025-03-01 12:30 UTC"
-    run = run.model_copy(update={"verdict": run.verdict.model_copy(update={"source": source})})
+    verdict = run.verdict.model_copy(update={"source": source})
+    later = LaterVerdict(file="strict.toml", sha256="ab", applied="2025-03-01T12:30:05+00:00", verdict=verdict)
+    run = run.model_copy(update={"later_verdicts": (later,)})
     assert places_of(log_of(run))[1] == ("strict.toml", 3)
 
 

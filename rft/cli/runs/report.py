@@ -56,8 +56,7 @@ def report(
         show_run(run)
         for name in ("report.html", *pages):
             out.say(f"{name.partition('.')[0].capitalize()}: {written / name}")
-        last = run.later_verdicts[-1].verdict if policy_file else run.verdict
-        raise typer.Exit(EXIT[last.status])
+        raise typer.Exit(EXIT[run.latest_verdict.status])
 
 
 def _judge_later(run: AuditRun, policy_file: Path) -> AuditRun:

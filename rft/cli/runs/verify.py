@@ -106,8 +106,10 @@ def _verify_folder(folder: Path, key: Path | None, data: Path | None, ledger: Pa
 
 def _say_run(run: AuditRun) -> None:
     """Say which run this is."""
-    volatile, verdict = run.run.volatile, run.verdict.status.replace("_", " ")
-    out.say(f"Run {volatile.id}, {run.run.name}, {format_date(volatile.created)}: {verdict}.")
+    volatile, verdicts = run.run.volatile, [str(run.verdict.status)]
+    verdicts += [f"later, by the rules of {later.file}: {later.verdict.status}" for later in run.later_verdicts]
+    stated = "; ".join(verdicts).replace("no_rules", "no rules")
+    out.say(f"Run {volatile.id}, {run.run.name}, {format_date(volatile.created)}: {stated}.")
 
 
 def _checked_in_part(verification: Verification) -> list[str]:

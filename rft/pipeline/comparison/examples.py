@@ -74,6 +74,12 @@ def _read_predictions(folder: Path) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(folder / PREDICTIONS)
     except (OSError, ValueError) as error:
+        if not (folder / PREDICTIONS).exists():  # a version of a run, made by rft report, has none
+            raise DataError(
+                "holds no predictions",
+                where=str(folder),
+                remedy="Compare the run itself, and not what rft report made from it.",
+            ) from None
         raise DataError(f"cannot be read ({error})", where=str(folder / PREDICTIONS)) from None
     return frame[frame["split"] == SPLIT].sort_values("id").reset_index(drop=True)
 

@@ -51,7 +51,7 @@ def _judge_change(name: str, change: Finding, tolerance: float | None) -> RuleOu
     """Return what is said of a change; None where chance cannot be told from a change."""
     assert change.value is not None
     sign = 1.0 if change.better == "lower" else -1.0
-    written = f"{change.value:+.4g}"
+    written = f"changed by {change.value:+.4g}"
     if tolerance is not None:
         worse, because = sign * change.value > tolerance, f"a tolerance of {tolerance:g}"
         reason = f"{'worse' if worse else 'not worse'} by more than {tolerance:g}"
@@ -66,7 +66,7 @@ def _judge_change(name: str, change: Finding, tolerance: float | None) -> RuleOu
         reason = f"{'worse' if worse else 'not worse'} by more than chance"
         written = f"{written}, interval {change.interval.low:+.4g} to {change.interval.high:+.4g}"
     return RuleOutcome(
-        rule=f"{name} is not worse",
+        rule=f"{name} became no worse",
         finding=change.id,
         outcome="fail" if worse else "pass",
         because=because,

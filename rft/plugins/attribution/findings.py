@@ -40,7 +40,6 @@ def completeness_findings(examples: Sequence[Completeness], words: Wording) -> I
         caveats=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
         references=(SUNDARARAJAN,),
         cases="none",
-        better="lower",
     )
     without_error = FindingDefinition(
         "attribution.completeness_undefined",

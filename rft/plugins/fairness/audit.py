@@ -53,7 +53,14 @@ def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: s
         notes=_write_notes(plan, positive, options, audited.facts),
         card_tables={"by_group": "Groups"},
     )
+    section = section.model_copy(update={"unanswered": _name_unanswered(section)})
     return section if mitigated is None else _with_mitigated(section, mitigated, audited, options, positive)
+
+
+def _name_unanswered(section: Section) -> str | None:
+    """Return the first gap of groups where none at all could be measured: then nothing is known of how they fare."""
+    gaps = [finding for finding in section.findings if finding.about.attributes and "_gap." in finding.id]
+    return gaps[0].id if gaps and all(gap.value is None for gap in gaps) else None
 
 
 def count_cases(audited: AuditedModel, options: FairnessOptions, *, positive: str) -> Iterator[Counted]:

@@ -45,7 +45,10 @@ def audit(audited: AuditedModel, *, bins: int) -> Section:
     }
     repeats = any(split and split.rows.units is not None for split in (test, train))
     counted = audited.facts.name_units(declared=repeats)
-    findings = (*_all_findings(measures["test"]), *_against_scores(audited, test.rows))
+    findings = (
+        *_all_findings(measures["test"], private=audited.facts.training.mode == "private"),
+        *_against_scores(audited, test.rows),
+    )
     test_tables = tables.test_tables(test, audited.withheld)
     return Section(
         plugin="performance",
@@ -159,6 +162,10 @@ METRICS: Mapping[str, Metric] = {
 
 # They hold wherever the model was trained, in this run or elsewhere.
 ACCURACY_REMEDY = "Have the model trained longer, with more layers unfrozen or from another backbone, and audit again."
+PRIVATE_REMEDY = (  # where training longer asks for more noise
+    "Have the model trained on more examples, with a larger epsilon or with settings that suit noise "
+    "(docs/privacy.md), and audit again."
+)
 CALIBRATION_REMEDY = "The probabilities that it gives are not reliable: have them calibrated."
 
 
@@ -168,13 +175,14 @@ def _measure_split(split: Split, majority: int | None, seed: int) -> dict[str, M
     return measures | {"baseline_accuracy": measured.measure_baseline(split.rows, majority)}
 
 
-def _all_findings(measures: Mapping[str, Measure]) -> tuple[Finding, ...]:
+def _all_findings(measures: Mapping[str, Measure], *, private: bool) -> tuple[Finding, ...]:
     accuracy, baseline = measures["accuracy"], measures["baseline_accuracy"].value
     if baseline is not None and accuracy.interval is not None and accuracy.interval.low <= baseline:
         reached = format_fixed(baseline, 3)
         remark = f"Its interval does not lie above {reached}, the accuracy of always giving one class."
         measures = {**measures, "accuracy": replace(accuracy, warn=True, remark=remark)}
-    return tuple(_build_finding(name, measure) for name, measure in measures.items())
+    remedy = PRIVATE_REMEDY if private else ACCURACY_REMEDY
+    return tuple(_build_finding(name, measure, remedy) for name, measure in measures.items())
 
 
 def _about_metric(name: str, measure: Measure) -> About:
@@ -182,7 +190,7 @@ def _about_metric(name: str, measure: Measure) -> About:
     return About(metric=name, classes="all" if by_class else ())
 
 
-def _build_finding(name: str, measure: Measure) -> Finding:
+def _build_finding(name: str, measure: Measure, remedy: str) -> Finding:
     metric = METRICS[name]
     definition = FindingDefinition(
         f"performance.{name}",
@@ -193,7 +201,7 @@ def _build_finding(name: str, measure: Measure) -> Finding:
         references=metric.references,
         better=metric.better,
         headline=name == "accuracy",
-        remedy=CALIBRATION_REMEDY if name == "ece" else ACCURACY_REMEDY,
+        remedy=CALIBRATION_REMEDY if name == "ece" else remedy,
         card_metric=metric.card_metric,
     )
     if measure.value is None:

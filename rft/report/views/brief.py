@@ -16,6 +16,7 @@ from rft.report.views.findings import FindingView
 from rft.report.views.group_table import GroupTable, can_be_turned, list_group_tables
 from rft.report.views.page import PageView
 from rft.report.views.tables import TableView
+from rft.report.views.verdict import VerdictView
 
 MAX_RULES = 12
 MAX_REVIEWED = 18
@@ -61,7 +62,7 @@ class BriefView:
 
     Attributes:
         page: the same as in the report; of its rules the brief shows the first ``MAX_RULES``.
-        rules_omitted: how many rules are left out.
+        rules_omitted, later_rules_omitted: how many rules of the run's verdict, and of each later one, are left out.
         review: (title of the section, finding) of what failed or is worth a review and no rule judges, worst first.
         review_omitted: how many of these are left out.
         tables: those that sections name, each with its heading.
@@ -71,6 +72,7 @@ class BriefView:
 
     page: PageView
     rules_omitted: int
+    later_rules_omitted: tuple[int, ...]
     review: tuple[tuple[str, FindingView], ...]
     review_omitted: int
     tables: tuple[tuple[str, TableView | GroupDigest], ...]
@@ -81,17 +83,26 @@ class BriefView:
 def view_brief(run: AuditRun) -> BriefView:
     """Return the brief of a run."""
     whole = page.view_run(run)
-    rules = whole.verdict.rules
+    later = whole.later_verdicts
     review, absences = _list_reviewed(run), _group_absences(run)
     return BriefView(
-        page=replace(whole, verdict=replace(whole.verdict, rules=rules[:MAX_RULES])),
-        rules_omitted=max(0, len(rules) - MAX_RULES),
+        page=replace(whole, verdict=_cut_rules(whole.verdict), later_verdicts=tuple(map(_cut_rules, later))),
+        rules_omitted=_count_cut_rules(whole.verdict),
+        later_rules_omitted=tuple(map(_count_cut_rules, later)),
         review=tuple(review[:MAX_REVIEWED]),
         review_omitted=max(0, len(review) - MAX_REVIEWED),
         tables=tuple(_list_tables(run)),
         absences=tuple(absences[:MAX_REASONS]),
         reasons_omitted=max(0, len(absences) - MAX_REASONS),
     )
+
+
+def _cut_rules(verdict: VerdictView) -> VerdictView:
+    return replace(verdict, rules=verdict.rules[:MAX_RULES])
+
+
+def _count_cut_rules(verdict: VerdictView) -> int:
+    return max(0, len(verdict.rules) - MAX_RULES)
 
 
 def _list_reviewed(run: AuditRun) -> list[tuple[str, FindingView]]:

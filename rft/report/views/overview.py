@@ -100,13 +100,13 @@ def _say_what_is_open(run: AuditRun) -> str:
 def _say_what_is_next(run: AuditRun) -> str:
     """Return what to do: against what is broken, about what is unsettled, worth a review, or was never tested."""
     steps = [*_list_remedies(run), *_list_untested(run)]
-    if run.verdict.status == "no_rules":
+    if run.latest_verdict.status == "no_rules":
         steps.insert(
             0, "Write down as rules what this use can bear, and judge this run by them: rft report RUN --policy FILE."
         )
     if steps:
         return " ".join(list(dict.fromkeys(steps))[:MAX_STEPS])
-    if run.verdict.status == "fail":
+    if run.latest_verdict.status == "fail":
         return "Do not release it before the broken rules are explained: see the findings they link to."
     return "Keep the run and its hash, and audit again when data or model change."
 
@@ -114,8 +114,9 @@ def _say_what_is_next(run: AuditRun) -> str:
 def _list_remedies(run: AuditRun) -> list[str]:
     """Return a step for each rule that is broken, then for each that is unsettled, then for what no rule judges."""
     findings = {finding.id: finding for section in run.sections for finding in section.findings}
-    broken = [rule.finding for rule in run.verdict.rules if rule.outcome == "fail"]
-    unsettled = [rule for rule in run.verdict.rules if rule.outcome == "uncertain"]
+    rules = run.latest_verdict.rules
+    broken = [rule.finding for rule in rules if rule.outcome == "fail"]
+    unsettled = [rule for rule in rules if rule.outcome == "uncertain"]
     noteworthy = [finding.id for finding in findings.values() if finding.status == "warn"]
     return [
         *(findings[id].remedy for id in broken if id in findings and findings[id].remedy),

@@ -97,8 +97,9 @@ def view_run(run: AuditRun) -> PageView:
 
 
 def judged_findings(run: AuditRun) -> frozenset[str]:
-    """Return the ids of the findings that a rule judges."""
-    return frozenset(rule.finding for rule in run.verdict.rules)
+    """Return the ids of the findings that a rule judges, of the run or one that was applied later."""
+    verdicts = [run.verdict, *(later.verdict for later in run.later_verdicts)]
+    return frozenset(rule.finding for verdict in verdicts for rule in verdict.rules)
 
 
 def view_section(section: Section, judged: Collection[str] = ()) -> SectionView:

@@ -23,6 +23,7 @@ from rft.stats import intervals
 from rft.stats.gaps.partial_identification import gap_bounds
 from rft.stats.gaps.rate_difference import TwoRates
 from rft.stats.gaps.rate_ratio import smallest_ratio
+from rft.verdict.policy import judge_rules
 from tests.support.fairness_cases import audit, audited_model, cell, compas, group_of, predictions
 
 pytest.importorskip("fairlearn")
@@ -116,6 +117,19 @@ def test_one_group_is_not_measured() -> None:
         gap = audit(frame, metrics=list(RATES)).finding(f"fairness.{metric}_gap.place")
         assert gap.status == "not_measured"
         assert "x is the only one that can" in gap.reason
+
+
+def test_an_audit_that_compares_nobody_leaves_the_verdict_uncertain_whatever_the_rules_are_about() -> None:
+    frame = predictions(*group_of(40, 15, 15, 40), place=["x"] * 110)
+    section = audit(frame)
+    assert section.unanswered == "fairness.accuracy_gap.place"
+    verdict = judge_rules([], [section])
+    (outcome,) = verdict.rules
+    assert (verdict.status, outcome.rule, outcome.outcome) == ("uncertain", "fairness is audited", "uncertain")
+    assert "x is the only one that can" in outcome.explanation
+    compared = audit(predictions(*group_of(40, 15, 15, 40), place=["x", "y"] * 55))
+    assert compared.unanswered is None
+    assert judge_rules([], [compared]).status == "no_rules"
 
 
 def test_missing_predictions_are_refused() -> None:
