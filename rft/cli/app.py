@@ -24,7 +24,6 @@ BUG, INTERRUPTED = 70, 130
 app = typer.Typer(
     help="Responsible fine-tuning: fine-tune a pretrained model and audit it in the same run.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

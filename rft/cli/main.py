@@ -15,16 +15,18 @@ from rft.cli.plugins import plugins
 from rft.cli.runs.compare import compare
 from rft.cli.runs.export import export
 from rft.cli.runs.history import history
+from rft.cli.runs.predict import predict
 from rft.cli.runs.report import report
 from rft.cli.runs.sign import sign
 from rft.cli.runs.verify import verify
-from rft.version import __version__
+from rft.version import __version__, list_libraries
 
 __all__ = ["app", "main"]
 
 COMMANDS = (
     audit,
     demo,
+    predict,
     report,
     export,
     verify,
@@ -46,7 +48,7 @@ def show_version(
 ) -> None:
     """Responsible fine-tuning: fine-tune a pretrained model and audit it in the same run."""
     if show:
-        out.say(f"rft {__version__}")
+        out.say(f"rft {__version__}", *list_libraries())
         raise typer.Exit
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ def load_config(path: Path, overrides: list[str], options: Mapping[str, type[Opt
     raw = _read_toml(path)
     for override in overrides:
         _apply_override(raw, override)
+    raw.setdefault("name", _name_after(path))
     unknown = sorted(set(raw) - set(Config.model_fields) - set(options))
     if unknown:
         known = [*Config.model_fields, *options]
@@ -97,6 +99,13 @@ def load_config(path: Path, overrides: list[str], options: Mapping[str, type[Opt
     for name, table in {"": core, **plugins}.items():
         refuse_idle(table, name, situation, path.name)
     return LoadedConfig(core, plugins, path.resolve().parent, raw)
+
+
+def _name_after(path: Path) -> str:
+    """Return what a run is called whose config says nothing: the file, or its folder where that is audit.toml."""
+    place = path.resolve()
+    named = place.parent.name if place.name == "audit.toml" else place.stem
+    return re.sub(r"[^\w. -]+", "-", named).strip("-. ") or "audit"
 
 
 def load_policy(path: Path) -> list[Rule]:

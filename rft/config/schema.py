@@ -71,7 +71,10 @@ class DataConfig(_Table):
                 raise ValueError("give either split (a column) or test (a fraction such as 0.25)")
         # Columns of metadata tables in a folder may be named; whether there are any, reading it will show.
         elif self.folder is not None and (named := [key for key in ("image", "text", "split") if getattr(self, key)]):
-            raise ValueError(f"a folder has no such columns: remove {', '.join(named)}, or use a manifest")
+            raise ValueError(
+                f"a folder has no such columns: remove {', '.join(named)}, or read its table as a manifest "
+                '(manifest = "FOLDER/metadata.csv", image = "file_name")'
+            )
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise ValueError("classes names a class twice")
         if self.population is not None and self.unit is None and self.id is None:
@@ -351,7 +354,7 @@ else:
 class Config(_Table):
     """All of ``audit.toml``. ``plugins`` holds the validated options of each plugin that has a table."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=r"^\w([\w. -]*[\w-])?$", max_length=100)
     seed: int = Field(default=0, ge=0, lt=2**32)
     data: DataConfig
     model: ModelConfig | None = None

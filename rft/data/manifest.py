@@ -33,6 +33,8 @@ from rft.errors import DataError, near
 from rft.records import DataFacts, InputFile, Split, SplitFacts
 from rft.runtime.progress import track_progress
 
+MAX_DEVIATION = 0.25  # of the share of test from the one asked for, relative, above which it is pointed out
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -216,8 +218,10 @@ def _split_remarks(table: pd.DataFrame, config: DataConfig, external: bool) -> l
     """Return what is to be said of how examples came into their splits."""
     if "declared_split" in table:
         return split_names_remark(table["declared_split"].unique())
-    if not external or config.test is None:
+    if config.test is None:
         return []
+    if not external:
+        return _share_remark(table, config.test)
     return [
         Remark(
             id="all_test",
@@ -228,6 +232,26 @@ def _split_remarks(table: pd.DataFrame, config: DataConfig, external: bool) -> l
             description=f"data.test = {config.test:g} has no say over a model that was trained elsewhere: none of "
             "these "
             f"examples is known as training data, so all {len(table)} are test.",
+        )
+    ]
+
+
+def _share_remark(table: pd.DataFrame, asked: float) -> list[Remark]:
+    """Return the remark that the test split is another share than the one asked for; empty where it is near."""
+    n_test = int((table["split"] == "test").sum())
+    share = n_test / len(table)
+    if abs(share - asked) <= MAX_DEVIATION * asked:
+        return []
+    return [
+        Remark(
+            id="test_share",
+            title="Examples that became test",
+            value=n_test,
+            unit="examples",
+            n=len(table),
+            description=f"data.test = {asked:g} was asked for, and {n_test} of {len(table)} examples became test "
+            f"({share:.0%}): each unit goes to a side by a hash of its own name, so that shares of small data are "
+            "rough. Another seed gives another share; a split column gives the one that you want.",
         )
     ]
 

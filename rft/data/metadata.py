@@ -34,6 +34,8 @@ def metadata_tables(root: Path) -> list[Path]:
 def read_metadata(config: DataConfig, root: Path, tables: Sequence[Path]) -> tuple[pd.DataFrame, list[Remark]]:
     """Return one row an image that the tables name, as ``rft.data.folders.read_folder`` does, and what was noticed.
 
+    A table without labels leaves them to the class folders that its images lie in.
+
     Raises:
         DataError: as ``read_examples``, an image that is named twice, or splits that not all images have.
     """
@@ -43,9 +45,13 @@ def read_metadata(config: DataConfig, root: Path, tables: Sequence[Path]) -> tup
     parts: list[pd.DataFrame] = []
     remarks: list[Remark] = []
     for path in tables:
-        examples = read_examples(path, columns, ("file_name", "label", "unit", "id"), skipped=False)
+        by_folder = config.label is None and LABEL not in column_names(path)
+        wanted = {name: column for name, column in columns.items() if not (by_folder and name == "label")}
+        examples = read_examples(path, wanted, ("file_name", "label", "unit", "id"), skipped=False)
         remarks += examples.remarks
-        parts.append(examples.table.assign(item=[path.parent / name for name in examples.table["file_name"]]))
+        items = [path.parent / name for name in examples.table["file_name"]]
+        labels = {"label": [_label_by_folder(item, root, path) for item in items]} if by_folder else {}
+        parts.append(examples.table.assign(item=items, **labels))
     table = pd.concat(parts, ignore_index=True).drop(columns="file_name")
     places = [_relative_path(item, root) for item in table["item"]]
     if "id" not in table:
@@ -65,6 +71,18 @@ def read_metadata(config: DataConfig, root: Path, tables: Sequence[Path]) -> tup
             )
         table["declared_split"] = pd.Series(firsts, dtype="object")
     return table, [*remarks, *_unlisted_remarks(root, {item.resolve() for item in table["item"]})]
+
+
+def _label_by_folder(item: Path, root: Path, table: Path) -> str:
+    """Return the class folder that an image lies in, within a folder of a split or not."""
+    folders = [name for name in _relative_path(item, root).parts[:-1] if split_named(name) is None]
+    if len(folders) != 1:
+        raise DataError(
+            f"has no column {LABEL!r}, and {item.name!r} lies in no class folder",
+            where=table.name,
+            remedy=f'Add a column {LABEL!r}, or name another with label = "..." in [data], or use class folders.',
+        )
+    return folders[0]
 
 
 def _relative_path(item: Path, root: Path) -> Path:

@@ -11,15 +11,13 @@ from typing import Any
 import torch
 
 from rft.records import Environment
-
-CORE_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "pillow")
-OPTIONAL_PACKAGES = ("timm", "transformers", "tokenizers", "peft", "torchao")  # said where the run imported them
+from rft.version import CORE_PACKAGES, OPTIONAL_PACKAGES
 
 
 def describe_environment(device: str, requires: Iterable[str]) -> Environment:
     """Return versions of the packages that made the numbers (those installed of them) and the device's kind."""
     packages = {}
-    imported = {name for name in OPTIONAL_PACKAGES if name in sys.modules}
+    imported = {name for name in OPTIONAL_PACKAGES if name in sys.modules}  # those that the run used
     for name in sorted({*CORE_PACKAGES, *imported, *requires}):
         try:
             packages[name] = version(name)

@@ -38,7 +38,6 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ("epochs = 5", "epochs = 0", "train.epochs: input should be greater than or equal to 1, not 0"),
         ("learning_rate = 0.01", "learning_rate = nan", "train.learning_rate"),
         ('optimizer = "adamw"', 'optimizer = "adam"', "train.optimizer: input should be 'sgd' or 'adamw', not 'adam'"),
-        ('name = "tiny"', "", "name: field required"),
         ('name = "tiny"', 'name = "../tiny"', "name: string should match pattern"),
         ('name = "tiny"', 'name = "a"\nname = "b"', "is not valid TOML"),
         ('image = "file"\n', "", "data: a manifest needs either image or text"),
@@ -129,6 +128,24 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         loader.load_config(tmp_path / "none.toml", [], OPTIONS)
     with pytest.raises(ConfigError, match="is a folder"):
         loader.load_config(tmp_path, [], OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "name"),
+    [
+        ("my faces", "audit.toml", "my faces"),
+        ("faces", "pilot 2.toml", "pilot 2"),
+        ("Räume (1)", "audit.toml", "Räume -1"),
+    ],
+)
+def test_a_config_without_a_name_is_called_after_its_file_or_folder(
+    tmp_path: Path, folder: str, file: str, name: str
+) -> None:
+    path = tmp_path / folder / file
+    path.parent.mkdir()
+    path.write_text(CONFIG.replace('name = "tiny"\n', ""), encoding="utf-8")
+    loaded = loader.load_config(path, [], {})
+    assert loaded.core.name == loaded.public()["name"] == name
 
 
 def test_a_policy_can_stand_alone_or_in_a_whole_config(tmp_path: Path) -> None:

@@ -62,6 +62,26 @@ class TestMetadata:
         assert dataset.splits["train"].ids[3] == "train/3.png"
         assert {file.path for file in dataset.inputs} >= {f"photos/train/metadata.{suffix}", "photos/test/0.png"}
 
+    def test_a_table_without_labels_leaves_them_to_the_class_folders(self, tmp_path: Path) -> None:
+        for number in range(12):
+            place = tmp_path / "photos" / ("train", "test")[number % 2] / ("circle", "square")[number // 2 % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{number}.png").write_bytes(encode_png())
+        found = sorted((tmp_path / "photos").rglob("*.png"))
+        names = [path.relative_to(tmp_path / "photos").as_posix() for path in found]
+        table = pd.DataFrame({"file_name": names, "sex": ["f", "m"] * 6})
+        table.to_csv(tmp_path / "photos" / "metadata.csv", index=False)
+        dataset = opened(tmp_path, groups=["sex"])
+        assert dataset.classes == ("circle", "square")
+        test = dataset.splits["test"]
+        assert [dataset.classes[label] for label in test.labels] == [Path(id).parts[1] for id in test.ids]
+        assert len(dataset.splits["train"]) == len(test) == 6
+        (tmp_path / "photos" / "loose.png").write_bytes(encode_png())
+        loose = pd.concat([table, pd.DataFrame({"file_name": ["loose.png"], "sex": ["f"]})])
+        loose.to_csv(tmp_path / "photos" / "metadata.csv", index=False)
+        with pytest.raises(DataError, match=r"has no column 'label', and 'loose\.png' lies in no class folder"):
+            opened(tmp_path, groups=["sex"])
+
     def test_one_table_may_name_images_of_all_splits(self, tmp_path: Path) -> None:
         with_metadata(tmp_path)
         whole = []

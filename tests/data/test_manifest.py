@@ -182,3 +182,18 @@ def test_an_image_of_two_units_is_refused(tmp_path: Path) -> None:
     rewrite_manifest(tmp_path, lambda table: table.assign(file=["000.png", "000.png", "000.png", *table["file"][3:]]))
     with pytest.raises(DataError, match=r"000\.png is of two units, '000' and '001'"):
         read_dataset(data_config(), tmp_path, 0)
+
+
+def test_a_share_of_test_far_from_the_one_asked_for_is_pointed_out(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    outcomes = set()
+    for seed in range(20):
+        dataset = read_dataset(data_config(split=None, test=0.25), tmp_path, seed)
+        n_test = len(dataset.splits["test"])
+        remarks = [remark for remark in dataset.remarks if remark.id == "test_share"]
+        assert len(remarks) == (not 8 <= n_test <= 12), "10 of 40 were asked for, a quarter more or less is near"
+        for remark in remarks:
+            assert (remark.value, remark.n) == (n_test, 40)
+            assert f"0.25 was asked for, and {n_test} of 40 examples became test" in remark.description
+        outcomes.add(bool(remarks))
+    assert outcomes == {True, False}

@@ -204,7 +204,7 @@ def test_the_test_of_the_training_is_told_with_what_it_would_have_seen() -> None
         FindingDefinition(id, "A title", "It is so.").state_fact(value, status=status) for id, value, status in facts
     )
     model = with_training(mode="private", epsilon=3.0, delta=1e-5, unit="person")
-    told = "A test found no breach of this promise; only one beyond epsilon 6.00 would show."
+    told = "A test found no breach of this promise, but would miss one below epsilon 6.00."
     assert told in summarize_privacy(Section(plugin="privacy", findings=(bound, power)), model)
     refuted = bound.model_copy(update={"status": "fail"})
     for findings in ((bound,), (refuted, power)):  # without its smallest effect nothing is cleared
@@ -233,6 +233,18 @@ def test_a_gap_that_stands_out_names_both_groups() -> None:
     )
     assert summarize_fairness(section, MODEL) == (
         "Accuracy is 0.61 for dark and 0.80 for light (skin): a gap of 0.19 [0.12, 0.26], more than chance explains."
+    )
+
+
+def test_a_metric_that_is_not_accuracy_is_explained() -> None:
+    about = About(attributes=("skin",), metric="tpr")
+    gap = make_estimate(
+        "fairness.tpr_gap.skin", 0.3, 0.2, 0.4, about=about, title="True positive rate: gap by skin", status="warn"
+    )
+    rows: Table = [group_row("dark", 0.4) | {"metric": "tpr"}, group_row("light", 0.7) | {"metric": "tpr"}]
+    summary = summarize_fairness(Section(plugin="fairness", findings=(gap,), tables={"by_group": rows}), MODEL)
+    assert summary.startswith(
+        f"True positive rate (the share that is given {MODEL.positive} among those that have it) is 0.40 for dark and "
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rft import number_format
 from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
 from rft.records import Finding, ModelFacts, Row, Section
+from rft.stats.scores.classification import METRICS
 
 PILLAR = PillarDefinition(
     "Fairness",
@@ -55,7 +56,7 @@ def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
     audited = [row for row in table if row.get("model") == table[0].get("model")]  # a mitigated model may come after it
     rows = [row for row in audited if _is_row_of(row, attribute, metric, positive)]
     values = sorted((float(str(row["value"])), str(row["group"])) for row in rows)
-    name = finding.title.partition(": gap by")[0]
+    name = finding.title.partition(": gap by")[0] + _define_metric(metric, positive)
     ends = (finding.interval.low, finding.interval.high) if finding.interval else None
     explained = "more than chance explains" if finding.status == "warn" else "chance may explain it"
     if len(values) < 2:
@@ -66,6 +67,13 @@ def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
         f"{name} is {written[0]} for {lowest} and {written[1]} for {highest} ({attribute}): a gap of "
         f"{write_value(finding)}, {explained}{_say_detectable(finding, section)}."
     )
+
+
+def _define_metric(metric: str | None, positive: str | None) -> str:
+    """Say what a metric is in parentheses; nothing for accuracy, whose name says it."""
+    if metric not in METRICS or metric == _FIRST_METRIC:
+        return ""
+    return f" ({METRICS[metric].definition.format(c=positive or 'each class')})"
 
 
 def _write_ends(low: float, high: float, gap: float, ends: tuple[float, float] | None) -> list[str]:

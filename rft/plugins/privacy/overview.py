@@ -105,7 +105,7 @@ def _say_test(section: Section | None) -> str:
     bound, power = find_measured(section, "privacy.epsilon_lower_bound"), find_measured(section, "privacy.audit_power")
     if bound is None or power is None or bound.status == "fail":
         return ""
-    return f" A test found no breach of this promise; only one beyond epsilon {write_value(power)} would show."
+    return f" A test found no breach of this promise, but would miss one below epsilon {write_value(power)}."
 
 
 def _say_odds(epsilon: float, delta: float, unit: str) -> str:

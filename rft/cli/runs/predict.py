@@ -1,0 +1,49 @@
+"""``rft predict``: what the saved model of a run says of images or texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import rft
+from rft.cli.app import Debug, RunFolder, out, report_errors
+from rft.cli.runs.files import check_absent, write_file
+from rft.errors import ModelError
+
+
+def predict(
+    folder: RunFolder,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Images, or folders of them; for a model of texts, files with a text a line, or - for standard input.",
+        ),
+    ],
+    file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The CSV file to write; standard output otherwise.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Predict with the saved model of a run: a CSV table with a row an item, its class and all probabilities."""
+    with report_errors(debug):
+        check_absent(file, force=force)
+        model = rft.load(folder)
+        from rft.models.predict import predict_inputs
+        from rft.models.saved import SavedModel
+
+        if not isinstance(model, SavedModel):
+            raise ModelError(
+                "is a model of a plugin, which asks for more than its inputs",
+                where=str(folder),
+                remedy="Give the folder of the run, or predict from Python with rft.load.",
+            )
+        text = predict_inputs(model, inputs).to_csv(index=False)
+        if file is not None:
+            write_file(file, text, force=force)
+            out.say(f"Written: {file}")
+            return
+    typer.echo(text.encode(), nl=False)  # out here: a reader that stops early is no bug

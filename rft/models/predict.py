@@ -1,0 +1,62 @@
+"""What a saved model says of images, folders of images, or lines of text: one row an item."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from rft.data.image_decoding import SUFFIXES
+from rft.data.text import TextPreprocessing
+from rft.errors import DataError
+from rft.models.saved import SavedModel
+
+STANDARD_INPUT = "-"
+
+
+def predict_inputs(model: SavedModel, inputs: Sequence[str]) -> pd.DataFrame:
+    """Return one row an item: ``item``, ``prediction``, and a probability ``score_<class>`` each.
+
+    Args:
+        model: of a finished run.
+        inputs: for a model of images, their files, or folders, of which every image is taken, in the order of their
+            names, hidden ones left out; for a model of texts, files with a text a line, empty lines left out, or ``-``
+            for standard input.
+
+    Raises:
+        DataError: an input is not there, holds nothing to predict, or cannot be read.
+    """
+    read = _read_lines if isinstance(model.preprocessing, TextPreprocessing) else _list_images
+    items = [item for given in inputs for item in read(given)]
+    if not items:
+        raise DataError("nothing to predict was found", where=", ".join(inputs))
+    table = model.predict(items)
+    table.insert(0, "item", items)
+    return table
+
+
+def _list_images(given: str) -> Iterator[str]:
+    path = Path(given)
+    if not path.is_dir():
+        if not path.exists():
+            raise DataError("no such file or folder", where=given)
+        yield given
+        return
+    found = sorted(place for place in path.rglob("*") if place.suffix.lower() in SUFFIXES and place.is_file())
+    for place in found:
+        if not any(part.startswith(".") for part in place.relative_to(path).parts):
+            yield str(place)
+
+
+def _read_lines(given: str) -> Iterator[str]:
+    try:
+        text = sys.stdin.read() if given == STANDARD_INPUT else Path(given).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(
+            "no such file", where=given, remedy="Give a file with a text a line, or - to type texts."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read as text in UTF-8 ({error})", where=given) from None
+    return (line for line in text.splitlines() if line.strip())
