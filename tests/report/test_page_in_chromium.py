@@ -36,6 +36,17 @@ CHART_TEXTS = """[...document.querySelectorAll('svg.chart')].filter(chart => cha
     * chart.getBoundingClientRect().width / chart.viewBox.baseVal.width))"""
 
 
+# The label of a cell is generated, and so has no box of its own: it is measured in a copy.
+ROOM_FOR_LABELS = """[...document.querySelectorAll('.rules td')].map(cell => {
+  const label = document.createElement('span');
+  label.textContent = cell.dataset.label;
+  cell.append(label);
+  const width = label.getBoundingClientRect().width;
+  label.remove();
+  return parseFloat(getComputedStyle(cell).paddingLeft) - width;
+})"""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
@@ -125,6 +136,15 @@ def test_nothing_overflows_and_charts_can_be_read_on_a_phone(page: Any, pages: d
             sizes = page.evaluate(CHART_TEXTS)
             assert sizes or not opened
             assert min(sizes, default=SMALLEST_CHART_TEXT) >= SMALLEST_CHART_TEXT - 0.05, (width, opened)
+
+
+@pytest.mark.parametrize("width", [390, 360])
+def test_labels_of_rules_stand_beside_their_values_on_a_phone(page: Any, pages: dict[str, Path], width: int) -> None:
+    page.set_viewport_size({"width": width, "height": WIDTHS[width]})
+    page.goto(pages["example"].as_uri())
+    rooms = page.evaluate(ROOM_FOR_LABELS)
+    assert rooms
+    assert min(rooms) >= 4, "pixels between a label and its value"
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
