@@ -52,6 +52,12 @@ def _out_of_memory_as_error() -> Iterator[None]:
         raise
 
 
+def say_error(error: RftError) -> None:
+    """Write on stderr what is wrong, where, and what to do, in one or two lines."""
+    where = f"{error.where}: " if error.where else ""
+    err.say(f"rft: {where}{error.what}", *([error.remedy] if error.remedy else []), style="red")
+
+
 @contextmanager
 def report_errors(debug: bool) -> Iterator[None]:
     """Turn errors into one or two lines on stderr and an exit code."""
@@ -66,8 +72,7 @@ def report_errors(debug: bool) -> Iterator[None]:
     except RftError as error:
         if debug:
             err.say_traceback()
-        where = f"{error.where}: " if error.where else ""
-        err.say(f"rft: {where}{error.what}", *([error.remedy] if error.remedy else []), style="red")
+        say_error(error)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         err.say("rft: interrupted; nothing half-written was left", style="red")

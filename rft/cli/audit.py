@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +11,11 @@ from typing import Annotated
 import typer
 
 import rft
-from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, out, report_errors
+from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, err, out, report_errors
 from rft.cli.show import show_run
+from rft.number_format import format_duration
 from rft.records import AuditRun
+from rft.runtime.progress import Stage, listen_to_stages
 
 
 def audit(
@@ -28,11 +32,27 @@ def audit(
         from rft.report import check_storable, place_of
 
         check_storable()
-        run = rft.audit(config, folder, overrides=overrides or [], device=device, offline=offline, force=force)
-        saved = folder or run.save(default_folder(run), force=force)
+        with say_stages():
+            run = rft.audit(config, folder, overrides=overrides or [], device=device, offline=offline, force=force)
+            saved = folder or run.save(default_folder(run), force=force)
         show_run(run)
         out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {place_of(run.run.volatile.id)}")
         raise typer.Exit(EXIT[run.verdict.status])
+
+
+@contextmanager
+def say_stages() -> Iterator[None]:
+    """Write a line on stderr for each stage that is over, unless that is a terminal, which shows bars."""
+    if err.is_terminal:
+        yield
+        return
+
+    def say_stage(stage: Stage, seconds: float) -> None:
+        detail = f", {stage.detail}" if stage.detail else ""
+        err.say(f"rft: {stage.name}{detail}: {format_duration(seconds)}")
+
+    with listen_to_stages(say_stage):
+        yield
 
 
 def default_folder(run: AuditRun) -> Path:

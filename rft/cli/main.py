@@ -10,6 +10,7 @@ import typer
 from rft.cli.app import app, out
 from rft.cli.audit import audit
 from rft.cli.backbones import compare_backbones, cut_points
+from rft.cli.check import check
 from rft.cli.demo import demo
 from rft.cli.plugins import plugins
 from rft.cli.runs.compare import compare
@@ -25,6 +26,7 @@ __all__ = ["app", "main"]
 
 COMMANDS = (
     audit,
+    check,
     demo,
     predict,
     report,

@@ -27,6 +27,11 @@ class Terminal:
         width = PIPED if not stderr and not sys.stdout.isatty() else None
         self._console = Console(stderr=stderr, highlight=False, soft_wrap=True, width=width, emoji=False, markup=False)
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody watches, and not a file or another program."""
+        return self._console.is_terminal
+
     def say(self, *lines: str, style: str = "") -> None:
         """Write lines; a line break within one of them is none of ours, and is shown."""
         for line in lines:

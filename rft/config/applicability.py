@@ -69,13 +69,13 @@ POPULATION = Applies(
 )
 
 
-def refuse_idle(table: BaseModel, name: str, situation: Situation, file: str) -> None:
-    """Raise ``ConfigError`` for keys of a table, or of tables in it, that were given and have no effect."""
+def list_idle_keys(table: BaseModel, name: str, situation: Situation, file: str) -> Iterator[ConfigError]:
+    """Yield an error for keys of a table, or of tables in it, that were given and have no effect, one a reason."""
     idle = list(_idle_keys(table, name, situation))
     for reason in dict.fromkeys(rule.otherwise for _, rule in idle):
         keys = [key for key, rule in idle if rule.otherwise == reason]
         said = f"{', '.join(keys)}: {'have' if len(keys) > 1 else 'has'} no effect here: {reason}"
-        raise ConfigError(said, where=file, remedy=f"Remove {' and '.join(keys)}.")
+        yield ConfigError(said, where=file, remedy=f"Remove {' and '.join(keys)}.")
 
 
 def _idle_keys(table: BaseModel, name: str, situation: Situation) -> Iterator[tuple[str, Applies]]:

@@ -12,15 +12,18 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from rft.config.applicability import refuse_idle
+from rft.config.applicability import list_idle_keys
 from rft.config.options import Options
 from rft.config.schema import Config, Rule
 from rft.config.stored import stored_backbone, stored_path
 from rft.errors import ConfigError, near
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 PATHS = (
     ("data", "manifest"),
@@ -81,24 +84,45 @@ def load_config(path: Path, overrides: list[str], options: Mapping[str, type[Opt
         options: plugin name -> the model of its table.
 
     Raises:
-        ConfigError: with file and key, for anything that is not as it should be.
+        ConfigError: with file and key, for the first thing that is not as it should be.
     """
-    raw = _read_toml(path)
-    for override in overrides:
-        _apply_override(raw, override)
+    loaded, problems = examine_config(path, overrides, options)
+    if loaded is None or problems:
+        raise problems[0]
+    return loaded
+
+
+def examine_config(
+    path: Path, overrides: list[str], options: Mapping[str, type[Options]]
+) -> tuple[LoadedConfig | None, list[ConfigError]]:
+    """Return what ``load_config`` does, None where it cannot be read, and all that is not as it should be."""
+    try:
+        raw = _read_toml(path)
+        for override in overrides:
+            _apply_override(raw, override)
+    except ConfigError as error:
+        return None, [error]
     raw.setdefault("name", _name_after(path))
-    unknown = sorted(set(raw) - set(Config.model_fields) - set(options))
-    if unknown:
-        known = [*Config.model_fields, *options]
-        raise ConfigError(
-            f"unknown key {unknown[0]!r}", where=path.name, remedy=near(unknown[0], known) or _list_keys(known)
-        )
-    core = _validate_table(Config, {key: raw[key] for key in raw if key in Config.model_fields}, path.name)
-    plugins = {name: _validate_table(options[name], raw[name], path.name, name) for name in options if name in raw}
+    known = [*Config.model_fields, *options]
+    problems = [
+        ConfigError(f"unknown key {key!r}", where=path.name, remedy=near(key, known) or _list_keys(known))
+        for key in sorted(set(raw) - set(known))
+    ]
+    tables: dict[str, Any] = {}
+    contents = {"": {key: raw[key] for key in raw if key in Config.model_fields}}
+    contents |= {name: raw[name] for name in options if name in raw}
+    for name, content in contents.items():
+        try:
+            tables[name] = (options[name] if name else Config).model_validate(content)
+        except ValidationError as error:
+            problems += _list_problems(error, options[name] if name else Config, path.name, name)
+    if problems:
+        return None, problems
+    core, plugins = tables[""], {name: table for name, table in tables.items() if name}
     situation = core.situation(plugins)
-    for name, table in {"": core, **plugins}.items():
-        refuse_idle(table, name, situation, path.name)
-    return LoadedConfig(core, plugins, path.resolve().parent, raw)
+    for name, table in tables.items():
+        problems += list_idle_keys(table, name, situation, path.name)
+    return LoadedConfig(core, plugins, path.resolve().parent, raw), problems
 
 
 def _name_after(path: Path) -> str:
@@ -114,7 +138,14 @@ def load_policy(path: Path) -> list[Rule]:
     rules = raw.get("policy", [])
     if not isinstance(rules, list) or not rules:
         raise ConfigError("holds no [[policy]] rules", where=path.name)
-    return [_validate_table(Rule, rule, path.name, f"policy.{index}") for index, rule in enumerate(rules, 1)]
+    return [_validate_rule(rule, path.name, f"policy.{index}") for index, rule in enumerate(rules, 1)]
+
+
+def _validate_rule(content: Any, file: str, prefix: str) -> Rule:
+    try:
+        return Rule.model_validate(content)
+    except ValidationError as error:
+        raise _list_problems(error, Rule, file, prefix)[0] from None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -151,24 +182,21 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
     table[parts[-1]] = value
 
 
-def _validate_table(model: type[BaseModel], content: Any, file: str, prefix: str = "") -> Any:
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        places = [str(part + 1) if isinstance(part, int) else part for part in first["loc"]]  # the first of a list is 1
-        key = ".".join([prefix] * bool(prefix) + places)
-        if first["type"] == "extra_forbidden":
-            known = _known_keys(model, list(first["loc"][:-1]))
-            name = str(first["loc"][-1])
-            raise ConfigError(
-                f"{key}: unknown key", where=file, remedy=near(name, known) or _list_keys(known)
-            ) from None
-        message = first["msg"].removeprefix("Value error, ")
-        input_shown = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
-        raise ConfigError(
-            f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{input_shown}", where=file
-        ) from None
+def _list_problems(error: ValidationError, model: type[BaseModel], file: str, prefix: str = "") -> list[ConfigError]:
+    """Return what is wrong with a table, an error a key."""
+    return [_describe_problem(problem, model, file, prefix) for problem in error.errors()]
+
+
+def _describe_problem(problem: ErrorDetails, model: type[BaseModel], file: str, prefix: str) -> ConfigError:
+    places = [str(part + 1) if isinstance(part, int) else part for part in problem["loc"]]  # the first of a list is 1
+    key = ".".join([prefix] * bool(prefix) + places)
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(model, list(problem["loc"][:-1]))
+        name = str(problem["loc"][-1])
+        return ConfigError(f"{key}: unknown key", where=file, remedy=near(name, known) or _list_keys(known))
+    message = problem["msg"].removeprefix("Value error, ")
+    input_shown = "" if problem["type"] in ("missing", "value_error") else f", not {problem['input']!r}"
+    return ConfigError(f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{input_shown}", where=file)
 
 
 def _known_keys(model: type[BaseModel], loc: list[Any]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from rft.config import loader
 from rft.config.loader import LoadedConfig
 from rft.config.options import Options
+from rft.config.schema import Rule
 from rft.errors import ConfigError
 from rft.plugins import Plugin, Registered, discover_plugins
 
@@ -55,7 +56,8 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> AuditPlan:
     registry = discover_plugins()
     settings = read_settings(path, overrides, registry)
     active = activate_plugins(registry, settings)
-    _check_rules(settings, active)
+    for rule in settings.core.policy:
+        check_rule(rule, active)
     return AuditPlan(settings, active, tuple(registry.values()))
 
 
@@ -71,17 +73,24 @@ def activate_plugins(registry: Mapping[str, Registered], settings: LoadedConfig)
     Raises:
         ConfigError: what one needs is not installed or not set, which would else only fail after hours of work.
     """
-    active = []
-    for name, registered in registry.items():
-        if registered.plugin.always_on or name in settings.plugins:
-            options = settings.plugins.get(name) or registered.plugin.options()
-            _check_requirements(registered, options, settings)
-            active.append(ActivePlugin(registered, options))
-    return tuple(active)
+    active = list_active(registry, settings)
+    for participant in active:
+        check_requirements(participant, settings)
+    return active
 
 
-def _check_requirements(registered: Registered, options: Options, settings: LoadedConfig) -> None:
+def list_active(registry: Mapping[str, Registered], settings: LoadedConfig) -> tuple[ActivePlugin, ...]:
+    """Return the plugins that are switched on with their options, whether or not they can take part."""
+    return tuple(
+        ActivePlugin(registered, settings.plugins.get(name) or registered.plugin.options())
+        for name, registered in registry.items()
+        if registered.plugin.always_on or name in settings.plugins
+    )
+
+
+def check_requirements(participant: ActivePlugin, settings: LoadedConfig) -> None:
     """Raise ``ConfigError`` unless the plugin's distributions are installed and its keys of ``[data]`` are set."""
+    registered, options = participant.registered, participant.options
     where = f"[{registered.plugin.name}]"
     if missing := registered.missing_distributions(options):
         raise ConfigError(
@@ -92,14 +101,12 @@ def _check_requirements(registered: Registered, options: Options, settings: Load
             raise ConfigError(f"needs data.{key}, which is not set", where=where, remedy=f"Add {key} = ... to [data].")
 
 
-def _check_rules(settings: LoadedConfig, active: Sequence[ActivePlugin]) -> None:
+def check_rule(rule: Rule, active: Sequence[ActivePlugin]) -> None:
     """Raise ``ConfigError`` for a rule about a plugin that does not take part."""
-    names = {participant.name for participant in active}
-    for rule in settings.core.policy:
-        table = rule.finding.split(".")[0]
-        if table not in names:
-            raise ConfigError(
-                f"{rule.finding!r} belongs to no plugin that is switched on",
-                where="policy",
-                remedy=f"A plugin's table switches it on, such as [{table}].",
-            )
+    table = rule.finding.split(".")[0]
+    if table not in {participant.name for participant in active}:
+        raise ConfigError(
+            f"{rule.finding!r} belongs to no plugin that is switched on",
+            where="policy",
+            remedy=f"A plugin's table switches it on, such as [{table}].",
+        )

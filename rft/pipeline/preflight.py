@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rft.backbones.sources.early_checks import EARLY_CHECKS
 from rft.backbones.sources.hub import HUB_NAME, require_model
+from rft.backbones.sources.weights_place import NO_FILES, locate_weights
 from rft.config.schema import ModelConfig
 from rft.pipeline.plan import AuditPlan, read_plan
 
@@ -48,6 +49,8 @@ def require_weights(model: ModelConfig, folder: Path, *, offline: bool) -> None:
     if library == "transformers":
         return _require_hub_model(name, folder, offline=offline, where="model.backbone")
     if model.weights != "pretrained":
+        if model.weights not in NO_FILES and model.backbone is not None:
+            locate_weights(model.weights, folder)
         return None
     check = EARLY_CHECKS.get(library)
     return check(name, offline=offline) if check else None

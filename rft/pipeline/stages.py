@@ -30,6 +30,7 @@ from rft.runtime import memory
 from rft.runtime.allocator import keep_freed_memory
 from rft.runtime.clock import read_clock
 from rft.runtime.float32 import ieee_float32
+from rft.runtime.progress import track_stage
 from rft.training import Trainer
 from rft.training.loop import StandardTrainer
 from rft.verdict import policy
@@ -89,10 +90,13 @@ def _prepare_target(
     core = settings.core
     if core.predictions is not None:
         return read_predictions_alone(settings)
-    dataset = data.read_dataset(core.data, settings.folder, core.seed, external=core.external)
-    if core.external:
-        return dataset, load_external_target(settings, dataset, device, offline=offline)
-    return dataset, fine_tune(settings, dataset, trainer, device, offline=offline)
+    with track_stage("data") as stage:
+        dataset = data.read_dataset(core.data, settings.folder, core.seed, external=core.external)
+        stage.detail = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
+    with track_stage("predictions" if core.external else "features and training"):
+        if core.external:
+            return dataset, load_external_target(settings, dataset, device, offline=offline)
+        return dataset, fine_tune(settings, dataset, trainer, device, offline=offline)
 
 
 def check_plan(plan: AuditPlan) -> Trainer:
@@ -101,13 +105,13 @@ def check_plan(plan: AuditPlan) -> Trainer:
     Raises:
         ConfigError: for all that can be told to be wrong from the config alone.
     """
-    trainer = _choose_trainer(plan)
+    trainer = choose_trainer(plan)
     for participant in plan.active:
         participant.plugin.check(participant.options, plan.settings.core.data)
     return trainer
 
 
-def _choose_trainer(plan: AuditPlan) -> Trainer:
+def choose_trainer(plan: AuditPlan) -> Trainer:
     """Return the trainer of the one plugin that takes over training, or the standard one.
 
     Raises:
@@ -167,7 +171,8 @@ def _count_cases(participant: ActivePlugin, audited: AuditedModel) -> tuple[Coun
 def _run_plugin(participant: ActivePlugin, audited: AuditedModel) -> Section:
     """Return a plugin's section; one that fails or refuses gives a finding that says so, never silence."""
     try:
-        section = participant.plugin.audit(audited, participant.options)
+        with track_stage(f"audit: {participant.name}"):
+            section = participant.plugin.audit(audited, participant.options)
     except Unavailable as reason:
         return _unmeasured_section(participant.plugin, str(reason))
     except (EvidenceError, IntegrityError):  # a promise that does not hold is more than an audit that is missing

@@ -81,10 +81,19 @@ def test_without_weights_the_command_says_so_within_seconds(tmp_path: Path, libr
 
 
 @pytest.mark.parametrize(
+    ("weights", "problem"),
+    [("mine.pth", "no such file: mine.pth"), ("package:no-such-weights", "'no-such-weights' is not installed")],
+)
+def test_weights_of_ones_own_that_are_not_there_are_missed_at_once(tmp_path: Path, weights: str, problem: str) -> None:
+    config = config_of(tmp_path, f'backbone = "torchvision/resnet18"\nweights = "{weights}"')
+    with pytest.raises(ModelError, match=problem):
+        preflight.plan_audit(config)
+
+
+@pytest.mark.parametrize(
     "model",
     [
         'backbone = "torchvision/resnet18"\nweights = "random"',
-        'backbone = "torchvision/resnet18"\nweights = "mine.pth"',
         'backbone = "torchvision/resnet81"',  # is told with near names, where torchvision is installed
         'backbone = "torchvision/vgg11"',
         'backbone = "torchvision/efficientnet_b0"',

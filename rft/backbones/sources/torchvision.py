@@ -14,8 +14,9 @@ from torch import nn
 from rft.backbones.classifier import hash_tensors
 from rft.backbones.sources.hub import is_reachable
 from rft.backbones.sources.library import BackboneLibrary, BuiltNetwork, seeded_weights
-from rft.backbones.sources.weights import SUFFIXES, WeightsFile
+from rft.backbones.sources.weights import WeightsFile
 from rft.backbones.sources.weights import read as read_weights
+from rft.backbones.sources.weights_place import SUFFIXES
 from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing
 from rft.errors import ModelError, near

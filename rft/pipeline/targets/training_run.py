@@ -44,14 +44,14 @@ def build_task(
         Recipe(**core.train.model_dump(exclude={"views", "class_weights"})),
         partition.device,
         precision="bfloat16" if in_bfloat16 else "float32",
-        class_weights=_class_weights(core, dataset.classes),
+        class_weights=build_class_weights(core, dataset.classes),
         population=population,
         batch_dependence=batch_dependence,
         network="" if population is None else partition.hash_origin(),
     )
 
 
-def _class_weights(core: Config, classes: Sequence[str]) -> torch.Tensor | None:
+def build_class_weights(core: Config, classes: Sequence[str]) -> torch.Tensor | None:
     """Return (K,) factors, 1 where the config names none; raises ``ConfigError`` for a class that does not exist."""
     factors = core.train.class_weights
     if factors is None:

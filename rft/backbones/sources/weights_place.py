@@ -1,0 +1,55 @@
+"""Where the weights that a user names lie: a file, or the weights file inside an installed distribution. No torch."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from rft.errors import ModelError
+
+WHERE = "model.weights"
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+NO_FILES = ("pretrained", "random")  # what is named without a file
+
+
+def locate_weights(spec: str, folder: Path) -> Path:
+    """Return the file of ``package:<distribution>[:<path>]``, or of a path relative to ``folder``.
+
+    Raises:
+        ModelError: there is no such file or distribution, or it has not exactly one weights file of this name.
+    """
+    if spec.startswith("package:"):
+        name, _, inside = spec.removeprefix("package:").partition(":")
+        return _find_in_package(name, inside)
+    path = folder / spec
+    if not path.is_file():
+        raise ModelError(
+            f"no such file: {path.name}",
+            where=WHERE,
+            remedy='Expected "pretrained", "random", "package:<distribution>", or a path relative to the config.',
+        )
+    return path
+
+
+def name_distribution(spec: str) -> str:
+    """Return the distribution that ``package:<distribution>[:<path>]`` names; empty for a path."""
+    return spec.removeprefix("package:").partition(":")[0] if spec.startswith("package:") else ""
+
+
+def _find_in_package(name: str, inside: str) -> Path:
+    try:
+        files = distribution(name).files or []
+    except PackageNotFoundError:
+        raise ModelError(
+            f"the distribution {name!r} is not installed", where=WHERE, remedy=f"pip install {name}"
+        ) from None
+    wanted = f"/{inside}" if inside else ""
+    matching = [file for file in files if file.suffix in SUFFIXES and f"/{file.as_posix()}".endswith(wanted)]
+    if len(matching) != 1:
+        known = ", ".join(file.as_posix() for file in files if file.suffix in SUFFIXES) or "none"
+        raise ModelError(
+            f"expected one weights file in {name}, found {len(matching)}",
+            where=WHERE,
+            remedy=f'Its weights files: {known}. Name one as "package:{name}:<path>".',
+        )
+    return Path(str(matching[0].locate()))

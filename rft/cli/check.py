@@ -1,0 +1,53 @@
+"""``rft check``: what would stop an audit, all of it at once, and what it would run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rft.cli.app import Debug, Offline, Overrides, err, out, report_errors, say_error
+from rft.number_format import format_count
+
+if TYPE_CHECKING:
+    from rft.pipeline.check import AuditCheck
+
+
+def check(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The audit.toml to check.")],
+    overrides: Overrides = None,
+    offline: Offline = False,
+    debug: Debug = False,
+) -> None:
+    """Check config, weights, plugins, rules and data of an audit at once, and say what it would run; trains nothing."""
+    with report_errors(debug):
+        from rft.pipeline.check import check_audit
+
+        checked = check_audit(config, overrides or [], offline=offline)
+        for problem in checked.problems:
+            say_error(problem)
+        if checked.problems:
+            err.say(f"{len(checked.problems)} to mend", style="bold")
+            raise typer.Exit(checked.problems[0].exit_code)
+        _show_plan(checked)
+
+
+def _show_plan(checked: AuditCheck) -> None:
+    """Print what an audit would run, on which data."""
+    assert checked.plan is not None
+    assert checked.data is not None
+    core = checked.plan.settings.core
+    audited = core.model.backbone or core.model.checkpoint or core.model.factory if core.model else "predictions alone"
+    out.say(f"{core.name}: nothing stands in the way", style="bold")
+    out.say(
+        f"  model      {audited}{'' if core.external else ', fine-tuned'}", f"  classes    {', '.join(checked.classes)}"
+    )
+    for name, facts in checked.data.splits.items():
+        units = "" if facts.n_units is None else f" of {format_count(facts.n_units)} units"
+        out.say(f"  {name:10} {format_count(facts.n)} examples{units}")
+        for attribute, counts in facts.groups.items():
+            groups = ", ".join(f"{group or 'none'} {format_count(count or 0)}" for group, count in counts.items())
+            out.say(f"             {attribute}: {groups}")
+    out.say(f"  audits     {', '.join(participant.name for participant in checked.plan.active)}")
+    out.say(f"  rules      {len(core.policy) or 'none, so nothing will be judged'}")

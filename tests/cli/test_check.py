@@ -1,0 +1,74 @@
+"""``rft check``: all that would stop an audit, at once; nothing is trained or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from rft.cli.main import app
+from rft.pipeline.check import check_audit
+
+
+def invoke_rft(*arguments: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return done.exit_code, done.stdout, " ".join(done.stderr.split())
+
+
+def test_what_would_run_is_said_and_nothing_is_written(tiny: Path, own_cache: Path) -> None:
+    before = sorted(tiny.parent.rglob("*"))
+    code, stdout, stderr = invoke_rft("check", tiny)
+    assert code == 0, stderr
+    lines = [" ".join(line.split()) for line in stdout.splitlines()]
+    assert lines[:3] == [
+        "tiny: nothing stands in the way",
+        "model torchvision/resnet18, fine-tuned",
+        "classes blue, red",
+    ]
+    assert "train 20 examples of 10 units" in lines
+    assert "camera: left 10, right 10" in lines
+    assert "rules none, so nothing will be judged" in lines
+    assert sorted(tiny.parent.rglob("*")) == before
+    assert not list(own_cache.rglob("*.safetensors"))
+
+
+def test_all_that_is_wrong_with_a_config_is_said_at_once(tiny: Path) -> None:
+    text = tiny.read_text(encoding="utf-8").replace("epochs = 5", "epochs = 0").replace('"adamw"', '"adam"')
+    tiny.write_text(f'{text}\n[fairness]\nmin_group_size = "x"\n[privcy]\n', encoding="utf-8")
+    code, stdout, stderr = invoke_rft("check", tiny)
+    assert (code, stdout) == (2, "")
+    for problem in (
+        "unknown key 'privcy'",
+        "train.epochs: input should be greater than or equal to 1, not 0",
+        "train.optimizer: input should be 'sgd' or 'adamw', not 'adam'",
+        "fairness.min_group_size: input should be a valid integer, not 'x'",
+    ):
+        assert problem in stderr
+    assert stderr.endswith("4 to mend")
+
+
+def test_plugins_rules_weights_and_data_are_checked_together(tiny: Path) -> None:
+    text = tiny.read_text(encoding="utf-8").replace('"random"', '"gone.pth"').replace('"colour"', '"colr"')
+    rule = '[[policy]]\nfinding = "fairness.accuracy_gap.camera"\nmax = 0.1\n'
+    tiny.write_text(f"{text}\n[privacy]\nepsilon = 3.0\n{rule}", encoding="utf-8")
+    code, _, stderr = invoke_rft("check", tiny)
+    assert code == 2
+    for problem in (
+        "'fairness.accuracy_gap.camera' belongs to no plugin that is switched on",
+        "no such file: gone.pth",
+        "data.classes: is needed where epsilon is given",
+        "images.csv: has no column 'colr' Did you mean 'colour'?",
+    ):
+        assert problem in stderr
+    assert stderr.endswith("4 to mend")
+
+
+def test_class_weights_are_held_against_the_classes_of_the_data(tiny: Path) -> None:
+    (problem,) = check_audit(tiny, ["train.class_weights={bleu = 2.0}"]).problems
+    assert "'bleu' is no class; the classes are blue, red" in str(problem)
+
+
+def test_a_check_of_what_an_audit_refuses_has_its_exit_code(tiny: Path) -> None:
+    missing = tiny.with_name("none.toml")
+    code, _, stderr = invoke_rft("check", missing)
+    assert (code, stderr) == (2, f"rft: {missing}: no such file 1 to mend")
