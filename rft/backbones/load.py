@@ -109,10 +109,7 @@ def load_backbone(
             f"{model_config.backbone!r} is no backbone; expected library/name with one of "
             f"{', '.join([*LIBRARIES, HUB])}",
             where="model.backbone",
-            remedy=near(
-                model_config.backbone,
-                [f"{key}/{model_name}" for key in LIBRARIES for model_name in _names_if_installed(key)],
-            ),
+            remedy=_suggest_backbones(model_config.backbone),
         )
     if library == HUB:
         return _load_from_folder(model_config, name, folder, modality=modality, seed=seed, offline=offline)
@@ -239,6 +236,16 @@ def _measure_dimension(
             remedy="Leave out model.image_size to use its own size." if shape else None,
         ) from None
     return replace(loaded, dimension=features.shape[1])
+
+
+def _suggest_backbones(given: str) -> str:
+    """Return what a name without a library may mean: a model of a library, a near name, or a model of the hub."""
+    names = {library: _names_if_installed(library) for library in LIBRARIES}
+    exact = [f"{library}/{given}" for library, known in names.items() if given in known]
+    if exact:
+        return f"Write {' or '.join(map(repr, exact))}."
+    suggestion = near(given, [f"{library}/{name}" for library, known in names.items() for name in known])
+    return suggestion or f"A model of the hub, or a folder as it lays them out, is {f'{HUB}/{given}'!r}."
 
 
 def _names_if_installed(library: str) -> list[str]:

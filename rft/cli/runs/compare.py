@@ -90,6 +90,7 @@ def _read_rules(policy_file: Path | None) -> list[Rule]:
 
 def _show_comparison(compared: RunComparison) -> None:
     from rft.pipeline.compare_runs import describe_pairing
+    from rft.pipeline.comparison.judge import SOURCE, list_unjudged
 
     out.say(f"{compared.names[1]}, compared with {compared.names[0]}", *describe_pairing(compared))
     for section in compared.sections[1:]:
@@ -98,6 +99,10 @@ def _show_comparison(compared: RunComparison) -> None:
     for rule in compared.verdict.rules:
         if rule.outcome != "pass":
             out.say(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}")
+    unjudged = list_unjudged(compared.sections, compared.verdict) if compared.verdict.source == SOURCE else []
+    if unjudged:
+        why = "no interval tells such a change from chance, so that only --tolerance NAME=VALUE judges it"
+        out.say(f"  not judged {', '.join(unjudged)}: {why}")
 
 
 def _write_page(compared: RunComparison) -> str:

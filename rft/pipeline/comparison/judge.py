@@ -35,6 +35,16 @@ def judge_changes(sections: Sequence[Section], tolerances: Mapping[str, float]) 
     return Verdict(source=SOURCE, status="fail" if failed else "pass" if rules else "no_rules", rules=rules)
 
 
+def list_unjudged(sections: Sequence[Section], verdict: Verdict) -> list[str]:
+    """Return the findings that changed and have a better side, but no interval that tells their change from chance."""
+    judged = {rule.finding for rule in verdict.rules}
+    return [
+        name
+        for name, change in list_changes(sections).items()
+        if change.value is not None and change.better and change.id not in judged
+    ]
+
+
 def _check_tolerances(changes: Mapping[str, Finding], tolerances: Mapping[str, float]) -> None:
     for name in tolerances:
         if name not in changes:
