@@ -38,6 +38,7 @@ class RunPair:
         names: what the two runs are called.
         seed: of resampling.
         withheld: what may not leave the machine; the values of its groups are missing in ``before``.
+        configs: of both, in which a plugin finds what its table asked for; empty where they are not known.
     """
 
     before: pd.DataFrame
@@ -47,6 +48,7 @@ class RunPair:
     names: tuple[str, str]
     seed: int
     withheld: Withheld = NOTHING
+    configs: tuple[JsonObject, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -281,6 +281,20 @@ def test_what_became_worse_fails_and_a_tolerance_lets_it_pass(runs: tuple[Path, 
     assert compare_command(tmp_path / "b.html", *reversed(runs))[0] == 1
 
 
+@pytest.mark.parametrize(("sizes", "compared"), [((10, 12), True), ((10, 25), False), ((10, None), False)])
+def test_groups_are_compared_by_the_stricter_bound_of_the_runs(
+    tmp_path: Path, sizes: tuple[int, int | None], compared: bool
+) -> None:
+    tables = ["" if size is None else f"min_group_size = {size}\n" for size in sizes]
+    folders = [  # of some twenty people in each place
+        run(tmp_path, f"run{number}", people(40), {"north": 0.1, "south": 0.3}, more=table)
+        for number, table in enumerate(tables)
+    ]
+    findings = [finding for section in compare_runs(*folders).sections for finding in section.findings]
+    (change,) = [finding for finding in findings if finding.id == "fairness.change_of_accuracy_gap.place"]
+    assert (change.value is not None) == compared
+
+
 def test_what_no_interval_judges_is_named_until_a_tolerance_does(runs: tuple[Path, Path], tmp_path: Path) -> None:
     """The calibration error has no interval."""
     for number, (arguments, named) in enumerate((((), True), (("--tolerance", "performance.ece=0.5"), False))):

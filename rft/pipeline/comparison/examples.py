@@ -65,7 +65,8 @@ def share_examples(
     hidden = _decide_for_shared(first, withheld)
     positive = runs[0].model.positive if runs[0].model.positive == runs[1].model.positive else None
     shown = hidden.mask_predictions(first)
-    pair = RunPair(shown, second, runs[0].model.classes, positive, names, runs[0].run.seed, hidden)
+    configs = tuple(run.run.config for run in runs)
+    pair = RunPair(shown, second, runs[0].model.classes, positive, names, runs[0].run.seed, hidden, configs)
     return SharedExamples(pair, len(shared), left_out, _are_identical(first, second))
 
 

@@ -51,8 +51,12 @@ CAPTIONS = {
 
 
 def compare_models(runs: RunPair, *, verdicts: bool = False) -> Section:
-    """Return ``describe_changes`` by the default options as a section; raises ``Unavailable`` without groups."""
-    content = describe_changes(runs, FairnessOptions(), verdicts=verdicts)
+    """Return ``describe_changes`` as a section, by the stricter ``min_group_size`` of the runs.
+
+    Raises:
+        Unavailable: there are no groups.
+    """
+    content = describe_changes(runs, FairnessOptions(min_group_size=_join_group_sizes(runs)), verdicts=verdicts)
     return Section(
         plugin="fairness",
         title=content.title,
@@ -63,6 +67,14 @@ def compare_models(runs: RunPair, *, verdicts: bool = False) -> Section:
         figures=tuple(content.figures),
         notes=tuple(content.text),
     )
+
+
+def _join_group_sizes(runs: RunPair) -> int:
+    """Return the largest of the bounds below which the runs compared no group; the default where one says nothing."""
+    default = FairnessOptions().min_group_size
+    tables = [config.get("fairness") for config in runs.configs]
+    sizes = [table.get("min_group_size", default) if isinstance(table, dict) else default for table in tables]
+    return max((size for size in sizes if isinstance(size, int)), default=default)
 
 
 def describe_changes(runs: RunPair, options: FairnessOptions, *, verdicts: bool = False) -> ChapterContent:
