@@ -88,39 +88,39 @@ class AuditedModel:
 
     def require_model(self) -> InputClassifier:
         """Return the classifier; raises ``Unavailable`` where predictions alone were given."""
-        return self._require_part(self.model, "model")
+        return self._require_part(self.model, "model itself")
 
     def require_inputs(self) -> Inputs:
         """Return what reads examples; raises ``Unavailable`` where predictions alone were given."""
-        return self._require_part(self.inputs, "inputs")
+        return self._require_part(self.inputs, "examples to look at")
 
     def require_features(self) -> Mapping[str, Features]:
         """Return the cached outputs of the frozen part by split; raises ``Unavailable`` where nothing was trained."""
-        return self._require_part(self.features, "features")
+        return self._require_part(self.features, "features, since nothing was trained here")
 
     def require_embeddings(self) -> Embeddings:
         """Compute the embeddings of training examples; raises ``Unavailable`` where nothing was trained."""
-        return self._require_part(self.embeddings, "embeddings")()
+        return self._require_part(self.embeddings, "embeddings of training examples, since nothing was trained here")()
 
     def require_task(self) -> Task:
         """Return what was trained; raises ``Unavailable`` where nothing was."""
-        return self._require_part(self.task, "task")
+        return self._require_part(self.task, "training to look at")
 
     def require_trainer(self) -> Trainer:
         """Return what trained the model; raises ``Unavailable`` where nothing was trained."""
-        return self._require_part(self.trainer, "trainer")
+        return self._require_part(self.trainer, "training to look at")
 
     def require_plain_trainer(self) -> Trainer:
         """Return a trainer without privacy; raises ``Unavailable`` where nothing was trained."""
-        return self._require_part(self.plain_trainer, "trainer")
+        return self._require_part(self.plain_trainer, "training to look at")
 
     def require_fit(self) -> Fit:
         """Return the result of training; raises ``Unavailable`` where nothing was trained."""
-        return self._require_part(self.fit, "fit")
+        return self._require_part(self.fit, "training to look at")
 
-    def _require_part(self, part: Part | None, name: str) -> Part:
+    def _require_part(self, part: Part | None, missing: str) -> Part:
         if part is None:
-            raise Unavailable(f"this audit has no {name}: {self.provided_as}")
+            raise Unavailable(f"this audit has no {missing}: {self.provided_as}")
         return part
 
 

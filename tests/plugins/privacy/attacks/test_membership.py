@@ -247,7 +247,7 @@ def test_units_are_what_is_counted() -> None:
 @pytest.mark.parametrize(
     ("changes", "options", "reason"),
     [
-        ({"trainer": None, "task": None, "fit": None}, {}, "this audit has no task"),
+        ({"trainer": None, "task": None, "fit": None}, {}, "this audit has no training to look at"),
         ({}, {"shadows": 0}, "privacy.shadows is 0"),
         ({}, {"shadows": 7}, "at least 8"),
     ],
