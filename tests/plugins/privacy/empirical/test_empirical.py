@@ -166,7 +166,7 @@ def test_a_model_from_elsewhere_and_least_squares_have_no_audit(private: Audited
     outside = replace(private, task=None, trainer=None, fit=None)
     chapter = empirical_chapter(outside, privacy_options(canaries=100))
     assert {shown_finding.status for shown_finding in chapter.findings} == {"not_measured"}
-    assert "no fit" in str(finding(chapter, ONE_RUN).reason)
+    assert "no training to look at" in str(finding(chapter, ONE_RUN).reason)
     changed_copy = replace(private, trainer=replace(PRIVATE, method="least_squares"))
     chapter = empirical_chapter(changed_copy, privacy_options(canaries=100))
     assert {shown_finding.status for shown_finding in chapter.findings} == {"not_measured"}

@@ -63,8 +63,12 @@ def kill_at_random(folder: Path, kills: int, seconds: float) -> int:
     return check(folder, log, kills)
 
 
-def test_five_kills_of_a_process(tmp_path: Path) -> None:
-    lost = kill_at_random(tmp_path, 5, 0.001)
+def test_some_kills_of_a_process(tmp_path: Path) -> None:
+    """Few kills mostly do; on a quick machine none of them may come between a charge and its checkpoint."""
+    lost = 0
+    for kills in (5, 10, 20):
+        (tmp_path / str(kills)).mkdir()
+        lost = lost or kill_at_random(tmp_path / str(kills), kills, 0.001)
     assert lost > 0, "no kill came between a charge and its checkpoint: this test looked at nothing"
 
 
