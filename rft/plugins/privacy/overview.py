@@ -39,7 +39,7 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
     ranks = f"{of_all} tells training {model.name_items()} from others with an AUC of {write_value(strongest)}"
     seen = RECOGNISED if strongest.status == "warn" else NO_LEAK
-    allowed = ", which the promise allows" * (strongest.status == "warn" and _allows(model.training, strongest))
+    allowed = ", which the promise allows" * (strongest.status == "warn" and _promise_allows(model.training, strongest))
     return f"{promise} {ranks} (0.5 is guessing, 1 is always right): {seen}{allowed}."
 
 
@@ -82,11 +82,11 @@ def _raise_suspicion(epsilon: float) -> float:
     return odds / (1 + odds)
 
 
-def _allows(training: Training, attack: Finding) -> bool:
+def _promise_allows(training: Training, attack: Finding) -> bool:
     """Whether an attacker may do as well under the promise of the training as the interval of an attack begins at.
 
     No attacker's area under the curve is above one minus that under the trade-off of (epsilon, delta): f(a) =
-    max(0, 1 - delta - e^epsilon a, e^-epsilon (1 - delta - a)) (Dong et al. 2022, proposition 3).
+    max(0, 1 - delta - e^epsilon a, e^-epsilon (1 - delta - a)) (Dong, Roth and Su 2022, section 2).
     """
     if training.mode != "private" or training.void or training.epsilon is None or training.delta is None:
         return False
