@@ -6,14 +6,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rft.errors import RftError
-from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
 from rft.version import __version__
 
 if TYPE_CHECKING:
     from rft.models.saved import SavedModel
+    from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
     from rft.run import FinishedRun
 
 __all__ = ["AuditRun", "Figure", "Finding", "Interval", "RftError", "Section", "Split", "__version__", "audit", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the classes of records when they are asked for: pydantic and numpy take longer than ``rft --help``."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from rft import records
+
+    return getattr(records, name)
+
+
+def __dir__() -> list[str]:
+    """List what ``__getattr__`` offers too."""
+    return sorted({*globals(), *__all__})
 
 
 def audit(

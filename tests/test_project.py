@@ -312,6 +312,22 @@ def test_rendering_needs_no_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_help_needs_nothing_heavy() -> None:
+    """Import none of what takes longer than the help itself, and yet offer the classes of records."""
+    heavy = {"numpy", "pandas", "pydantic", "pyarrow", "torch"}
+    done = run_fresh(
+        "import sys\n"
+        "from rft.cli.main import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        f"print('loaded', sorted({heavy!r} & sys.modules.keys()))\n"
+        "import rft\n"
+        "print(rft.Finding.__name__, 'Finding' in dir(rft), hasattr(rft, 'Findings'))\n"
+    )
+    assert "compare-backbones" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["loaded []", "Finding True False"]
+
+
 def test_the_core_works_without_extras(tiny: Path) -> None:
     """Hide every extra from a fresh process: the audit runs, and its plugins are refused with the pip line."""
     hide = (

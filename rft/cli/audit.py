@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,10 @@ import rft
 from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, err, out, report_errors
 from rft.cli.show import show_run
 from rft.number_format import format_duration
-from rft.records import AuditRun
 from rft.runtime.progress import Stage, listen_to_stages
+
+if TYPE_CHECKING:
+    from rft.records import AuditRun
 
 
 def audit(

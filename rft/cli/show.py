@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rft.cli.app import out
 from rft.number_format import format_count
-from rft.records import AuditRun, Section, Table, Verdict
+
+if TYPE_CHECKING:
+    from rft.records import AuditRun, Section, Table, Verdict
 
 
 def show_run(run: AuditRun) -> None:
