@@ -19,6 +19,7 @@ GROUP = "rft.plugins"
 BUILTIN = (
     "rft.plugins.dataset:Dataset",
     "rft.plugins.backbone:Backbone",
+    "rft.plugins.labels:Labels",
     "rft.plugins.training:Training",
     "rft.plugins.performance:Performance",
     "rft.plugins.privacy:Privacy",

@@ -1,0 +1,39 @@
+"""Labels that look wrong: training examples whose label the features of all other examples speak against."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from rft.config.applicability import TRAINED
+from rft.plugins import AuditedModel, Options, Plugin
+from rft.records import Section
+
+
+class LabelsOptions(Options):
+    """Options of ``[labels]``.
+
+    Attributes:
+        review_share: the share of training examples that somebody can look at again; the list of labels is that long.
+    """
+
+    review_share: Annotated[float, Field(gt=0, le=0.5), TRAINED] = 0.05
+
+    @property
+    def fits_by_itself(self) -> str | None:
+        """Name the table: its ridge regression reads the training examples without noise."""
+        return "labels"
+
+
+class Labels(Plugin[LabelsOptions]):
+    """Ranks training examples by how much a ridge regression that has not seen them contradicts their label."""
+
+    name = "labels"
+    options = LabelsOptions
+
+    def audit(self, audited: AuditedModel, options: LabelsOptions) -> Section:
+        """Return the section; needs the features of training examples."""
+        from rft.plugins.labels.audit import audit
+
+        return audit(audited, options)

@@ -1,0 +1,125 @@
+"""The tables of the section: classes that are taken for each other, groups, and the list itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from rft.disclosure.withheld import MISSING, Withheld
+from rft.plugins.labels.examples import LabelledExamples
+from rft.plugins.labels.ranking import PLANTED_SHARE, LabelRanking, PlantedErrors
+from rft.records import Columns, Row, Table, Texts, list_columns
+from rft.stats.intervals import mean_interval
+
+MAX_LISTED = 200  # labels of the list, and pairs of classes
+MIN_PLANTED = 20  # errors in a group, over all rounds, of which a share is given
+TOO_FEW_PLANTED = f"too few: under {MIN_PLANTED} planted errors"
+
+CAPTIONS = {
+    "pairs": "The labels to look at again by the class that they name and the class that the features speak for.",
+    "by_group": "How many of each group's labels are to be looked at again, and what share of the group's labels that "
+    f"were made wrong ({PLANTED_SHARE:.0%} at random) such a list holds, with its interval at 95 %.",
+    "review": "The labels to look at again, the least likely first. The margin is the score of the label minus that of "
+    "the class that the features speak for; scores are about 0 to 1.",
+}
+COLUMNS: dict[str, Columns] = {
+    "pairs": list_columns(
+        {"label": "class", "looks_like": "key", "n": "count", "status": "status"}, labels={"n": "labels to look at"}
+    ),
+    "by_group": list_columns(
+        {
+            "attribute": "attribute",
+            "group": "group",
+            "recall": "estimate",
+            "low": "low",
+            "high": "high",
+            "listed_share": "number",
+            "listed": "count",
+            "n": "count",
+            "status": "status",
+        },
+        labels={
+            "recall": "planted errors found",
+            "listed_share": "share to look at",
+            "listed": "labels to look at",
+            "n": "examples",
+        },
+    ),
+    "review": list_columns({"place": "number", "id": "key", "label": "class", "looks_like": "key", "margin": "number"}),
+}
+
+
+def pair_table(
+    examples: LabelledExamples, ranking: LabelRanking, classes: tuple[str, ...], withheld: Withheld
+) -> Table:
+    """Return a row for each pair of a label and the class that the features speak for, the most frequent first.
+
+    Where small counts are withheld there is no such table: its counts are small by their nature.
+    """
+    if withheld.below:
+        return []
+    reviewed = ranking.reviewed
+    pairs = Counter(zip(examples.labels[reviewed].tolist(), ranking.rivals[reviewed].tolist(), strict=True))
+    return [
+        {"label": classes[label], "looks_like": classes[rival], "n": n, "status": "ok"}
+        for (label, rival), n in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:MAX_LISTED]
+    ]
+
+
+def group_table(examples: LabelledExamples, ranking: LabelRanking, planted: PlantedErrors, withheld: Withheld) -> Table:
+    """Return a row for each group; without the counts of groups that are small, or that would tell of a small one."""
+    is_listed = np.zeros(len(examples), dtype=bool)
+    is_listed[ranking.reviewed] = True
+    return [
+        row
+        for attribute, values in examples.groups.items()
+        for row in _attribute_rows(attribute, values, is_listed, planted, withheld)
+    ]
+
+
+def _attribute_rows(
+    attribute: str, values: Texts, is_listed: np.ndarray, planted: PlantedErrors, withheld: Withheld
+) -> Table:
+    names = np.array([MISSING if value is None else str(value) for value in values], dtype=object)
+    members = {name: names == name for name in sorted(set(names.tolist()))}
+    listed = {name: int(is_listed[mask].sum()) for name, mask in members.items()}
+    others = {name: int((~is_listed[mask]).sum()) for name, mask in members.items()}
+    hidden = withheld.find_small_groups(listed, others)
+    rows: Table = []
+    for name, mask in members.items():
+        if name == MISSING:
+            continue
+        row: Row = {"attribute": attribute, "group": name, "n": int(mask.sum()), "status": "ok"}
+        row |= {"listed": listed[name], "listed_share": listed[name] / int(mask.sum())} | _recall(mask, planted)
+        if row["recall"] is None:
+            row["status"] = TOO_FEW_PLANTED
+        if name in hidden:
+            numbers = ("recall", "low", "high", "listed", "listed_share", "n")
+            row |= {**dict.fromkeys(numbers), "status": withheld.reason}
+        rows.append(row)
+    return rows
+
+
+def _recall(mask: np.ndarray, planted: PlantedErrors) -> Row:
+    """Return the share of a group's planted errors that were found, with its interval, where there are enough."""
+    of_group = mask[planted.rows]
+    is_found, rounds = planted.is_found[of_group].astype(np.float64), planted.rounds[of_group]
+    interval = mean_interval(is_found, rounds) if of_group.sum() >= MIN_PLANTED else None
+    if interval is None:
+        return {"recall": None, "low": None, "high": None}
+    return {"recall": float(is_found.mean()), "low": max(interval.low, 0.0), "high": min(interval.high, 1.0)}
+
+
+def review_table(examples: LabelledExamples, ranking: LabelRanking, classes: tuple[str, ...]) -> Table:
+    """Return the list of labels to look at again: a row each, with the id of its example."""
+    return [
+        {
+            "place": place,
+            "id": str(examples.ids[row]),
+            "label": classes[examples.labels[row]],
+            "looks_like": classes[ranking.rivals[row]],
+            "margin": float(ranking.margins[row]),
+        }
+        for place, row in enumerate(ranking.reviewed[:MAX_LISTED].tolist(), start=1)
+    ]
