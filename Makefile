@@ -1,5 +1,5 @@
 # What a contributor needs, in an environment with: pip install -e ".[dev]"
-.PHONY: test slow lint gates rooms standards
+.PHONY: test slow lint gates docs rooms standards
 
 test:  ## the tests, a few minutes
 	pytest
@@ -11,6 +11,9 @@ lint:  ## style, docstrings and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+docs:  ## the site, in docs/_build/html; set RFT_DOCS_REPOSITORY to link to files of the code host
+	python -m tests.support.build_docs
 
 gates:  ## all that is checked beside the tests: style, types, doctests, the wheel elsewhere
 	.ci/gates
