@@ -66,6 +66,7 @@ def config_schema() -> dict[str, Any]:
     models = [(model, "validation") for model in (Config, *options.values())]
     references, defined = models_json_schema(models, schema_generator=_TomlSchema)
     schema = defined["$defs"].pop("Config")
+    schema["required"].remove("name")  # reading the file gives it one
     for name, model in options.items():
         schema["properties"][name] = references[model, "validation"]
     schema["additionalProperties"] = {"type": "object"}
