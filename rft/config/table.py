@@ -11,4 +11,4 @@ class ConfigTable(BaseModel):
     From there it goes into ``docs/config.md`` and the JSON Schema (``make reference``).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -14,7 +13,8 @@ from rft.config.applicability import Applies
 from rft.config.schema import Config
 from rft.plugins import discover_plugins
 from tests.support import ROOT
-from tests.support.json_schemas import config_schema
+from tests.support.json_schemas import config_schema, find_table, list_tables
+from tests.support.key_descriptions import describe_keys
 
 PAGE = ROOT / "docs" / "config.md"
 INTRODUCTION = """\
@@ -48,23 +48,6 @@ TYPES = {"string": "text", "integer": "whole number", "number": "number", "boole
 BOUNDS = (("exclusiveMinimum", "above"), ("minimum", "at least"), ("exclusiveMaximum", "below"), ("maximum", "at most"))
 
 
-def find_table(field: FieldInfo) -> tuple[type[BaseModel], bool] | None:
-    """Return the model of a field that is a table of its own, and whether it is a list of tables; None for a key."""
-    candidates = [field.annotation, *get_args(field.annotation)]
-    for candidate in candidates:
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate, getattr(field.annotation, "__origin__", None) is list
-    return None
-
-
-def list_tables(name: str, model: type[BaseModel], repeated: bool = False) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield (heading, model) of a table and of the tables in it; the heading is empty for the top of the file."""
-    yield name and (f"[[{name}]]" if repeated else f"[{name}]"), model
-    for key, field in model.model_fields.items():
-        if (table := find_table(field)) is not None:
-            yield from list_tables(f"{name}.{key}" if name else key, *table)
-
-
 def describe_type(schema: dict[str, Any]) -> str:
     """Return what a key takes, from its JSON Schema, with its range."""
     if "enum" in schema:
@@ -92,12 +75,10 @@ def describe_default(field: FieldInfo, *, required: bool) -> str:
     return "" if default is None else f"; default `{json.dumps(default)}`"
 
 
-def describe_key(field: FieldInfo) -> str:
-    """Return what a key means, and when it has no effect."""
-    assert field.description, f"{field!r} has no description: write it as a docstring below the key"
+def describe_effect(field: FieldInfo) -> str:
+    """Return when a key has no effect; empty where it always has one."""
     rules = [rule.otherwise for rule in field.metadata if isinstance(rule, Applies)]
-    idle = f" Refused where it has no effect: *{'; '.join(rules)}*." if rules else ""
-    return " ".join(field.description.split()) + idle
+    return f" Refused where it has no effect: *{'; '.join(rules)}*." if rules else ""
 
 
 def describe_table(heading: str, model: type[BaseModel]) -> str:
@@ -110,12 +91,12 @@ def describe_table(heading: str, model: type[BaseModel]) -> str:
 def write_table(heading: str, model: type[BaseModel], schema: dict[str, Any]) -> str:
     """Return the section of one table of audit.toml, whose JSON Schema is given."""
     about = describe_table(heading, model) if heading else TOP
-    rows = []
+    rows, meanings = [], describe_keys(model)
     for key, field in model.model_fields.items():
         if find_table(field) is None:
             required = key in schema.get("required", ())
             takes = describe_type(schema["properties"][key]) + describe_default(field, required=required)
-            rows.append(f"| `{key}` | {takes} | {describe_key(field)} |")
+            rows.append(f"| `{key}` | {takes} | {meanings[key]}{describe_effect(field)} |")
     return SECTION.format(title=f"`{heading}`" if heading else "At the top", text=about) + "\n".join(rows) + "\n"
 
 
