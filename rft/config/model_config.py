@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import IMAGES, TEXTS, Applies
-from rft.config.table import ConfigTable
+from rft.config.base import Table
 
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"  # package.module:name
 EXACT = ("auto", "float32")  # precisions that change nothing
 
 
-class LoraConfig(ConfigTable):
+class LoraConfig(Table):
     """``[model.lora]``: low-rank adapters (Hu et al. 2022, ICLR)."""
 
     rank: int = Field(default=8, ge=1)
@@ -36,7 +36,7 @@ def read_memory(size: str) -> int:
     return int(float(match[1]) * units[match[2]])
 
 
-class ModelConfig(ConfigTable):
+class ModelConfig(Table):
     """``[model]``: the pretrained backbone, what of it stays frozen, and what is trained; or a model to audit as it is.
 
     One of ``backbone``, ``checkpoint`` and ``factory`` is given; the last two are audited without training.

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from rft.config.table import ConfigTable
+from pydantic import BaseModel, ConfigDict
 
 
-class Options(ConfigTable):
+class Options(BaseModel):
     """Base of a plugin's options: strict types, unknown keys are errors; ``Applies`` says when a key has an effect.
 
     ``paths`` are the keys that hold paths: reports show one outside the config's folder by its base name alone.
     """
 
     paths: ClassVar[tuple[str, ...]] = ()
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @property
     def private(self) -> bool:

@@ -11,98 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, create_model, model_validator
 
 from rft.config.applicability import EXAMPLES, IMAGES, Applies, Situation
+from rft.config.base import Fraction, Positive, Table
+from rft.config.data_config import SOURCES
+from rft.config.data_config import DataConfig as DataConfig
 from rft.config.model_config import LoraConfig as LoraConfig
 from rft.config.model_config import ModelConfig as ModelConfig
 from rft.config.options import Options
 from rft.config.rule_kinds import RULE_KINDS, RuleKind
-from rft.config.table import ConfigTable
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
 Sentence = Annotated[str, Field(pattern=r"\S")]
 HubName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", max_length=96)]
-SOURCES = "give either manifest (a table of examples) or folder (class sub-folders of images)"
 
 
-class DataConfig(ConfigTable):
-    """``[data]``: where the examples are and which column says what."""
-
-    manifest: str | None = None
-    """A table of examples, one row each: csv, tsv, jsonl or parquet. Give this or `folder`."""
-    folder: str | None = None
-    """A folder of images in class folders (`<class>/<image>` or `<split>/<class>/<image>`), or with a metadata table.
-    """
-    image: str | None = None
-    """Column of the image files, by paths relative to the manifest, or of the bytes of images in parquet."""
-    text: str | None = None
-    """Column of the texts, in the place of `image`."""
-    label: str | None = None
-    """Column of the class of each example; each has exactly one."""
-    id: str | None = None
-    """Column that names each row in tables of results; by default the number of its row, or the path of an image."""
-    classes: Annotated[list[str], Field(min_length=2)] | None = None
-    """All classes there are; by default the labels that occur. Needed where `privacy.epsilon` is given: the model shows
-    its classes, and one person's label must not add one."""
-    positive: str | None = None
-    """The favourable class; asked for, never guessed, where rates of groups need one."""
-    groups: list[GroupName] = Field(default=[])
-    """Columns of attributes, such as gender, whose groups are compared."""
-    unit: str | None = None
-    """Column of the person, or whatever else counts as one: whose privacy is protected, who is kept on one side of the
-    split that rft draws, and what intervals count as one case."""
-    population: Annotated[
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None,
-        Applies(lambda run, _: run.private, "its ledger adds up what private training spends"),
-    ] = None
-    """Whose data it is: one name for the same people in every run, so that their ledger adds up what all runs spend.
-    Needs `unit` or `id`."""
-    split: str | None = None
-    """Column of train, test and perhaps validation, by their usual names in any case. Validation is kept out of
-    training and results."""
-    test: Fraction | None = None
-    """Share of the examples that rft draws for test; 0.25 for a folder without train/ and test/. For a model that
-    others trained everything is test without it."""
-    on_error: Literal["stop", "skip"] = "stop"
-    """What an example that cannot be read does: stop the run, or be left out, counted and named."""
-    # Pillow warns above the one, stops at the other.
-    max_pixels: Annotated[int, Field(gt=0, le=178_956_970), IMAGES] = 89_478_485
-    """Images with more pixels are not decoded: they count as unreadable."""
-
-    @property
-    def modality(self) -> Literal["image", "text"]:
-        """What an example is."""
-        return "text" if self.text is not None else "image"
-
-    @model_validator(mode="after")
-    def _one_source(self) -> DataConfig:
-        if self.manifest is not None and self.folder is not None:
-            raise ValueError(SOURCES)
-        if self.manifest is not None:
-            if (self.image is None) == (self.text is None):
-                raise ValueError("a manifest needs either image or text: the name of the column that holds the items")
-            if self.label is None:
-                raise ValueError("a manifest needs label: the name of its column")
-            if self.split is not None and self.test is not None:
-                raise ValueError("give either split (a column) or test (a fraction such as 0.25)")
-        # Columns of metadata tables in a folder may be named; whether there are any, reading it will show.
-        elif self.folder is not None and (named := [key for key in ("image", "text", "split") if getattr(self, key)]):
-            raise ValueError(
-                f"a folder has no such columns: remove {', '.join(named)}, or read its table as a manifest "
-                '(manifest = "FOLDER/metadata.csv", image = "file_name")'
-            )
-        if self.classes is not None and len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes names a class twice")
-        if self.population is not None and self.unit is None and self.id is None:
-            raise ValueError("population needs unit or id: the column that says whose an example is, in every run")
-        if len(set(self.groups)) < len(self.groups):
-            raise ValueError("groups names a column twice")
-        if self.label is not None and self.label in self.groups:
-            raise ValueError(f"{self.label!r} is both label and group: every group would have one class only")
-        return self
-
-
-class PredictionsConfig(ConfigTable):
+class PredictionsConfig(Table):
     """``[predictions]``: a table of predictions alone, of any model, in the place of ``[model]`` and ``[train]``.
 
     ``[data]`` says which of its columns hold label, groups, unit, split and id.
@@ -149,7 +70,7 @@ class PredictionsConfig(ConfigTable):
         return [column for column in named if column is not None]
 
 
-class TrainConfig(ConfigTable):
+class TrainConfig(Table):
     """``[train]``: the standard loop."""
 
     epochs: int = Field(default=20, ge=1)
@@ -172,7 +93,7 @@ class TrainConfig(ConfigTable):
     """Weight of the loss of each class, such as `{rare = 3.0}`; 1 for classes that are not named. Public numbers."""
 
 
-class ReportConfig(ConfigTable):
+class ReportConfig(Table):
     """``[report]``: what may leave the machine."""
 
     show_examples: Annotated[
@@ -187,7 +108,7 @@ class ReportConfig(ConfigTable):
     withholds none."""
 
 
-class CardConfig(ConfigTable):
+class CardConfig(Table):
     """``[card]``: what only you know of the model; it stands in the model card and the report as it stands here."""
 
     intended_use: Sentence | None = None
@@ -206,7 +127,7 @@ class CardConfig(ConfigTable):
     """Data sets on the hub."""
 
 
-class _RuleTable(ConfigTable):
+class _RuleTable(Table):
     """``[[policy]]``: bounds on the value of a finding, and where they come from."""
 
     @property
@@ -258,7 +179,7 @@ else:
     Rule = build_rule(RULE_KINDS)
 
 
-class Config(ConfigTable):
+class Config(Table):
     """All of ``audit.toml``. ``plugins`` holds the validated options of each plugin that has a table."""
 
     name: str = Field(pattern=r"^\w([\w. -]*[\w-])?$", max_length=100)
