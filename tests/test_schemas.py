@@ -165,5 +165,9 @@ def test_mistakes_are_seen_by_an_editor(wrong: dict[str, Any]) -> None:
     assert complaints("audit.toml.schema.json", right | wrong)
 
 
+def test_a_config_needs_no_name() -> None:
+    assert complaints("audit.toml.schema.json", tomllib.loads(CONFIG.replace('name = "tiny"\n', ""))) == []
+
+
 def test_tables_of_plugins_of_others_are_allowed() -> None:
     assert complaints("audit.toml.schema.json", tomllib.loads(CONFIG) | {"margin": {"bins": 4}}) == []

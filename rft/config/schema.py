@@ -5,227 +5,43 @@ The core's own tables are models here; reading a file into them is the work of `
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import Field, create_model, model_validator
 
-from rft.config.applicability import EXAMPLES, IMAGES, TEXTS, Applies, Situation
+from rft.config.applicability import EXAMPLES, IMAGES, Applies, Situation
+from rft.config.base import Fraction, Positive, Table
+from rft.config.data_config import SOURCES
+from rft.config.data_config import DataConfig as DataConfig
+from rft.config.model_config import LoraConfig as LoraConfig
+from rft.config.model_config import ModelConfig as ModelConfig
 from rft.config.options import Options
-from rft.config.rule_kinds import RULE_KINDS
+from rft.config.rule_kinds import RULE_KINDS, RuleKind
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
 Sentence = Annotated[str, Field(pattern=r"\S")]
 HubName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", max_length=96)]
-FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"  # package.module:name
-
-EXACT = ("auto", "float32")  # precisions that change nothing
-SOURCES = "give either manifest (a table of examples) or folder (class sub-folders of images)"
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class DataConfig(_Table):
-    """``[data]``: where the examples are and which column says what."""
-
-    manifest: str | None = None
-    folder: str | None = None
-    image: str | None = None
-    text: str | None = None
-    label: str | None = None
-    id: str | None = None
-    classes: Annotated[list[str], Field(min_length=2)] | None = None
-    positive: str | None = None
-    groups: list[GroupName] = []
-    unit: str | None = None
-    population: Annotated[
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None,
-        Applies(lambda run, _: run.private, "its ledger adds up what private training spends"),
-    ] = None
-    split: str | None = None
-    test: Fraction | None = None
-    on_error: Literal["stop", "skip"] = "stop"
-    # Pillow warns above the one, stops at the other.
-    max_pixels: Annotated[int, Field(gt=0, le=178_956_970), IMAGES] = 89_478_485
-
-    @property
-    def modality(self) -> Literal["image", "text"]:
-        """What an example is."""
-        return "text" if self.text is not None else "image"
-
-    @model_validator(mode="after")
-    def _one_source(self) -> DataConfig:
-        if self.manifest is not None and self.folder is not None:
-            raise ValueError(SOURCES)
-        if self.manifest is not None:
-            if (self.image is None) == (self.text is None):
-                raise ValueError("a manifest needs either image or text: the name of the column that holds the items")
-            if self.label is None:
-                raise ValueError("a manifest needs label: the name of its column")
-            if self.split is not None and self.test is not None:
-                raise ValueError("give either split (a column) or test (a fraction such as 0.25)")
-        # Columns of metadata tables in a folder may be named; whether there are any, reading it will show.
-        elif self.folder is not None and (named := [key for key in ("image", "text", "split") if getattr(self, key)]):
-            raise ValueError(
-                f"a folder has no such columns: remove {', '.join(named)}, or read its table as a manifest "
-                '(manifest = "FOLDER/metadata.csv", image = "file_name")'
-            )
-        if self.classes is not None and len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes names a class twice")
-        if self.population is not None and self.unit is None and self.id is None:
-            raise ValueError("population needs unit or id: the column that says whose an example is, in every run")
-        if len(set(self.groups)) < len(self.groups):
-            raise ValueError("groups names a column twice")
-        if self.label is not None and self.label in self.groups:
-            raise ValueError(f"{self.label!r} is both label and group: every group would have one class only")
-        return self
-
-
-class LoraConfig(_Table):
-    """``[model.lora]``: low-rank adapters (Hu et al. 2022, ICLR). ``target`` names layers by the end of their name."""
-
-    rank: int = Field(default=8, ge=1)
-    alpha: int = Field(default=16, ge=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    target: list[str] | None = Field(default=None, min_length=1)
-
-
-def read_memory(size: str) -> int:
-    """Return the bytes of ``2GB``, ``500MB`` (powers of 1000) or ``1.5GiB`` (of 1024)."""
-    units = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(MB|GB|MiB|GiB)", size)
-    if match is None:
-        raise ValueError(f"expected a size such as 2GB or 500MB, not {size!r}")
-    return int(float(match[1]) * units[match[2]])
-
-
-class ModelConfig(_Table):
-    """``[model]``: the pretrained backbone, what of it stays frozen, and what is trained; or a model to audit as it is.
-
-    One of ``backbone``, ``checkpoint`` and ``factory`` is given; the last two are audited without training.
-
-    ``preprocessing`` names what else nothing says: of a torchvision backbone with weights of one's own, the published
-    weights whose transforms it was trained with (``IMAGENET1K_V2``); of a factory, its transform (``module:name``).
-    """
-
-    backbone: str | None = None
-    checkpoint: str | None = None
-    factory: str | None = Field(default=None, pattern=FACTORY)
-    classes: list[str] | None = Field(default=None, min_length=2)
-    outputs: Literal["logits", "probabilities"] = "logits"
-    weights: str = "pretrained"
-    freeze: str | None = None
-    tune: Literal["full", "bias", "lora"] = "full"
-    lora: LoraConfig = LoraConfig()
-    pooling: Annotated[Literal["auto", "mean", "cls", "last"], TEXTS] = "auto"
-    max_length: Annotated[int | None, Field(ge=4), TEXTS] = None
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16", "int8"],
-        Applies(
-            lambda run, value: run.trained or value in EXACT, "models that others trained run in their own precision"
-        ),
-        Applies(
-            lambda run, value: value in EXACT or run.freeze != "none" or (value == "bfloat16" and not run.private),
-            "it is that of the frozen part, and nothing is frozen",
-        ),
-    ] = "auto"
-    cache: Annotated[
-        Literal["float32", "float16"], Applies(lambda run, _: run.freeze != "none", "nothing is frozen, and so cached")
-    ] = "float32"
-    memory: str | None = None
-    image_size: Annotated[int | None, Field(ge=28, le=1024), IMAGES] = None
-    preprocessing: Annotated[str | None, IMAGES] = None
-    row_norm: bool = False
-
-    @property
-    def external(self) -> bool:
-        """Whether the model was trained by others and is only audited."""
-        return self.backbone is None
-
-    @property
-    def frozen(self) -> str:
-        """``freeze``, or what suits ``tune``: a new head on a frozen backbone, or biases and adapters everywhere."""
-        return self.freeze or ("all" if self.tune == "full" else "none")
-
-    @property
-    def memory_bytes(self) -> int | None:
-        """``memory`` in bytes, or None."""
-        return None if self.memory is None else read_memory(self.memory)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_code(cls, content: Any) -> Any:
-        if isinstance(content, dict) and "trust_remote_code" in content:
-            raise ValueError(
-                "trust_remote_code: code that a model brings along is never run, whatever this says, since it could do "
-                "anything to this machine and to the audit; take a type of model that transformers itself knows, or "
-                "build it yourself with model.factory, and remove the key"
-            )
-        return content
-
-    @model_validator(mode="after")
-    def _check_source(self) -> ModelConfig:
-        sources = [key for key in ("backbone", "checkpoint", "factory") if getattr(self, key) is not None]
-        if len(sources) != 1:
-            raise ValueError(f"give one of backbone, checkpoint and factory, not {' and '.join(sources) or 'none'}")
-        if self.external:
-            training = {"weights", "freeze", "tune", "lora", "pooling", "cache", "row_norm"} & self.model_fields_set
-            if training:
-                raise ValueError(f"a {sources[0]} is audited as it is: remove {', '.join(sorted(training))}")
-        elif {"classes", "outputs"} & self.model_fields_set:
-            raise ValueError("classes and outputs describe a checkpoint or factory, not a backbone: remove them")
-        if self.preprocessing is not None:
-            self._check_preprocessing()
-        if self.tune != "full" and self.freeze == "all":
-            raise ValueError(f'tune = "{self.tune}" trains nothing when freeze is "all"; name a layer, or "none"')
-        if "lora" in self.model_fields_set and self.tune != "lora":
-            raise ValueError('[model.lora] needs tune = "lora"')
-        return self
-
-    def _check_preprocessing(self) -> None:
-        """Refuse to name how images are prepared where the model itself says it."""
-        if self.factory is not None:
-            if not re.fullmatch(FACTORY, self.preprocessing or ""):
-                raise ValueError('preprocessing of a factory names its transform: give "package.module:name"')
-            if self.image_size is not None:
-                raise ValueError("image_size is that of the images that preprocessing gives: remove it")
-        elif not (self.backbone or "").startswith("torchvision/"):
-            raise ValueError("preprocessing is the model's own, but for torchvision backbones and factories: remove it")
-
-    @field_validator("memory")
-    @classmethod
-    def _check_memory(cls, memory: str | None) -> str | None:
-        if memory is not None:
-            read_memory(memory)
-        return memory
-
-
-class PredictionsConfig(_Table):
+class PredictionsConfig(Table):
     """``[predictions]``: a table of predictions alone, of any model, in the place of ``[model]`` and ``[train]``.
 
     ``[data]`` says which of its columns hold label, groups, unit, split and id.
-
-    Attributes:
-        file: csv, tsv, jsonl or parquet.
-        layout: ``columns``: the keys name them. ``rft``: they are named as in the predictions.parquet of a run, so
-            that ``data.groups`` alone is needed.
-        prediction: the column of decisions, class names.
-        score: the column with the probability of ``data.positive``, where there are two classes.
-        scores: class -> the column with its probability; a row sums to 1.
-        threshold: where there is no column of decisions, a ``score`` of at least this decides for ``data.positive``.
     """
 
     file: str
+    """Table of predictions: csv, tsv, jsonl or parquet."""
     layout: Literal["columns", "rft"] = "columns"
+    """`columns`: the keys name the columns. `rft`: they are named as in the predictions.parquet of a run, so that
+    `data.groups` alone is needed."""
     prediction: str | None = None
+    """Column of decisions, class names."""
     score: str | None = None
+    """Column of the probability of `data.positive`, where there are two classes."""
     scores: dict[str, str] | None = Field(default=None, min_length=2)
+    """Table of class and the column of its probability; a row sums to 1."""
     threshold: Fraction = 0.5
+    """Where there is no column of decisions, a `score` of at least this decides for `data.positive`."""
 
     @model_validator(mode="after")
     def _check_columns(self) -> PredictionsConfig:
@@ -254,58 +70,65 @@ class PredictionsConfig(_Table):
         return [column for column in named if column is not None]
 
 
-class TrainConfig(_Table):
+class TrainConfig(Table):
     """``[train]``: the standard loop."""
 
     epochs: int = Field(default=20, ge=1)
+    """Passes over the training examples."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
+    """How weights follow gradients."""
     learning_rate: Positive = 0.01
+    """Size of a step."""
     momentum: Annotated[
         float, Field(ge=0, lt=1), Applies(lambda run, _: run.optimizer == "sgd", "adamw has no momentum")
     ] = 0.9
+    """Share of the last step that is taken again."""
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """How strongly weights are drawn to 0."""
     batch_size: int = Field(default=32, ge=1)
+    """Examples in a step."""
     views: Annotated[int, Field(ge=1, le=64), IMAGES] = 1
+    """Augmented views of each training image, made once and cached; 1 for none but the image itself."""
     class_weights: dict[str, Positive] | None = None
+    """Weight of the loss of each class, such as `{rare = 3.0}`; 1 for classes that are not named. Public numbers."""
 
 
-class ReportConfig(_Table):
-    """``[report]``: what may leave the machine.
-
-    ``suppress_below``: numbers that rest on fewer cases are withheld (``rft.disclosure``); None: from the
-    model card alone, below 10; 0: none are.
-    """
+class ReportConfig(Table):
+    """``[report]``: what may leave the machine."""
 
     show_examples: Annotated[
         bool,
         Applies(lambda run, _: "attribution" in run.plugins, "only [attribution] shows examples"),
         EXAMPLES,
     ] = False
+    """Show test images or texts with what the model looks at: they may be personal data. Without it there are charts
+    alone."""
     suppress_below: int | None = Field(default=None, ge=0)
+    """Numbers that rest on fewer cases do not leave the machine; by default those of the model card alone, below 10. 0
+    withholds none."""
 
 
-class CardConfig(_Table):
-    """``[card]``: what only the organisation knows of its model; in the model card and the report, as it stands here.
-
-    Attributes:
-        intended_use, out_of_scope: what the model is for, and what it must not be used for.
-        owner, contact: who answers for it, and how to reach them.
-        license: an identifier that the hub knows (``apache-2.0``), or the name of another one.
-        base_model: the pretrained model on the hub, where the run does not know it.
-        datasets: data sets on the hub.
-    """
+class CardConfig(Table):
+    """``[card]``: what only you know of the model; it stands in the model card and the report as it stands here."""
 
     intended_use: Sentence | None = None
+    """What the model is for."""
     out_of_scope: Sentence | None = None
+    """What it must not be used for."""
     owner: Sentence | None = None
+    """Who answers for it."""
     contact: Sentence | None = None
+    """How to reach them."""
     license: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]*$")] | None = None
+    """An identifier of the hub, such as `apache-2.0`, or the name of another licence."""
     base_model: HubName | None = None
+    """The pretrained model on the hub, where the run does not know it."""
     datasets: Annotated[list[HubName], Field(min_length=1)] | None = None
+    """Data sets on the hub."""
 
 
-class _RuleTable(_Table):
-    """``[[policy]]``: bounds on the value of a finding, and where they come from; a key for each of ``RULE_KINDS``."""
+class _RuleTable(Table):
+    """``[[policy]]``: bounds on the value of a finding, and where they come from."""
 
     @property
     def bounds(self) -> dict[str, float]:
@@ -331,10 +154,15 @@ class _RuleTable(_Table):
         return self
 
 
-def build_rule(kinds: Iterable[str]) -> type[_RuleTable]:
+def build_rule(kinds: Mapping[str, RuleKind]) -> type[_RuleTable]:
     """Return the model of a table ``[[policy]]`` with a key for each kind of bound."""
-    bound = (float | None, Field(default=None, allow_inf_nan=False))
-    fields: dict[str, Any] = {"finding": (str, ...), **dict.fromkeys(kinds, bound), "because": (str, "")}
+    finding = Field(description='Id of the finding: "Name in rules" in the report.')
+    because = Field(default="", description="Where the rule comes from; the report shows it.")
+    bounds = {
+        key: (float | None, Field(default=None, allow_inf_nan=False, description=f"The value is {kind.words} this."))
+        for key, kind in kinds.items()
+    }
+    fields: dict[str, Any] = {"finding": (str, finding), **bounds, "because": (str, because)}
     return create_model("Rule", __base__=_RuleTable, __module__=__name__, __doc__=_RuleTable.__doc__, **fields)
 
 
@@ -351,18 +179,27 @@ else:
     Rule = build_rule(RULE_KINDS)
 
 
-class Config(_Table):
+class Config(Table):
     """All of ``audit.toml``. ``plugins`` holds the validated options of each plugin that has a table."""
 
     name: str = Field(pattern=r"^\w([\w. -]*[\w-])?$", max_length=100)
+    """What the run is called: by default as the file, or as its folder where the file is `audit.toml`."""
     seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of all that is drawn by chance, but for the samples and noise of private training."""
     data: DataConfig
+    """Where the examples are, and which column says what."""
     model: ModelConfig | None = None
+    """The pretrained backbone and what is trained; or a model that others trained."""
     predictions: PredictionsConfig | None = None
+    """A table of predictions alone, in the place of `[model]` and `[train]`."""
     train: TrainConfig = TrainConfig()
+    """The training loop."""
     report: ReportConfig = ReportConfig()
+    """What may leave the machine."""
     card: CardConfig = CardConfig()
-    policy: list[Rule] = []
+    """What only the organisation knows of its model."""
+    policy: list[Rule] = Field(default=[])
+    """Your rules: bounds on findings."""
 
     @property
     def network(self) -> ModelConfig:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
@@ -25,6 +27,7 @@ from rft.pipeline.compare_runs import RunComparison  # noqa: E402
 from rft.pipeline.history import RunHistory  # noqa: E402
 from rft.plugins import discover_plugins  # noqa: E402
 from rft.records import AuditRun, Record  # noqa: E402
+from tests.support.key_descriptions import describe_keys  # noqa: E402
 
 DIALECT = GenerateJsonSchema.schema_dialect
 WRITTEN: dict[str, tuple[type[Record], str]] = {
@@ -66,10 +69,33 @@ def config_schema() -> dict[str, Any]:
     models = [(model, "validation") for model in (Config, *options.values())]
     references, defined = models_json_schema(models, schema_generator=_TomlSchema)
     schema = defined["$defs"].pop("Config")
+    schema["required"].remove("name")  # reading the file gives it one
+    for top, model in [("", Config), *options.items()]:
+        for _, table in list_tables(top, model):
+            properties = (defined["$defs"] | {"Config": schema})[table.__name__]["properties"]
+            for key, meaning in describe_keys(table).items():
+                properties[key]["description"] = meaning
     for name, model in options.items():
         schema["properties"][name] = references[model, "validation"]
     schema["additionalProperties"] = {"type": "object"}
     return _with_head(schema | {"$defs": defined["$defs"]}, "audit.toml", CONFIG_TEXT)
+
+
+def find_table(field: FieldInfo) -> tuple[type[BaseModel], bool] | None:
+    """Return the model of a field that is a table of its own, and whether it is a list of tables; None for a key."""
+    candidates = [field.annotation, *get_args(field.annotation)]
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate, getattr(field.annotation, "__origin__", None) is list
+    return None
+
+
+def list_tables(name: str, model: type[BaseModel], repeated: bool = False) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield (heading, model) of a table and of the tables in it; the heading is empty for the top of the file."""
+    yield name and (f"[[{name}]]" if repeated else f"[{name}]"), model
+    for key, field in model.model_fields.items():
+        if (table := find_table(field)) is not None:
+            yield from list_tables(f"{name}.{key}" if name else key, *table)
 
 
 def _with_head(schema: dict[str, Any], name: str, description: str) -> dict[str, Any]:

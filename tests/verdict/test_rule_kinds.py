@@ -12,7 +12,6 @@ from rft.config import schema
 from rft.config.rule_kinds import RULE_KINDS, RuleKind
 from rft.records import Finding, Interval, Section
 from rft.verdict.policy import judge_rules
-from tests.support import ROOT
 
 # Whether a value keeps to a bound, written out; nothing of rft takes part.
 NAIVE: dict[str, Callable[[float, float], bool]] = {
@@ -81,10 +80,3 @@ def test_bounds_that_nothing_keeps_to_are_refused() -> None:
     with pytest.raises(ValueError, match="min is above max"):
         schema.Rule(finding="p.x", min=0.5, max=0.4)
     assert judge_interval(schema.Rule(finding="p.x", min=0.5, max=0.5), 0.5, 0.5)[0] == "pass"
-
-
-def test_the_docs_name_every_kind() -> None:
-    options = next(
-        line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if "`[[policy]]` |" in line
-    )
-    assert all(f"`{key}`" in options for key in RULE_KINDS)

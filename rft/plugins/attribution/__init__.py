@@ -15,24 +15,21 @@ Method = Literal["gradcam", "integrated_gradients"]
 
 
 class Shortcut(Options):
-    """What the model may rely on although it should not: one ``[[attribution.shortcut]]`` table.
+    """``[[attribution.shortcut]]``: what the model may rely on although it should not.
 
     A shortcut is either a region of images or words of texts.
-
-    Attributes:
-        name: letters, digits, ``_`` and ``-``; the finding is ``attribution.shortcut.<name>``.
-        region: left, top, right, bottom as shares of the image as the model sees it, after resizing and cropping.
-        tokens: words or phrases of texts, found whole and in any case.
-        max_pairs: largest number of pairs of images between which the region is swapped, or of texts whose words are
-            replaced.
-        min_flip_rate: smallest share of flipped predictions that matters.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    """Letters, digits, `_` and `-`; the finding is `attribution.shortcut.<name>`."""
     region: Annotated[list[float] | None, IMAGES] = None
+    """Left, top, right and bottom, as shares of the image as the model sees it, after resizing and cropping."""
     tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
+    """Words or phrases of texts, found whole and in any case."""
     max_pairs: int = Field(default=200, ge=10)
+    """Largest number of pairs of images between which the region is swapped, or of texts whose words are replaced."""
     min_flip_rate: float = Field(default=0.05, ge=0, lt=1)
+    """Smallest share of predictions that change which matters."""
 
     @field_validator("region")
     @classmethod
@@ -61,16 +58,10 @@ class Shortcut(Options):
 
 
 class AttributionOptions(Options):
-    """Options of ``[attribution]``.
-
-    Attributes:
-        samples: number of test examples that are explained, capped at the size of the test split.
-        methods: which attributions are made; None makes those that suit the modality.
-        max_steps: largest number of gradients that integrated gradients may spend on one example.
-        shortcut: regions or words to be judged by intervention.
-    """
+    """``[attribution]``: what the model looks at."""
 
     samples: Annotated[int, Field(ge=1), EXAMPLES] = 12
+    """How many test examples are explained; at most all of them."""
     methods: Annotated[
         list[Method] | None,
         Field(min_length=1),
@@ -80,8 +71,11 @@ class AttributionOptions(Options):
             "gradcam reads a map of the image, and texts have none",
         ),
     ] = None
+    """Which attributions are made; by default those that suit the examples."""
     max_steps: Annotated[int, Field(ge=16), EXAMPLES] = 256
+    """Largest number of gradients that integrated gradients may spend on one example."""
     shortcut: Annotated[list[Shortcut], EXAMPLES] = Field(default=[])
+    """Regions or words to be judged by intervention."""
 
     @model_validator(mode="after")
     def _steps_are_taken(self) -> AttributionOptions:

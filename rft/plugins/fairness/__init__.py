@@ -26,35 +26,31 @@ DEFAULT_MIN_REPORTED_SIZE = 10
 
 
 class FairnessOptions(Options):
-    """Options of ``[fairness]``.
-
-    Attributes:
-        attributes: the group attributes to look at; None for all that the data has.
-        metrics: what to compare between groups.
-        classes: of more than two, those to set against the rest beside the favourable one; None for all.
-        max_intersection_order: how many attributes are crossed at most; 1 for no intersections.
-        control_feature: a group attribute within whose values the others are compared once more.
-        min_group_size: groups with fewer independent cases are inconclusive: shown, but not compared.
-        min_reported_size: groups with fewer are too few: counted, without a number; None for 10, or min_group_size if
-            that is less.
-        tables: tables in the form of legal texts, none without being asked for.
-        ll144: what the table of Local Law 144 needs to know.
-        mitigation: the table ``[fairness.mitigation]``; None leaves mitigation out.
-    """
+    """``[fairness]``: whether the model treats groups alike."""
 
     attributes: list[str] | None = Field(default=None, min_length=1)
+    """The group attributes to look at; by default all of `data.groups`."""
     metrics: list[MetricName] = Field(default=["accuracy", "selection_rate", "tpr", "fpr"], min_length=1)
+    """What is compared between groups."""
     classes: Annotated[
         list[str] | None,
         Field(min_length=1),
         Applies(lambda run, _: run.classes != 2, "of two classes the favourable one says all"),
     ] = None
+    """Of more than two classes, those to set against the rest beside the favourable one; by default all."""
     max_intersection_order: int = Field(default=2, ge=1)
+    """How many attributes are crossed at most; 1 for no intersections."""
     control_feature: str | None = None
+    """A group attribute within whose values the others are compared once more."""
     min_group_size: int = Field(default=30, ge=2)
+    """Groups with fewer independent cases of a metric, such as positives of a TPR, are inconclusive: shown, but not
+    compared. Cases are examples, or units where these repeat."""
     min_reported_size: int | None = Field(default=None, ge=1)
+    """Groups with fewer have no number; by default 10, or `min_group_size` if that is less."""
     tables: list[TableName] = Field(default=[])
+    """Tables in the form of legal texts, without any judgement."""
     ll144: Ll144Options | None = None
+    """What the table of Local Law 144 needs to know."""
     mitigation: Annotated[
         MitigationOptions | None,
         TRAINED,
@@ -62,6 +58,7 @@ class FairnessOptions(Options):
             lambda run, _: run.freeze in (None, "all"), 'it decides anew on what a linear head sees: freeze = "all"'
         ),
     ] = None
+    """Without this table no other ways to decide are tried. Not together with `privacy.epsilon`."""
 
     @property
     def reported_size(self) -> int:

@@ -13,11 +13,12 @@ from rft.records import ModelFacts, Section
 
 
 class PerformanceOptions(Options):
-    """Options of ``[performance]``; ``bins`` is the largest number of bins of the calibration error."""
+    """``[performance]``: how well the model predicts; always on."""
 
     bins: Annotated[
         int, Field(ge=1), Applies(lambda run, _: run.scores, "calibration is that of probabilities, and none are given")
     ] = 10
+    """Largest number of bins of the calibration error."""
 
 
 class Performance(Plugin[PerformanceOptions]):

@@ -25,46 +25,46 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class PrivacyOptions(Options):
-    """Options of ``[privacy]``. Without ``epsilon`` the model is trained the standard way, and attacked.
-
-    Attributes:
-        epsilon: what training may spend.
-        delta: by default min(1e-5, 1 / (10 n)) for n units.
-        max_grad_norm: bound on the gradient of one unit in a step, 1e-4 to 1e4: gradients of examples are mostly
-            between 0.01 and 100 long, and numbers far from 1 leave what float32 resolves.
-        noise_multiplier: by default the least that keeps to epsilon; a given one that spends more is refused.
-        sample_rate: probability that a unit takes part in a step; by default batch_size / n.
-        steps: by default epochs / sample_rate.
-        method: ``sgd``, or ``least_squares`` for a linear head: one noised sum instead of many steps.
-        randomness: ``secret``, or ``seeded`` for tests.
-        ledger: folder where spending on a population is recorded; by default the user's state folder.
-        overlaps: other populations that share people with this one, whose spending counts here too.
-        budget: epsilon that all runs on a population may spend together; fixed by the first one.
-        frontier: further epsilons that heads are trained at, to show what privacy costs; charged to the ledger.
-        replicates: heads at each epsilon of the frontier.
-        shadows: shadow models of the membership attacks; by default 64 for a linear head and none otherwise.
-        mechanism_runs: heads with, and as many without, a canary in the audit of the mechanism; 0 leaves it out.
-        canaries: made-up examples in the one-run audit of a canary model, which is charged; 0 leaves it out.
-    """
+    """``[privacy]``: private training where ``epsilon`` is given, and attacks in any case."""
 
     paths: ClassVar[tuple[str, ...]] = ("ledger",)
 
     epsilon: Positive | None = None
+    """What training may spend. Without it the model is trained the standard way, and attacked."""
     delta: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Probability with which the bound of epsilon may fail: below 1 / n for n units; by default min(1e-5, 1 / (10 n)).
+    """
     max_grad_norm: Annotated[float, Field(ge=1e-4, le=1e4)] = 1.0
+    """Bound on the gradient of one unit in a step. Gradients of examples are mostly between 0.01 and 100 long, and
+    numbers far from 1 leave what float32 resolves."""
     noise_multiplier: Positive | None = None
+    """Standard deviation of the noise, in units of `max_grad_norm`; by default the least that keeps to epsilon. One
+    that spends more is refused."""
     sample_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Probability that a unit takes part in a step; by default batch_size / n."""
     steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps of training; by default epochs / sample_rate."""
     method: Literal["sgd", "least_squares"] = "sgd"
+    """`sgd`; or `least_squares` for a linear head: one noised sum instead of many steps."""
     randomness: Literal["secret", "seeded"] = "secret"
+    """`secret`: from the operating system. `seeded`: for tests; nothing is promised then, and no epsilon is given."""
     ledger: Annotated[str | None, POPULATION] = None
+    """Folder where spending on a population is recorded; by default in the user's state folder (`$RFT_STATE`)."""
     overlaps: Annotated[list[str], POPULATION] = Field(default_factory=list)
+    """Other populations that share people with this one, whose spending counts here too."""
     budget: Annotated[Positive | None, POPULATION] = None
+    """Epsilon that all runs on a population may spend together; fixed by the first one."""
     frontier: list[Positive] = Field(default_factory=list)
+    """Further epsilons that heads are trained at, to show what privacy costs, and whom; charged to the ledger."""
     replicates: Annotated[int, Field(ge=1, le=100)] = 3
+    """Heads at each epsilon of the frontier."""
     shadows: Annotated[Annotated[int, Field(ge=0, le=1024)] | None, TRAINED] = None
+    """Shadow models of the membership attacks; by default 64 for a linear head, and none otherwise."""
     mechanism_runs: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    """Heads with, and as many without, a canary in the audit of the mechanism; 0 leaves it out."""
     canaries: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Made-up examples in the one-run audit of a canary model, which is charged; 0 leaves it out, otherwise at least
+    20."""
 
     @model_validator(mode="after")
     def _training_needs_epsilon(self) -> PrivacyOptions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -16,7 +15,7 @@ import pytest
 from rft.plugins.fairness.measure.group_metrics import SampleSizeRules, measure_groups
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
 from rft.predictions.table import Grouping, PredictionArrays
-from rft.stats.scores.classification import METRICS, METRICS_OF_FIXED_CASES, Metric
+from rft.stats.scores.classification import METRICS, Metric
 from tests.support import ROOT
 
 PeerFunction = Callable[[np.ndarray, np.ndarray], float]
@@ -131,7 +130,6 @@ def test_a_metric_says_which_classes_it_rests_on(name: str, positive: int | None
 
 
 def test_the_docs_list_every_metric_as_its_record_has_it() -> None:
-    """So do the options in the README."""
     page = (ROOT / "docs" / "fairness.md").read_text(encoding="utf-8")
     listed = [line.split(" | ") for line in page.splitlines() if "| `" in line and line.startswith("| ")]
     of_metrics = {cells[1].strip("`"): cells for cells in listed if cells[1].strip("`") in METRICS}
@@ -140,13 +138,6 @@ def test_the_docs_list_every_metric_as_its_record_has_it() -> None:
         heading, definition = of_metrics[name][0].removeprefix("| "), of_metrics[name][2]
         assert heading == (metric.abbreviation or metric.label)
         assert definition == metric.definition.format(c="the class")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    options = next(line for line in readme if line.startswith("| `[fairness]` |")).partition(", `classes`")[0]
-    assert sorted(re.findall(r'"(\w+)"', options.replace('the complement of `"tpr"`', ""))) == sorted(METRICS)
-    mitigation = next(line for line in readme if line.startswith("| `[fairness.mitigation]` |")).partition(
-        "; `methods"
-    )[0]
-    assert re.findall(r'"(\w+)"', mitigation) == list(METRICS_OF_FIXED_CASES)
 
 
 def test_a_record_without_a_peer_is_refused() -> None:

@@ -18,23 +18,21 @@ TableName = Literal["ll144", "four_fifths"]
 
 
 class Ll144Options(Options):
-    """Options of ``[fairness.ll144]``: the table of a bias audit under NYC Local Law 144 (6 RCNY 5-300 to 5-304).
-
-    Attributes:
-        sex, race: which attributes of ``data.groups`` hold sex, and race or ethnicity.
-        basis: ``selection``: the share of a category that is given the favourable class; ``score``: the share whose
-            probability of the favourable class is above the median of all.
-        small_left_out_because: why categories under 2 % of the data are left out of the impact ratios, in the auditor's
-            words, which the rule asks for (5-301 (d)); None: they are counted, and marked.
-    """
+    """``[fairness.ll144]``: the table of a bias audit under NYC Local Law 144 (6 RCNY 5-300 to 5-304)."""
 
     sex: str
+    """The attribute of `data.groups` that holds sex."""
     race: str
+    """The attribute of `data.groups` that holds race or ethnicity."""
     basis: Annotated[
         Literal["selection", "score"],
         Applies(lambda run, value: run.scores or value == "selection", "it ranks by probabilities, and none are given"),
     ] = "selection"
+    """`selection`: the share of a category that is given the favourable class. `score`: the share whose probability of
+    the favourable class is above the median of all."""
     small_left_out_because: str | None = Field(default=None, min_length=1)
+    """Why categories under 2 % of the data are left out of the impact ratios, in the auditor's words, which the rule
+    asks for (5-301 (d)); without it they are counted, and marked."""
 
 
 def check_options(tables: Sequence[TableName], ll144: Ll144Options | None) -> None:

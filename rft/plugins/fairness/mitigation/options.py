@@ -14,24 +14,24 @@ Constraint = Literal["demographic_parity", "equalized_odds", "true_positive_rate
 
 
 class MitigationOptions(Options):
-    """Options of ``[fairness.mitigation]``.
+    """``[fairness.mitigation]``: other ways to decide on the cached features of a linear head, saved in ``mitigated``.
 
-    Attributes:
-        attribute: the group attribute whose gap is to shrink.
-        metric: in what the groups are compared; of the favourable class, but for ``accuracy``.
-        methods: what is tried.
-        constraints: what Fairlearn is told to hold, one candidate or more for each; ``dfr`` takes none.
-        max_gap: the candidate that is chosen is the most accurate with at most this gap on validation examples, or
-            the one with the smallest gap where none keeps to it.
+    They are fitted on train, chosen on validation, and measured once on test.
     """
 
     attribute: str
+    """The group attribute whose gap is to shrink."""
     metric: FixedCaseMetricName
+    """In what the groups are compared; of the favourable class, but for `accuracy`."""
     methods: list[Method] = Field(default=["threshold", "exponentiated_gradient", "dfr"], min_length=1)
+    """What is tried. `dfr` is deep feature reweighting."""
     constraints: list[Constraint] = Field(
         default=["demographic_parity", "equalized_odds", "true_positive_rate_parity"], min_length=1
     )
+    """What Fairlearn is told to hold, one candidate or more for each; `dfr` takes none."""
     max_gap: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
+    """The candidate that is chosen is the most accurate with at most this gap on validation examples, or the one with
+    the smallest gap where none keeps to it."""
 
     @field_validator("methods", "constraints")
     @classmethod

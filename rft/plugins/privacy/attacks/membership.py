@@ -168,10 +168,8 @@ def _about_shadows(audited: AuditedModel, count: int) -> str:
 
 
 def _auc_finding(results: AttackResults, name: str) -> Finding:
-    definition, outcome = (
-        _define_attack(ATTACKS[name], results.unit, _say_remedy(results.facts)),
-        results.outcomes.get(name),
-    )
+    definition = _define_attack(ATTACKS[name], results.unit, _say_remedy(results.facts))
+    outcome = results.outcomes.get(name)
     if outcome is None:
         return definition.state_not_measured(_explain_absence(results, name), n=results.fewest)
     interval = outcome.interval()
