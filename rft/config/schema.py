@@ -14,13 +14,20 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from rft.config.applicability import EXAMPLES, IMAGES, TEXTS, Applies, Situation
 from rft.config.options import Options
 from rft.config.rule_kinds import RULE_KINDS
+from rft.config.spellings import (
+    FUNCTION,
+    FunctionName,
+    GroupName,
+    HubName,
+    LicenseName,
+    PopulationName,
+    RunName,
+    Sentence,
+)
+from rft.expectations import show_value
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
-Sentence = Annotated[str, Field(pattern=r"\S")]
-HubName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", max_length=96)]
-FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"  # package.module:name
 
 EXACT = ("auto", "float32")  # precisions that change nothing
 SOURCES = "give either manifest (a table of examples) or folder (class sub-folders of images)"
@@ -44,7 +51,7 @@ class DataConfig(_Table):
     groups: list[GroupName] = []
     unit: str | None = None
     population: Annotated[
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None,
+        PopulationName | None,
         Applies(lambda run, _: run.private, "its ledger adds up what private training spends"),
     ] = None
     split: str | None = None
@@ -100,7 +107,7 @@ def read_memory(size: str) -> int:
     units = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(MB|GB|MiB|GiB)", size)
     if match is None:
-        raise ValueError(f"expected a size such as 2GB or 500MB, not {size!r}")
+        raise ValueError(f"expected a size such as 2GB or 500MB, not {show_value(size)}")
     return int(float(match[1]) * units[match[2]])
 
 
@@ -115,7 +122,7 @@ class ModelConfig(_Table):
 
     backbone: str | None = None
     checkpoint: str | None = None
-    factory: str | None = Field(default=None, pattern=FACTORY)
+    factory: FunctionName | None = None
     classes: list[str] | None = Field(default=None, min_length=2)
     outputs: Literal["logits", "probabilities"] = "logits"
     weights: str = "pretrained"
@@ -190,7 +197,7 @@ class ModelConfig(_Table):
     def _check_preprocessing(self) -> None:
         """Refuse to name how images are prepared where the model itself says it."""
         if self.factory is not None:
-            if not re.fullmatch(FACTORY, self.preprocessing or ""):
+            if not re.fullmatch(FUNCTION, self.preprocessing or ""):
                 raise ValueError('preprocessing of a factory names its transform: give "package.module:name"')
             if self.image_size is not None:
                 raise ValueError("image_size is that of the images that preprocessing gives: remove it")
@@ -299,7 +306,7 @@ class CardConfig(_Table):
     out_of_scope: Sentence | None = None
     owner: Sentence | None = None
     contact: Sentence | None = None
-    license: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]*$")] | None = None
+    license: LicenseName | None = None
     base_model: HubName | None = None
     datasets: Annotated[list[HubName], Field(min_length=1)] | None = None
 
@@ -354,7 +361,7 @@ else:
 class Config(_Table):
     """All of ``audit.toml``. ``plugins`` holds the validated options of each plugin that has a table."""
 
-    name: str = Field(pattern=r"^\w([\w. -]*[\w-])?$", max_length=100)
+    name: RunName
     seed: int = Field(default=0, ge=0, lt=2**32)
     data: DataConfig
     model: ModelConfig | None = None

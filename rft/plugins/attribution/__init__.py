@@ -28,7 +28,7 @@ class Shortcut(Options):
         min_flip_rate: smallest share of flipped predictions that matters.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description='letters, digits, "_" and "-"')
     region: Annotated[list[float] | None, IMAGES] = None
     tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
     max_pairs: int = Field(default=200, ge=10)
