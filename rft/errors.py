@@ -64,8 +64,11 @@ class Unavailable(Exception):
 
 
 def near(name: str, known: list[str]) -> str | None:
-    """Return a "did you mean" sentence with the known names nearest to ``name``, or None."""
+    """Return a "did you mean" sentence with the known names nearest to ``name`` in any case, or None."""
     from difflib import get_close_matches
 
-    matches = get_close_matches(name, known, n=3, cutoff=0.6)
+    by_folded_name = {candidate.casefold(): candidate for candidate in reversed(known)}
+    matches = [
+        by_folded_name[match] for match in get_close_matches(name.casefold(), list(by_folded_name), n=3, cutoff=0.6)
+    ]
     return f"Did you mean {' or '.join(repr(match) for match in matches)}?" if matches else None

@@ -40,6 +40,7 @@ LEVELS = {
     "records": 1,
     "runtime": 1,
     "errors": 0,
+    "expectations": 0,
     "number_format": 0,
     "references": 0,
     "version": 0,

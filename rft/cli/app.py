@@ -35,7 +35,9 @@ Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 
 Force = Annotated[bool, typer.Option("--force", help="Replace what a former run left in the folder.")]
 ForceFiles = Annotated[bool, typer.Option("--force", help="Replace the files where they exist.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Forbid downloads of weights.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; KEY= takes it out.")
+]
 RunKey = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="The key of the run; in the user's own folder otherwise.")
 ]

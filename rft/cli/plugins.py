@@ -12,7 +12,7 @@ def plugins(debug: Debug = False) -> None:
 
         rows = []
         for name, each in discover_plugins().items():
-            missing = each.missing_distributions()
+            missing = each.unmet_requirements()
             state = f"needs {', '.join(missing)}: {each.install_hint()}" if missing else "ready"
             switch = "always on" if each.plugin.always_on else f"[{name}]"
             rows.append([name, each.distribution, each.version, switch, state])

@@ -75,7 +75,9 @@ def list_idle_keys(table: BaseModel, name: str, situation: Situation, file: str)
     for reason in dict.fromkeys(rule.otherwise for _, rule in idle):
         keys = [key for key, rule in idle if rule.otherwise == reason]
         said = f"{', '.join(keys)}: {'have' if len(keys) > 1 else 'has'} no effect here: {reason}"
-        yield ConfigError(said, where=file, remedy=f"Remove {' and '.join(keys)}.")
+        in_list = any(part.isdigit() for part in keys[0].split("."))
+        once = "" if in_list else f" For one run: --set {keys[0]}= does so."
+        yield ConfigError(said, where=file, remedy=f"Remove {' and '.join(keys)}.{once}")
 
 
 def _idle_keys(table: BaseModel, name: str, situation: Situation) -> Iterator[tuple[str, Applies]]:

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
 
 
 class Table(BaseModel):

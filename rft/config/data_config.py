@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from rft.config.applicability import IMAGES, Applies
-from rft.config.base import Fraction, GroupName, Table
+from rft.config.base import Fraction, Table
+from rft.config.spellings import GroupName, PopulationName
 
 SOURCES = "give either manifest (a table of examples) or folder (class sub-folders of images)"
 
@@ -39,7 +40,7 @@ class DataConfig(Table):
     """Column of the person, or whatever else counts as one: whose privacy is protected, who is kept on one side of the
     split that rft draws, and what intervals count as one case."""
     population: Annotated[
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None,
+        PopulationName | None,
         Applies(lambda run, _: run.private, "its ledger adds up what private training spends"),
     ] = None
     """Whose data it is: one name for the same people in every run, so that their ledger adds up what all runs spend.

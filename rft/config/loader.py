@@ -8,22 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from rft.config.applicability import list_idle_keys
 from rft.config.options import Options
+from rft.config.problems import list_problems, list_unknown_tables
 from rft.config.schema import Config, Rule
 from rft.config.stored import stored_backbone, stored_path
-from rft.errors import ConfigError, near
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from rft.config.toml_text import read_toml, read_value
+from rft.errors import ConfigError
 
 PATHS = (
     ("data", "manifest"),
@@ -32,6 +30,7 @@ PATHS = (
     ("model", "checkpoint"),
     ("predictions", "file"),
 )
+LISTS = "Several tables of one name are set as a whole: --set 'policy=[{finding = \"...\", max = 0.1}]'."
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,8 @@ def load_config(path: Path, overrides: list[str], options: Mapping[str, type[Opt
 
     Args:
         path: the TOML file.
-        overrides: ``table.key=value`` strings; the value is read as TOML, or as a string where that fails.
+        overrides: ``table.key=value`` strings; the value is read as TOML, or as a string where that fails; without one
+            the key is taken out.
         options: plugin name -> the model of its table.
 
     Raises:
@@ -97,25 +97,22 @@ def examine_config(
 ) -> tuple[LoadedConfig | None, list[ConfigError]]:
     """Return what ``load_config`` does, None where it cannot be read, and all that is not as it should be."""
     try:
-        raw = _read_toml(path)
+        raw: dict[str, Any] = read_toml(path)
         for override in overrides:
             _apply_override(raw, override)
     except ConfigError as error:
         return None, [error]
     raw.setdefault("name", _name_after(path))
-    known = [*Config.model_fields, *options]
-    problems = [
-        ConfigError(f"unknown key {key!r}", where=path.name, remedy=near(key, known) or _list_keys(known))
-        for key in sorted(set(raw) - set(known))
-    ]
+    models: dict[str, type[BaseModel]] = {"": Config, **options}
+    problems = list_unknown_tables(sorted(raw), [*Config.model_fields, *options], models, path.name)
     tables: dict[str, Any] = {}
     contents = {"": {key: raw[key] for key in raw if key in Config.model_fields}}
     contents |= {name: raw[name] for name in options if name in raw}
     for name, content in contents.items():
         try:
-            tables[name] = (options[name] if name else Config).model_validate(content)
+            tables[name] = models[name].model_validate(content)
         except ValidationError as error:
-            problems += _list_problems(error, options[name] if name else Config, path.name, name)
+            problems += list_problems(error, models, name, path.name, name)
     if problems:
         return None, problems
     core, plugins = tables[""], {name: table for name, table in tables.items() if name}
@@ -134,7 +131,7 @@ def _name_after(path: Path) -> str:
 
 def load_policy(path: Path) -> list[Rule]:
     """Read the ``[[policy]]`` rules of a TOML file; other tables of a whole config are allowed and ignored."""
-    raw = _read_toml(path)
+    raw = read_toml(path)
     rules = raw.get("policy", [])
     if not isinstance(rules, list) or not rules:
         raise ConfigError("holds no [[policy]] rules", where=path.name)
@@ -145,23 +142,11 @@ def _validate_rule(content: Any, file: str, prefix: str) -> Rule:
     try:
         return Rule.model_validate(content)
     except ValidationError as error:
-        raise _list_problems(error, Rule, file, prefix)[0] from None
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError("no such file", where=str(path)) from None
-    except IsADirectoryError:
-        raise ConfigError("is a folder; expected a TOML file", where=str(path)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"is not valid TOML: {error}", where=path.name) from None
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+        raise list_problems(error, {"": Rule}, "", file, prefix)[0] from None
 
 
 def _apply_override(raw: dict[str, Any], override: str) -> None:
+    """Put the value of ``table.key=value`` into its table; ``table.key=`` without a value takes the key out."""
     try:
         override.encode()
     except UnicodeEncodeError:
@@ -169,46 +154,15 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise ConfigError(f"expected table.key=value, not {override!r}", where="--set")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text  # a bare word such as  --set model.weights=random
+        raise ConfigError(
+            f"expected table.key=value, not {override!r}", where="--set", remedy="Such as --set train.epochs=10."
+        )
     table = raw
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"{part!r} is not a table", where=f"--set {key}")
-    table[parts[-1]] = value
-
-
-def _list_problems(error: ValidationError, model: type[BaseModel], file: str, prefix: str = "") -> list[ConfigError]:
-    """Return what is wrong with a table, an error a key."""
-    return [_describe_problem(problem, model, file, prefix) for problem in error.errors()]
-
-
-def _describe_problem(problem: ErrorDetails, model: type[BaseModel], file: str, prefix: str) -> ConfigError:
-    places = [str(part + 1) if isinstance(part, int) else part for part in problem["loc"]]  # the first of a list is 1
-    key = ".".join([prefix] * bool(prefix) + places)
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(model, list(problem["loc"][:-1]))
-        name = str(problem["loc"][-1])
-        return ConfigError(f"{key}: unknown key", where=file, remedy=near(name, known) or _list_keys(known))
-    message = problem["msg"].removeprefix("Value error, ")
-    input_shown = "" if problem["type"] in ("missing", "value_error") else f", not {problem['input']!r}"
-    return ConfigError(f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{input_shown}", where=file)
-
-
-def _known_keys(model: type[BaseModel], loc: list[Any]) -> list[str]:
-    """Return the keys of the table at ``loc``: the model, or a model nested in it (also in a list of tables)."""
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[part].annotation
-        nested = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(kind for kind in nested if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return list(model.model_fields)
-
-
-def _list_keys(known: list[str]) -> str:
-    return f"Known here: {', '.join(known)}."
+            raise ConfigError(f"{part!r} is not a table", where=f"--set {key}", remedy=LISTS * isinstance(table, list))
+    if text.strip():
+        table[parts[-1]] = read_value(text)
+    else:
+        table.pop(parts[-1], None)

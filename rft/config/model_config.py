@@ -9,8 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import IMAGES, TEXTS, Applies
 from rft.config.base import Table
+from rft.config.spellings import FUNCTION, FunctionName
+from rft.expectations import show_value
 
-FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"  # package.module:name
 EXACT = ("auto", "float32")  # precisions that change nothing
 
 
@@ -32,7 +33,7 @@ def read_memory(size: str) -> int:
     units = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(MB|GB|MiB|GiB)", size)
     if match is None:
-        raise ValueError(f"expected a size such as 2GB or 500MB, not {size!r}")
+        raise ValueError(f"expected a size such as 2GB or 500MB, not {show_value(size)}")
     return int(float(match[1]) * units[match[2]])
 
 
@@ -47,7 +48,7 @@ class ModelConfig(Table):
     the config; `NAME@REVISION` pins a revision of the hub."""
     checkpoint: str | None = None
     """A Hugging Face folder of a classifier that others trained, audited as it is, in the place of `backbone`."""
-    factory: str | None = Field(default=None, pattern=FACTORY)
+    factory: FunctionName | None = None
     """A function, `package.module:name`, that builds a torch module that others trained, in the place of `backbone`."""
     classes: list[str] | None = Field(default=None, min_length=2)
     """The label of each output of a checkpoint or factory, in their order."""
@@ -145,7 +146,7 @@ class ModelConfig(Table):
     def _check_preprocessing(self) -> None:
         """Refuse to name how images are prepared where the model itself says it."""
         if self.factory is not None:
-            if not re.fullmatch(FACTORY, self.preprocessing or ""):
+            if not re.fullmatch(FUNCTION, self.preprocessing or ""):
                 raise ValueError('preprocessing of a factory names its transform: give "package.module:name"')
             if self.image_size is not None:
                 raise ValueError("image_size is that of the images that preprocessing gives: remove it")

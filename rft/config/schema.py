@@ -18,9 +18,7 @@ from rft.config.model_config import LoraConfig as LoraConfig
 from rft.config.model_config import ModelConfig as ModelConfig
 from rft.config.options import Options
 from rft.config.rule_kinds import RULE_KINDS, RuleKind
-
-Sentence = Annotated[str, Field(pattern=r"\S")]
-HubName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", max_length=96)]
+from rft.config.spellings import HubName, LicenseName, RunName, Sentence
 
 
 class PredictionsConfig(Table):
@@ -119,7 +117,7 @@ class CardConfig(Table):
     """Who answers for it."""
     contact: Sentence | None = None
     """How to reach them."""
-    license: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]*$")] | None = None
+    license: LicenseName | None = None
     """An identifier of the hub, such as `apache-2.0`, or the name of another licence."""
     base_model: HubName | None = None
     """The pretrained model on the hub, where the run does not know it."""
@@ -182,7 +180,7 @@ else:
 class Config(Table):
     """All of ``audit.toml``. ``plugins`` holds the validated options of each plugin that has a table."""
 
-    name: str = Field(pattern=r"^\w([\w. -]*[\w-])?$", max_length=100)
+    name: RunName
     """What the run is called: by default as the file, or as its folder where the file is `audit.toml`."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of all that is drawn by chance, but for the samples and noise of private training."""

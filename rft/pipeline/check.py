@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rft.config.loader import LoadedConfig, examine_config
 from rft.errors import RftError
-from rft.pipeline.plan import AuditPlan, check_requirements, check_rule, list_active
+from rft.pipeline.plan import AuditPlan, check_imports, check_requirements, check_rule, list_active
 from rft.pipeline.preflight import require_weights
 from rft.plugins import discover_plugins
 
@@ -65,6 +65,9 @@ def check_audit(path: str | Path, overrides: Sequence[str] = (), *, offline: boo
     model = settings.core.model
     if model is not None:
         check.attempt(partial(require_weights, model, settings.folder, offline=offline))
+    for participant in active:
+        if not participant.registered.unmet_requirements(participant.options):
+            check.attempt(partial(check_imports, participant))
     check.attempt(partial(_check_training, check.plan))
     for participant in active:
         check.attempt(partial(participant.plugin.check, participant.options, settings.core.data))

@@ -13,6 +13,7 @@ from rft.config.options import Options
 from rft.config.schema import Rule
 from rft.errors import ConfigError
 from rft.plugins import Plugin, Registered, discover_plugins
+from rft.runtime.libraries import import_library
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,24 @@ def check_requirements(participant: ActivePlugin, settings: LoadedConfig) -> Non
     """Raise ``ConfigError`` unless the plugin's distributions are installed and its keys of ``[data]`` are set."""
     registered, options = participant.registered, participant.options
     where = f"[{registered.plugin.name}]"
-    if missing := registered.missing_distributions(options):
-        raise ConfigError(
-            f"needs {', '.join(missing)}, which is not installed", where=where, remedy=registered.install_hint()
-        )
+    if unmet := registered.unmet_requirements(options):
+        raise ConfigError(f"needs {'; '.join(unmet.values())}", where=where, remedy=registered.install_hint())
     for key in registered.plugin.needs:
         if not getattr(settings.core.data, key):
             raise ConfigError(f"needs data.{key}, which is not set", where=where, remedy=f"Add {key} = ... to [data].")
+
+
+def check_imports(participant: ActivePlugin) -> None:
+    """Import what the plugin requires, which takes seconds; raises ``ConfigError`` for a library that is broken."""
+    registered = participant.registered
+    for name in registered.plugin.requires_for(participant.options):
+        import_library(
+            name,
+            error=ConfigError,
+            where=f"[{participant.name}]",
+            install=registered.install_hint(),
+            owner=registered.distribution,
+        )
 
 
 def check_rule(rule: Rule, active: Sequence[ActivePlugin]) -> None:

@@ -19,7 +19,7 @@ from rft.errors import ConfigError, EvidenceError, IntegrityError, Unavailable
 from rft.features.extract import choose_device
 from rft.pipeline.environment import describe_environment
 from rft.pipeline.overview import state_pillars
-from rft.pipeline.plan import ActivePlugin, AuditPlan
+from rft.pipeline.plan import ActivePlugin, AuditPlan, check_imports
 from rft.pipeline.targets.external import load_external_target
 from rft.pipeline.targets.fine_tuned import fine_tune
 from rft.pipeline.targets.predictions_alone import read_predictions_alone
@@ -103,8 +103,10 @@ def check_plan(plan: AuditPlan) -> Trainer:
     """Have all plugins check their options; return what trains the model.
 
     Raises:
-        ConfigError: for all that can be told to be wrong from the config alone.
+        ConfigError: for all that can be told to be wrong from the config and the installed libraries.
     """
+    for participant in plan.active:
+        check_imports(participant)
     trainer = choose_trainer(plan)
     for participant in plan.active:
         participant.plugin.check(participant.options, plan.settings.core.data)

@@ -14,6 +14,7 @@ from typing import Any
 from rft.config.options import Options
 from rft.errors import ConfigError
 from rft.plugins.protocol import Plugin
+from rft.runtime.libraries import find_unmet_requirement
 
 GROUP = "rft.plugins"
 BUILTIN = (
@@ -37,15 +38,20 @@ class Registered:
     distribution: str
     version: str
 
-    def missing_distributions(self, options: Options | None = None) -> list[str]:
-        """Return which distributions are not installed, of those that these options require; of all without options."""
+    def unmet_requirements(self, options: Options | None = None) -> dict[str, str]:
+        """Return what is absent or too old of the distributions that these options require; of all without options.
+
+        Returns:
+            Distribution -> how it falls short, as ``find_unmet_requirement`` says it.
+        """
         required = self.plugin.requires if options is None else self.plugin.requires_for(options)
-        return [name for name in required if not _is_installed(name)]
+        unmet = {name: find_unmet_requirement(name, self.distribution) for name in required}
+        return {name: problem for name, problem in unmet.items() if problem is not None}
 
     def install_hint(self) -> str:
         """Return the pip command that brings what is missing."""
         built_in = self.distribution == "rft"
-        requirement = f'"rft[{self.plugin.name}]"' if built_in else " ".join(self.missing_distributions())
+        requirement = f'"rft[{self.plugin.name}]"' if built_in else " ".join(self.unmet_requirements())
         return f"pip install {requirement}"
 
 

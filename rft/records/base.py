@@ -9,6 +9,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, ValidationError
 
+from rft.expectations import describe_problem
+
 FORMAT_VERSION = 1  # 1: the first published format
 
 Cell = str | int | float | bool | None
@@ -55,6 +57,5 @@ class Document(Record):
 
 
 def first_problem(error: ValidationError) -> str:
-    """Return what is wrong first with the content of a record, behind its place: ``training.mode: Field required``."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    """Return what is wrong first with the content of a record, behind its place: ``training.mode: is missing``."""
+    return describe_problem(error.errors(include_url=False)[0])

@@ -5,13 +5,13 @@ The libraries of the extra ``sign`` are imported when one of these functions is 
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rft.errors import DataError, EvidenceError, OutputError, RftError
 from rft.report import verify
 from rft.report.run_folder.atomic_io import clear_errors, replace_file
+from rft.runtime.libraries import import_library
 from rft.signing.statement import PAYLOAD_TYPE, compare_page, compare_statement, describe_run
 
 if TYPE_CHECKING:
@@ -133,8 +133,4 @@ def _check_place(folder: Path, out: Path, *, force: bool) -> None:
 
 def _require_libraries() -> None:
     for name in LIBRARIES:
-        try:
-            import_module(name)
-        except ImportError:
-            problem = f"signatures need {name}, which is not installed"
-            raise RftError(problem, remedy='pip install "rft[sign]"') from None
+        import_library(name, error=RftError, where="signatures", install='pip install "rft[sign]"')

@@ -14,7 +14,7 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rft.records import AuditRun, Outcome, Verdict
+from rft.records import AuditRun, Outcome, Verdict, first_problem
 from rft.report import open_run
 from rft.report.run_folder.evidence import FILE, hash_files_for_others
 from rft.report.run_folder.folder import PAGE_FILE
@@ -118,9 +118,7 @@ def _read_statement(payload: bytes) -> Statement | str:
     try:
         return Statement.from_payload(payload)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return f"what was signed is no statement about a run: {place}: {first['msg']}"
+        return f"what was signed is no statement about a run: {first_problem(error)}"
 
 
 def _describe_results(run: AuditRun) -> RunResults:

@@ -41,9 +41,9 @@ def test_what_would_run_is_said_and_nothing_is_written(tiny: Path, own_cache: Pa
             '[fairness]\nmin_group_size = "x"\n[privcy]\n',
             (
                 "unknown key 'privcy'",
-                "train.epochs: input should be greater than or equal to 1, not 0",
-                "train.optimizer: input should be 'sgd' or 'adamw', not 'adam'",
-                "fairness.min_group_size: input should be a valid integer, not 'x'",
+                "train.epochs: expected 1 or more, not 0",
+                "train.optimizer: expected 'sgd' or 'adamw', not the text 'adam'",
+                "fairness.min_group_size: expected a whole number, not the text 'x'",
             ),
         ),
         (
@@ -80,4 +80,4 @@ def test_class_weights_are_held_against_the_classes_of_the_data(tiny: Path) -> N
 def test_a_check_of_what_an_audit_refuses_has_its_exit_code(tiny: Path) -> None:
     missing = tiny.with_name("none.toml")
     code, _, stderr = invoke_rft("check", missing)
-    assert (code, stderr) == (2, f"rft: {missing}: no such file 1 to mend")
+    assert (code, stderr) == (2, f"rft: {missing}: no such file The folder holds audit.toml. 1 to mend")

@@ -93,7 +93,7 @@ def test_what_is_missing_comes_with_the_pip_line(monkeypatch: pytest.MonkeyPatch
         requires = ("none-such", "numpy")
 
     registered = Registered(Needy(), "rft", "1")
-    assert registered.missing_distributions() == ["none-such"]
+    assert registered.unmet_requirements() == {"none-such": "none-such, which is not installed"}
     assert registered.install_hint() == 'pip install "rft[good]"'
     assert Registered(Needy(), "other", "1").install_hint() == "pip install none-such"
 

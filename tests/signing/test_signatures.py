@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -275,7 +275,12 @@ def test_a_signature_without_a_key_to_trust_is_not_checked(signed: SignedRun) ->
 
 
 def test_without_the_extra_the_command_says_what_to_install(signed: SignedRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "securesystemslib", None)
+    def without_it(name: str) -> str:
+        if name == "securesystemslib":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr("rft.runtime.libraries.version", without_it)
     for command in (("sign", signed.run, "--key", signed.keys.private), ("verify", signed.run, "--pub", "audit.pub")):
         code, _, stderr = invoke_rft(*command)
         assert code == 2

@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE, PAGE = ROOT / "rft", ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: drawn by tests/support/draw_rooms.py -->", "<!-- end of rooms -->"
-EVERYWHERE = {"errors", "references", "visible", "version"}  # imported by nearly all: arrows to them would say nothing
+# Imported by nearly all: arrows to them would say nothing.
+EVERYWHERE = {"errors", "expectations", "references", "visible", "version"}
 
 
 def room_of(file: Path) -> str:

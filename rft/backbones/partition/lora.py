@@ -12,6 +12,7 @@ from torch import nn
 from rft.backbones.classifier import Classifier
 from rft.config.schema import LoraConfig
 from rft.errors import ModelError, near
+from rft.runtime.libraries import library_import
 
 NETWORK = "backbone.network."
 # Projections of attention under the names that the usual families give them.
@@ -90,12 +91,7 @@ def merge_adapters(classifier: Classifier) -> Classifier:
 
 
 def _import_peft() -> Any:
-    try:
+    install = 'pip install "rft[transformers]"'
+    with library_import("peft", error=ModelError, where="model.tune", install=install, user='tune = "lora"'):
         import peft
-    except ImportError:
-        raise ModelError(
-            'tune = "lora" needs peft, which is not installed',
-            where="model.tune",
-            remedy='pip install "rft[transformers]"',
-        ) from None
     return peft

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rft.backbones.batch import Batch
 from rft.errors import ConfigError, ModelError
+from rft.runtime.libraries import library_import
 from rft.runtime.out_of_memory import raise_if_out_of_memory
 
 if TYPE_CHECKING:
@@ -43,12 +44,8 @@ def quantize_linear_layers(
         ConfigError: when torchao is not installed.
         ModelError: when no linear layer runs, or torchao cannot run them on this device.
     """
-    try:
+    with library_import("torchao", error=ConfigError, where=WHERE, install="pip install torchao", user='"int8"'):
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
-    except ImportError:
-        raise ConfigError(
-            '"int8" needs torchao, which is not installed', where=WHERE, remedy="pip install torchao"
-        ) from None
     run = _linear_layers_that_run(module, inputs) - set(spared)
     module.to(device)
     try:

@@ -6,13 +6,14 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from rft.errors import ModelError
+from rft.runtime.libraries import library_import
 
 CONNECT_SECONDS = 2
 HUB_NAME = re.compile(r"(?P<model>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w.+-][\w.+/-]*))?")
@@ -28,10 +29,15 @@ def split_revision(name: str) -> tuple[str, str | None]:
     return model, revision or None
 
 
+def hub_import(where: str = "model.backbone") -> AbstractContextManager[None]:
+    """Return what turns a failed import of the hub's client into a ``ModelError`` about a key."""
+    return library_import("huggingface_hub", error=ModelError, where=where, install='pip install "rft[transformers]"')
+
+
 def hub_cache() -> Path:
     """Return the folder that the hub's client keeps its downloads in."""
-    from huggingface_hub import constants
-
+    with hub_import():
+        from huggingface_hub import constants
     return Path(constants.HF_HUB_CACHE)
 
 
@@ -51,8 +57,8 @@ def hub_client(offline: bool) -> Iterator[bool]:
 
     Left to itself, the client tries for a minute and a half before it says that it cannot reach the hub.
     """
-    from huggingface_hub import constants, utils
-
+    with hub_import():
+        from huggingface_hub import constants, utils
     logging: Any = utils.logging
     logging.set_verbosity_error()
     before = constants.HF_HUB_OFFLINE

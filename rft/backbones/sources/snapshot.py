@@ -16,7 +16,14 @@ from typing import Any
 
 import torch
 
-from rft.backbones.sources.hub import HUB_NAME, hub_client, missing_from_cache, split_revision, unavailable_model
+from rft.backbones.sources.hub import (
+    HUB_NAME,
+    hub_client,
+    hub_import,
+    missing_from_cache,
+    split_revision,
+    unavailable_model,
+)
 from rft.errors import ModelError
 
 CONFIG = "config.json"
@@ -111,12 +118,8 @@ def _in_package(spec: str, where: str) -> Path:
 
 
 def _from_hub(name: str, *, offline: bool, where: str) -> Path:
-    try:
+    with hub_import(where):
         from huggingface_hub import snapshot_download
-    except ImportError:
-        raise ModelError(
-            "needs transformers, which is not installed", where=where, remedy='pip install "rft[transformers]"'
-        ) from None
     model, revision = split_revision(name)
     with hub_client(offline) as reached:
         try:

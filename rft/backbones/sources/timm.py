@@ -16,6 +16,7 @@ from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing
 from rft.errors import ModelError, near
 from rft.records import ImagePreprocessingFacts
+from rft.runtime.libraries import library_import
 
 WHERE = "model.backbone"
 TRANSFORM = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")  # what timm says of one
@@ -119,12 +120,8 @@ def _measure_config(config: dict[str, Any]) -> ImagePreprocessing:
 
 
 def _import_timm() -> Any:
-    try:
+    with library_import("timm", error=ModelError, where=WHERE, install='pip install "rft[timm]"'):
         import timm
-    except ImportError:
-        raise ModelError(
-            "needs timm, which is not installed", where="model.backbone", remedy='pip install "rft[timm]"'
-        ) from None
     return timm
 
 

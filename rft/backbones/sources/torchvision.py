@@ -21,7 +21,9 @@ from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing
 from rft.errors import ModelError, near
 from rft.records import ImagePreprocessingFacts
+from rft.runtime.libraries import library_import
 
+WHERE = "model.backbone"
 DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
@@ -198,8 +200,8 @@ def saved_preprocessing(facts: ImagePreprocessingFacts) -> ImagePreprocessing:
 
 
 def _import_models() -> Any:
-    from torchvision import models  # two seconds to import, which a run on texts can do without
-
+    with library_import("torchvision", error=ModelError, where=WHERE, install="pip install torch torchvision"):
+        from torchvision import models  # two seconds to import, which a run on texts can do without
     return models
 
 

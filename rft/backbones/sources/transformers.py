@@ -28,6 +28,7 @@ from rft.data.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, RftError
 from rft.records import PreprocessingFacts, TextPreprocessingFacts
+from rft.runtime.libraries import library_import
 
 WHERE = "model.backbone"
 LONGEST = 512  # tokens, unless model.max_length asks for more
@@ -304,10 +305,6 @@ def errors_named(source: PretrainedFolder, part: str) -> Iterator[None]:
 
 
 def _import_transformers() -> Any:
-    try:
+    with library_import("transformers", error=ModelError, where=WHERE, install='pip install "rft[transformers]"'):
         import transformers
-    except ImportError:
-        raise ModelError(
-            "needs transformers, which is not installed", where=WHERE, remedy='pip install "rft[transformers]"'
-        ) from None
     return transformers

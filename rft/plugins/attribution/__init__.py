@@ -20,7 +20,7 @@ class Shortcut(Options):
     A shortcut is either a region of images or words of texts.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description='letters, digits, "_" and "-"')
     """Letters, digits, `_` and `-`; the finding is `attribution.shortcut.<name>`."""
     region: Annotated[list[float] | None, IMAGES] = None
     """Left, top, right and bottom, as shares of the image as the model sees it, after resizing and cropping."""

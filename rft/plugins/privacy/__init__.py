@@ -141,6 +141,10 @@ class Privacy(Plugin[PrivacyOptions]):
 
         return verify_ledger(recorded, folder)
 
+    def requires_for(self, options: PrivacyOptions) -> tuple[str, ...]:
+        """Opacus, which takes seconds to import, is of use where an epsilon is given alone."""
+        return self.requires if options.private else ("dp-accounting",)
+
     def trainer(self, options: PrivacyOptions) -> Trainer | None:
         """Return the private trainer when an epsilon is given; otherwise leave training to the standard loop."""
         if options.epsilon is None:
