@@ -21,6 +21,7 @@ LEVELS = {
     "callback": 11,
     "demo": 11,
     "export": 8,
+    "starter": 8,
     "__init__": 10,  # the public names
     "pipeline": 9,
     "run": 8,

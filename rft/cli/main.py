@@ -12,6 +12,7 @@ from rft.cli.audit import audit
 from rft.cli.backbones import compare_backbones, cut_points
 from rft.cli.check import check
 from rft.cli.demo import demo
+from rft.cli.init import init
 from rft.cli.plugins import plugins
 from rft.cli.runs.compare import compare
 from rft.cli.runs.export import export
@@ -25,6 +26,7 @@ from rft.version import __version__, list_libraries
 __all__ = ["app", "main"]
 
 COMMANDS = (
+    init,
     audit,
     check,
     demo,

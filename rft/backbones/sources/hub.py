@@ -130,3 +130,14 @@ def is_reachable(endpoint: str) -> bool:
     attempt.start()
     attempt.join(CONNECT_SECONDS)
     return connected.is_set()
+
+
+def list_cached_models() -> list[str]:
+    """Return the names of models whose branch ``main`` is in the hub's cache with a file of weights, sorted."""
+    models = []
+    for folder in sorted(hub_cache().glob("models--*")):
+        name = folder.name.removeprefix("models--").replace("--", "/")
+        snapshot = snapshot_folder(name)
+        if snapshot is not None and any(snapshot.glob("*.safetensors")):
+            models.append(name)
+    return models

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from rft.backbones.sources.hub import is_reachable
 from rft.errors import ModelError
@@ -47,3 +48,12 @@ def _is_torchvision_model(name: str) -> bool:
     folders = list(package.submodule_search_locations or ()) if package else []
     files = (file for folder in folders for file in (Path(folder) / "models").glob("*.py"))
     return any(f"def {name}(" in file.read_text(encoding="utf-8") for file in files)
+
+
+def find_default_weights(name: str) -> Path | None:
+    """Return the file that ``weights = "pretrained"`` takes of a model, where it is in torchvision's cache."""
+    from torchvision.models import get_model_weights
+
+    address: str = get_model_weights(name).DEFAULT.url
+    file = torch_home() / "hub" / "checkpoints" / PurePosixPath(urlsplit(address).path).name
+    return file if file.is_file() else None

@@ -26,26 +26,26 @@ def _write_table(table: Mapping[str, object], path: tuple[str, ...]) -> list[str
             for item in value:
                 nested += ["", f"[[{_dotted_key((*path, key))}]]", *_write_table(item, (*path, key))]
         elif value is not None:
-            plain.append(f"{_write_key(key)} = {_write_value(value)}")
+            plain.append(f"{write_key(key)} = {write_value(value)}")
     return plain + nested
 
 
 def _dotted_key(path: tuple[str, ...]) -> str:
-    return ".".join(map(_write_key, path))
+    return ".".join(map(write_key, path))
 
 
-def _write_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _write_value(key)
+def write_key(key: str) -> str:
+    """Return a key, in quotes where TOML wants them."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else write_value(key)
 
 
-def _write_value(value: object) -> str:
+def write_value(value: object) -> str:
+    """Return a value on one line: a string, number, boolean, list or inline table."""
     if isinstance(value, Mapping):
-        pairs = ", ".join(
-            f"{_write_key(key)} = {_write_value(item)}" for key, item in value.items() if item is not None
-        )
+        pairs = ", ".join(f"{write_key(key)} = {write_value(item)}" for key, item in value.items() if item is not None)
         return f"{{ {pairs} }}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_write_value(item) for item in value if item is not None)}]"
+        return f"[{', '.join(write_value(item) for item in value if item is not None)}]"
     return with_hidden_as(json.dumps(value, ensure_ascii=False), _escape_character)
 
 

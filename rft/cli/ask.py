@@ -1,0 +1,56 @@
+"""Questions on a terminal: options are numbered, and an answer is a number or a name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+from rft.cli.app import out
+
+
+class TerminalAsker:
+    """Asks on the terminal that runs the command, until the answer is one of the options."""
+
+    def choose_one(self, question: str, options: Sequence[str], *, default: str | None, none: str | None) -> str | None:
+        """Return the option that was chosen; None for the answer that ``none`` stands for, where it may be given."""
+        listed = [*options, *([none] if none else [])]
+        usual = default if default is not None else none
+        _list_options(question, listed, [usual] if usual else [])
+        while True:
+            answer = typer.prompt("Number or name", default=usual, show_default=usual is not None)
+            chosen = _find_option(answer, listed)
+            if chosen is not None:
+                return None if chosen == none and chosen not in options else chosen
+            out.say(f"{answer} is none of these.")
+
+    def choose_several(self, question: str, options: Sequence[str], *, default: Sequence[str]) -> tuple[str, ...]:
+        """Return the options that were chosen, in their order; nothing is an answer, too."""
+        _list_options(question, options, default)
+        usual = ", ".join(default) or "none"
+        while True:
+            answer = typer.prompt("Numbers or names, separated by commas, or none", default=usual)
+            words = [word.strip() for word in answer.split(",") if word.strip()]
+            chosen = [] if answer.strip() == "none" else [_find_option(word, options) for word in words]
+            if None not in chosen:
+                return tuple(option for option in options if option in chosen)
+            out.say(f"{words[chosen.index(None)]} is none of these.")
+
+    def enter_text(self, question: str, *, default: str) -> str:
+        """Return what was typed; ``default`` for nothing."""
+        answer: str = typer.prompt(question, default=default, show_default=bool(default))
+        return answer.strip()
+
+
+def _list_options(question: str, options: Sequence[str], default: Sequence[str]) -> None:
+    """Print a question and its options, a line each, the usual ones marked."""
+    out.say(question, style="bold")
+    out.say(*(f" {'*' if option in default else ' '} {number}  {option}" for number, option in enumerate(options, 1)))
+
+
+def _find_option(answer: str, options: Sequence[str]) -> str | None:
+    """Return the option that an answer means: its name, which wins over a number, or its number."""
+    word = answer.strip()
+    if word in options:
+        return word
+    return options[int(word) - 1] if word.isascii() and word.isdigit() and 1 <= int(word) <= len(options) else None

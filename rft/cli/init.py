@@ -1,0 +1,118 @@
+"""``rft init``: a first audit.toml from a look at the data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rft.cli.app import Debug, ForceFiles, out, report_errors
+from rft.cli.runs.files import check_absent, write_file
+
+if TYPE_CHECKING:
+    from rft.starter.start import StartedConfig
+
+
+SHOWN = ("data", "predictions", "model")  # tables of which guesses are
+
+
+def _column(flag: str, what: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(flag, metavar="COLUMN", help=f"The column of {what}.")
+    return option
+
+
+def init(
+    path: Annotated[
+        Path, typer.Argument(metavar="[PATH]", help="A table, or a folder of images; this folder otherwise.")
+    ] = Path(),
+    place: Annotated[Path, typer.Option("--out", metavar="FILE", help="The config to write.")] = Path("audit.toml"),
+    label: Annotated[str | None, _column("--label", "labels")] = None,
+    positive: Annotated[
+        str | None, typer.Option("--positive", metavar="CLASS", help="The favourable class; never guessed.")
+    ] = None,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="COLUMN", help="A column of groups to compare; repeatable."),
+    ] = None,
+    unit: Annotated[str | None, _column("--unit", "whose data a row is")] = None,
+    split: Annotated[str | None, _column("--split", "train and test")] = None,
+    identifier: Annotated[str | None, _column("--id", "what names each row")] = None,
+    image: Annotated[str | None, _column("--image", "images")] = None,
+    text: Annotated[str | None, _column("--text", "texts")] = None,
+    prediction: Annotated[str | None, _column("--prediction", "predicted classes: no model is needed then")] = None,
+    score: Annotated[
+        str | None, _column("--score", "probabilities of the favourable class: no model is needed then")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", metavar="NAME", help="library/name; one with weights here otherwise.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", metavar="WEIGHTS", help="Of the backbone, as in model.weights.")
+    ] = None,
+    private: Annotated[
+        float | None, typer.Option("--private", metavar="EPSILON", help="Train with differential privacy.")
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="NAME", help="A class of the task, for --private; repeatable."),
+    ] = None,
+    population: Annotated[
+        str | None, typer.Option("--population", metavar="NAME", help="Whose data it is, for the ledger of --private.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the guesses, as without a terminal.")] = False,
+    force: ForceFiles = False,
+    debug: Debug = False,
+) -> None:
+    """Write a first audit.toml: guess from the data what is what, ask the rest, and say in it why."""
+    with report_errors(debug):
+        check_absent(place, force=force)
+        from rft.cli.ask import TerminalAsker
+        from rft.starter.proposal import Wishes
+        from rft.starter.roles import ColumnWishes
+        from rft.starter.start import start_config
+
+        columns = ColumnWishes(
+            label=label,
+            groups=tuple(groups or ()),
+            unit=unit,
+            split=split,
+            id=identifier,
+            image=image,
+            text=text,
+            prediction=prediction,
+            score=score,
+        )
+        wishes = Wishes(
+            columns=columns,
+            positive=positive,
+            classes=tuple(classes or ()),
+            backbone=backbone,
+            weights=weights,
+            epsilon=private,
+            population=population,
+        )
+        asker = TerminalAsker() if is_watched() and not yes else None
+        started = start_config(path, wishes, place, asker, schema=None)
+        write_file(place, started.text, force=force)
+        _show_started(started, place)
+
+
+def is_watched() -> bool:
+    """Tell whether somebody is there who can be asked."""
+    return sys.stdin.isatty() and out.is_terminal
+
+
+def _show_started(started: StartedConfig, place: Path) -> None:
+    """Print what the config says, what it leaves out, and what to do next."""
+    from rft.starter.compose import LEFT_OUT
+
+    for table in started.tables:
+        for entry in table.entries:
+            if table.name in SHOWN and entry.key and entry.active and table.active:
+                value = ", ".join(map(str, entry.value)) if isinstance(entry.value, list) else str(entry.value)
+                out.say(f"  {entry.key:10} {value}  ({entry.reason})")
+        if table.name and not table.active and table.reason.startswith(LEFT_OUT):
+            out.say(f"  [{table.name}] {table.reason}", style="yellow")
+    out.say(f"Written: {place}", f"Next: rft check {place}, then rft audit {place}")

@@ -1,0 +1,227 @@
+"""Which column of a table may be what, told from its name and from its cells, each with the reason.
+
+Nothing is decided here that only its user knows: what several columns could be is returned as several guesses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rft.data.image_decoding import SUFFIXES, UNREAD_SUFFIXES
+from rft.data.remarks import join_names
+from rft.data.splits import split_named
+from rft.errors import DataError
+from rft.number_format import format_count
+from rft.starter.sample import ColumnSample, TableSample
+from rft.starter.words import (
+    IDS,
+    LABELS,
+    TEXTS,
+    UNITS,
+    find_attribute,
+    find_word,
+    is_called,
+    rank_by_words,
+    split_words,
+)
+
+MOST_GROUPS = 20  # values of a column that is proposed: of more, few groups have the 30 test examples that are compared
+MOST_NUMBERS = 8  # different numbers that may be codes of groups; more are amounts, such as ages in years
+MOST_CLASSES = 100
+SHOWN_VALUES = 6
+FREE_TEXT_WORDS = 4  # a mean above which cells are no names of anything
+FILES_LOOKED_FOR = 20
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A column, or what else stands in a config, with the reason for it."""
+
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class GroupGuesses:
+    """What columns say of groups.
+
+    Attributes:
+        people: columns that speak of people, by name and by cells.
+        unfit: columns that do so by name, and why their cells are no groups.
+        others: other columns with few values: of a device, a place, or of people under another name.
+    """
+
+    people: tuple[Guess, ...]
+    unfit: tuple[Guess, ...]
+    others: tuple[Guess, ...]
+
+
+def describe_values(column: ColumnSample) -> str:
+    """Return how many values a column has, and the most frequent of them: ``2 values: female 68, male 74``."""
+    frequent = sorted(column.counts.items(), key=lambda entry: -entry[1])[:SHOWN_VALUES]
+    shown = ", ".join(f"{value} {format_count(count)}" for value, count in frequent)
+    more = ", ..." if column.distinct > SHOWN_VALUES else ""
+    missing = f"; empty in {format_count(column.missing)} rows" if column.missing else ""
+    values = "value" if column.distinct == 1 else "values"
+    return f"{format_count(column.distinct)} {values}: {shown}{more}{missing}"
+
+
+def find_image_column(sample: TableSample, folder: Path) -> Guess | None:
+    """Return the column that holds images, or names files beside the table.
+
+    Raises:
+        DataError: a column names images, and the first of them are not there.
+    """
+    if sample.images:
+        return Guess(sample.images[0], "its cells hold the bytes of images")
+    suffixes = SUFFIXES | UNREAD_SUFFIXES
+    naming = [
+        column
+        for column in sample.columns.values()
+        if column.n and all(Path(value).suffix.lower() in suffixes for value in column.counts)
+    ]
+    if not naming:
+        return None
+    for column in naming:
+        first = list(column.counts)[:FILES_LOOKED_FOR]
+        if all((folder / name).is_file() for name in first):
+            return Guess(
+                column.name, f"{format_count(column.distinct)} names of images; the first {len(first)} are there"
+            )
+    missing = next(name for name in naming[0].counts if not (folder / name).is_file())
+    raise DataError(
+        f"the column {naming[0].name!r} names images, and {missing!r} is not there",
+        where=folder.name or str(folder),
+        remedy="Names are relative to the folder of the table: move the table, or correct the names.",
+    )
+
+
+def find_text_columns(sample: TableSample, taken: Collection[str]) -> list[Guess]:
+    """Return the columns of free text: those that are called after one first, then by the length of their texts."""
+    texts = {
+        column.name: column
+        for column in _free_columns(sample, taken)
+        if column.mean_words >= FREE_TEXT_WORDS and column.distinct > column.n / 2
+    }
+    longest = sorted(texts, key=lambda name: -texts[name].mean_words)
+    ranked = rank_by_words(longest, TEXTS)
+    ordered = [*ranked, *(name for name in longest if name not in ranked)]
+    return [Guess(name, f"free text, {texts[name].mean_words:.0f} words on average") for name in ordered]
+
+
+def find_split_column(sample: TableSample, taken: Collection[str], *, needed: Collection[str]) -> Guess | None:
+    """Return the column whose every cell names a split, the ``needed`` ones among them."""
+    for column in _free_columns(sample, taken):
+        read = {value: split_named(value) for value in column.counts}
+        if not column.missing and read and None not in read.values() and {*needed} <= {*read.values()}:
+            return Guess(column.name, describe_values(column))
+    return None
+
+
+def find_unit_columns(sample: TableSample, taken: Collection[str]) -> list[Guess]:
+    """Return the columns that may say whose data a row is: values repeat, and the name is that of people or of an id.
+
+    Those whose name is that of people come first.
+    """
+    columns = {column.name: column for column in _free_columns(sample, taken)}
+    fitting = [
+        name
+        for name, column in columns.items()
+        if column.repeats and column.distinct > 2 and not column.missing and column.mean_words < FREE_TEXT_WORDS
+    ]
+    people = rank_by_words(fitting, UNITS)
+    ids = [name for name in fitting if name not in people and find_word(name, ("id", "uuid", "guid"))]
+    return [Guess(name, f"{_count_values(columns[name])}, so that values repeat") for name in [*people, *ids]]
+
+
+def is_of_people(name: str) -> bool:
+    """Tell whether a column is called after people, as far as ``UNITS`` knows."""
+    return find_word(name, UNITS) is not None
+
+
+def find_id_column(sample: TableSample, taken: Collection[str]) -> Guess | None:
+    """Return the column that names each row: an id by name, without a value that is missing or stands twice."""
+    columns = {column.name: column for column in _free_columns(sample, taken)}
+    for name in rank_by_words(columns, IDS):
+        column = columns[name]
+        if sample.whole and len(split_words(name)) <= 2 and not column.missing and not column.repeats:
+            return Guess(name, f"{format_count(column.distinct)} values, none of which stands twice")
+    return None
+
+
+def find_label_columns(sample: TableSample, taken: Collection[str]) -> list[Guess]:
+    """Return the columns that may hold labels: the one that is called so, or all with few values that are no people's.
+
+    One guess is certain enough to go on with; several are for the user to choose from.
+    """
+    columns = {column.name: column for column in _free_columns(sample, taken) if _has_few_values(column, MOST_CLASSES)}
+    called = [name for name in columns if is_called(name, LABELS)]
+    if called:
+        name = rank_by_words(called, LABELS)[0]
+        return [Guess(name, f"called after a label, {describe_values(columns[name])}")]
+    others = [name for name in columns if find_attribute(name) is None]
+    only = "the only column with few values that speaks of no people, " if len(others) == 1 else ""
+    return [Guess(name, f"{only}{describe_values(columns[name])}") for name in others]
+
+
+def find_groups(sample: TableSample, taken: Collection[str]) -> GroupGuesses:
+    """Return which columns name groups, which cannot as they stand, and which others have few values."""
+    people, unfit, others = [], [], []
+    for column in _free_columns(sample, taken):
+        attribute = find_attribute(column.name)
+        problem = _problem_as_groups(column)
+        if attribute is None:
+            if problem is None:
+                others.append(Guess(column.name, describe_values(column)))
+        elif problem is None:
+            people.append(Guess(column.name, f"{attribute[0]}, {describe_values(column)}"))
+        else:
+            unfit.append(Guess(column.name, problem))
+    return GroupGuesses(tuple(people), tuple(unfit), tuple(others))
+
+
+def _problem_as_groups(column: ColumnSample) -> str | None:
+    """Return why the cells of a column are no groups that could be compared, or None."""
+    if column.distinct < 2:
+        return "one value alone" if column.distinct else "no value at all"
+    if column.mean_words >= FREE_TEXT_WORDS:
+        return "free text"
+    if column.numbers is not None and column.distinct > MOST_NUMBERS:
+        low, high = np.nanmin(column.numbers), np.nanmax(column.numbers)
+        return (
+            f"{format_count(column.distinct)} numbers from {low:g} to {high:g}; groups are categories, so write bands, "
+            "such as 18-29 or 30-44, into a column of its own and name that"
+        )
+    if not _has_few_values(column, MOST_GROUPS):
+        return f"{_count_values(column)}, too many to be compared; join them into fewer"
+    return None
+
+
+def _count_values(column: ColumnSample) -> str:
+    return f"{format_count(column.distinct)} values in {format_count(column.n)} rows"
+
+
+def _has_few_values(column: ColumnSample, most: int) -> bool:
+    """Tell whether values are so few, and repeat so often, that they name classes or groups."""
+    short = column.mean_words < FREE_TEXT_WORDS
+    return short and 2 <= column.distinct <= min(most, column.n / 2) and not _holds_decimals(column)
+
+
+def _holds_decimals(column: ColumnSample) -> bool:
+    """Tell whether any cell is a number with a fraction: a measurement, and the name of nothing."""
+    cells = column.numbers
+    return cells is not None and bool(np.any(np.nan_to_num(cells) % 1))
+
+
+def _free_columns(sample: TableSample, taken: Iterable[str]) -> list[ColumnSample]:
+    used = set(taken)
+    return [column for name, column in sample.columns.items() if name not in used]
+
+
+def list_names(guesses: Iterable[Guess]) -> str:
+    """Return the values of guesses in a row of words."""
+    return join_names([guess.value for guess in guesses])

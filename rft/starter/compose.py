@@ -1,0 +1,272 @@
+"""From a proposal to the tables of a config, with the reason for each key in its comment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rft.config.schema import TrainConfig
+from rft.data.remarks import join_names
+from rft.data.splits import split_named
+from rft.number_format import format_count
+from rft.plugins import Registered
+from rft.starter.columns import Guess
+from rft.starter.document import Entry, Table
+from rft.starter.proposal import Proposal
+
+LEFT_OUT = "left out"  # begins the reason of a table that was wanted
+TEST_SHARE = 0.25  # of a table without splits: what rft takes of a folder
+
+
+def compose_tables(proposal: Proposal, folder: Path, registry: Mapping[str, Registered]) -> list[Table]:
+    """Return the tables of a config.
+
+    Args:
+        proposal: what they say.
+        folder: where the config will stand, which its paths are relative to.
+        registry: the plugins that are installed.
+    """
+    return [
+        Table("", entries=[Entry("seed", 0)]),
+        Table(
+            "data", entries=[*_source_entries(proposal, folder), *_label_entries(proposal), *_people_entries(proposal)]
+        ),
+        *(_prediction_tables(proposal, folder) if proposal.backbone is None else _model_tables(proposal)),
+        _privacy_table(proposal, registry),
+        _fairness_table(proposal, registry),
+        *_attribution_tables(proposal, registry),
+        *_policy_tables(proposal),
+    ]
+
+
+def relative_path(path: Path, folder: Path) -> str:
+    """Return a path as a config in ``folder`` names it: relative to it, with ``/``."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive
+        return path.resolve().as_posix()
+
+
+def _source_entries(proposal: Proposal, folder: Path) -> Iterator[Entry]:
+    """Yield where the examples are, and what an example is."""
+    source, roles = proposal.source, proposal.roles
+    if proposal.backbone is None:
+        return
+    where = relative_path(source.path, folder)
+    if source.kind == "table":
+        rows = f"{format_count(source.sample.n)} rows"
+        yield Entry("manifest", where, rows if source.sample.whole else f"the first {rows} were looked at")
+        assert roles.item is not None
+        yield Entry(roles.modality, roles.item.value, roles.item.reason)
+        return
+    splits = join_names([f"{name} {format_count(count)}" for name, count in source.split_counts.items()])
+    kind = "class folders of images" if source.kind == "folders" else "images, with tables that name them"
+    yield Entry("folder", where, f"{kind}, in folders of splits: {splits}" if splits else kind)
+    if source.ignored_tables:
+        reason = f"{join_names(source.ignored_tables)} beside the class folders is not read: rft init FILE does so"
+        yield Entry("", reason=reason)
+
+
+def _label_entries(proposal: Proposal) -> Iterator[Entry]:
+    """Yield what says labels, classes and the favourable one."""
+    roles = proposal.roles
+    counted = ", ".join(f"{name} {format_count(n)}" for name, n in roles.class_counts.items())
+    if roles.label is not None:
+        column = proposal.source.sample.columns[roles.label.value]
+        lost = "; rows without a label stop an audit: remove them" if column.missing else ""
+        yield Entry("label", roles.label.value, f"{roles.label.reason}{lost}")
+    if proposal.classes:
+        yield Entry("classes", list(proposal.classes), "all there are, known without the data: the model shows them")
+    elif proposal.backbone is not None:
+        reason = "the labels that occur; named here, they are fixed, as private training wants"
+        names = list(roles.class_counts)
+        yield Entry("classes", names, f"{counted}: {reason}" if roles.label is None else reason, active=False)
+    if proposal.positive is not None:
+        yield Entry("positive", proposal.positive.value, proposal.positive.reason)
+    else:
+        first = next(iter(roles.class_counts), "...")
+        yield Entry("positive", first, "the favourable outcome, which only you know: fairness needs it", active=False)
+
+
+def _people_entries(proposal: Proposal) -> Iterator[Entry]:
+    """Yield groups, whose data a row is, and how rows come into splits."""
+    roles, others = proposal.roles, proposal.roles.other_groups
+    for guess in roles.groups:
+        yield Entry("", reason=f"{guess.value}: {guess.reason}")
+    if roles.groups:
+        yield Entry("groups", [guess.value for guess in roles.groups], "compared by [fairness]")
+    else:
+        yield Entry("", reason=_why_no_groups(proposal))
+    for guess in others.people:
+        yield Entry("", reason=f"not compared: {guess.value}, {guess.reason}")
+    for guess in others.unfit:
+        yield Entry("", reason=f"{guess.value} names no groups as it stands: {guess.reason}")
+    for guess in others.others:
+        yield Entry("", reason=f"few values too, if these are groups: {guess.value}, {guess.reason}")
+    if roles.unit is not None:
+        reason = f"whose data a row is: {roles.unit.reason}; they stay on one side of a split that rft draws"
+        yield Entry("unit", roles.unit.value, reason)
+    for guess in roles.other_units:
+        yield Entry("unit", guess.value, f"if this says whose data a row is: {guess.reason}", active=False)
+    if proposal.population is not None:
+        yield Entry("population", proposal.population, "these people: a ledger adds up what all runs spend on them")
+    elif proposal.epsilon is not None:
+        reason = "whose data it is: a ledger then adds up what all runs spend; needs unit or id"
+        yield Entry("population", "people-2026", reason, active=False)
+    if roles.id is not None:
+        yield Entry("id", roles.id.value, roles.id.reason)
+    yield from _split_entries(proposal)
+
+
+def _why_no_groups(proposal: Proposal) -> str:
+    if proposal.source.kind == "folders":
+        return (
+            "no groups: class folders say nothing of people. With metadata.csv beside the images (a column file_name, "
+            "and gender, age band, ...), groups and unit can be named"
+        )
+    return "no groups: no column speaks of people, with few values, by its name"
+
+
+def _split_entries(proposal: Proposal) -> Iterator[Entry]:
+    roles, source = proposal.roles, proposal.source
+    if roles.split is not None:
+        yield Entry("split", roles.split.value, roles.split.reason)
+    elif source.split_counts or (roles.predictions is not None and roles.predictions.rft):
+        return
+    elif proposal.backbone is None:
+        yield Entry("", reason="no column of splits: every row is test")
+    else:
+        who = f"each {roles.unit.value}" if roles.unit else "each example"
+        yield Entry("test", TEST_SHARE, f"no splits in the data: {who} goes to a side by a hash of its name")
+
+
+def _model_tables(proposal: Proposal) -> Iterator[Table]:
+    choice = proposal.backbone
+    assert choice is not None
+    entries = [Entry("backbone", choice.backbone, choice.reason)]
+    entries.append(Entry("weights", choice.weights, 'or a .safetensors or .pth file; "random" for a dry run'))
+    if proposal.epsilon is not None:
+        entries.append(Entry("row_norm", True, "each row of features scaled by itself: what private training wants"))
+    yield Table("model", entries=entries)
+    defaults = [
+        Entry(name, field.default, active=False)
+        for name, field in TrainConfig.model_fields.items()
+        if name in ("epochs", "optimizer", "learning_rate", "batch_size")
+    ]
+    yield Table("train", "a new head on the frozen backbone; these are the defaults", defaults, active=False)
+
+
+def _prediction_tables(proposal: Proposal, folder: Path) -> Iterator[Table]:
+    source, predicted = proposal.source, proposal.roles.predictions
+    assert predicted is not None
+    rows = f"{format_count(source.sample.n)} rows"
+    entries = [Entry("file", relative_path(source.path, folder), rows if source.sample.whole else f"first {rows} seen")]
+    if predicted.rft:
+        entries.append(Entry("layout", "rft", "its columns are those of the predictions of a run"))
+    if predicted.prediction is not None:
+        entries.append(Entry("prediction", predicted.prediction.value, predicted.prediction.reason))
+    if predicted.scores:
+        entries.append(Entry("scores", dict(predicted.scores), predicted.scores_reason))
+    if predicted.score is not None:
+        entries.append(_score_entry(proposal, predicted.score))
+    yield Table("predictions", "in the place of [model] and [train]: the model itself is not available", entries)
+
+
+def _score_entry(proposal: Proposal, score: Guess) -> Entry:
+    """Return the column of scores, which are of the favourable class, or why it is not named."""
+    predicted = proposal.roles.predictions
+    assert predicted is not None
+    if len(proposal.roles.class_counts) != 2:
+        return Entry("score", score.value, "one column of scores is for two classes", active=False)
+    if proposal.positive is None or predicted.score_class not in (None, proposal.positive.value):
+        return Entry("score", score.value, "the probability of data.positive, if it is that", active=False)
+    return Entry("score", score.value, f"the probability of data.positive: {score.reason}")
+
+
+def _plugin_problem(name: str, registry: Mapping[str, Registered]) -> str | None:
+    """Return what a plugin needs that is not installed, or None."""
+    registered = registry[name]
+    missing = registered.missing_distributions(registered.plugin.options())
+    return f"needs {join_names(missing)}: {registered.install_hint()}" if missing else None
+
+
+def _privacy_table(proposal: Proposal, registry: Mapping[str, Registered]) -> Table:
+    problem = _plugin_problem("privacy", registry)
+    if proposal.epsilon is not None:
+        reason = "trained with differential privacy, and attacked"
+        reason = f"{reason}; {problem}" if problem else reason
+        return Table("privacy", reason, [Entry("epsilon", proposal.epsilon, "the most that training may spend")])
+    if problem:
+        return Table("privacy", f"attacks that tell training data from other data; {problem}", active=False)
+    reason = "without epsilon: trained without privacy, and attacked"
+    if proposal.backbone is None:
+        reason = "the attack that needs predictions alone; it compares train with test"
+        return Table("privacy", reason, active=_has_train(proposal))
+    return Table("privacy", reason, [Entry("epsilon", 3.0, "for private training; needs data.classes", active=False)])
+
+
+def _has_train(proposal: Proposal) -> bool:
+    """Tell whether some of the predictions are said to be of training data."""
+    roles = proposal.roles
+    if roles.predictions is not None and roles.predictions.rft:
+        column = "split"
+    elif roles.split is not None:
+        column = roles.split.value
+    else:
+        return False
+    return any(split_named(name) == "train" for name in proposal.source.sample.columns[column].counts)
+
+
+def _fairness_table(proposal: Proposal, registry: Mapping[str, Registered]) -> Table:
+    roles = proposal.roles
+    default = registry["fairness"].plugin.options.model_fields["min_group_size"].default
+    size = Entry(
+        "min_group_size",
+        default,
+        "fewer test examples, or persons where they repeat, are shown, not compared",
+        active=False,
+    )
+    if not proposal.compares_groups:
+        lacks = (
+            "data.positive, the favourable class, which only you know: give --positive, or add it"
+            if roles.groups
+            else "data.groups: no column of groups of people was found, or named with --group"
+        )
+        return Table("fairness", f"{LEFT_OUT}: it needs {lacks}", [size], active=False)
+    return Table("fairness", f"compares {join_names([guess.value for guess in roles.groups])}", [size])
+
+
+def _attribution_tables(proposal: Proposal, registry: Mapping[str, Registered]) -> Iterator[Table]:
+    if proposal.backbone is None:
+        return
+    problem = _plugin_problem("attribution", registry)
+    reason = "what the model looks at" if problem is None else f"what the model looks at; {problem}"
+    yield Table("attribution", reason, active=problem is None)
+    is_image = proposal.roles.modality == "image"
+    where = Entry("region", [0.0, 0.9, 0.3, 1.0], "left, top, right, bottom, as shares") if is_image else None
+    words = Entry("tokens", ["..."], "whole words or phrases")
+    yield Table(
+        "attribution.shortcut",
+        f"{'a region' if is_image else 'words'} that the model should not lean on",
+        [Entry("name", "watermark" if is_image else "greeting"), where or words],
+        active=False,
+        repeated=True,
+    )
+
+
+def _policy_tables(proposal: Proposal) -> Iterator[Table]:
+    """Yield rules as they could stand: only their owner knows the bounds."""
+    because = Entry("because", "release criterion ...")
+    reason = "without a rule nothing is judged; yours could be"
+    yield Table(
+        "policy",
+        reason,
+        [Entry("finding", "performance.accuracy"), Entry("min", 0.8), because],
+        active=False,
+        repeated=True,
+    )
+    if proposal.compares_groups:
+        finding = f"fairness.accuracy_gap.{proposal.roles.groups[0].value}"
+        entries = [Entry("finding", finding), Entry("max", 0.1), because]
+        yield Table("policy", "", entries, active=False, repeated=True)
