@@ -21,7 +21,7 @@ class Shortcut(Options):
 
     Attributes:
         name: letters, digits, ``_`` and ``-``; the finding is ``attribution.shortcut.<name>``.
-        region: left, top, right, bottom as shares of the image as the model sees it, after resizing and cropping.
+        region: left, top, right, bottom as shares of the image as its file shows it, upright.
         tokens: words or phrases of texts, found whole and in any case.
         max_pairs: largest number of pairs of images between which the region is swapped, or of texts whose words are
             replaced.
