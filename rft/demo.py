@@ -4,7 +4,7 @@ The images are the handwritten digits that scikit-learn ships, the task is odd o
 EfficientNet-Lite0 with its real ImageNet weights. The groups are engineered, and their names say so:
 
 - *scanner*: half of the images went through a scanner that blurs and adds noise;
-- *stamp*: 40 % of the images carry a coloured stamp in a corner, its colour given away by the label;
+- *stamp*: 40 % of the images carry a coloured stamp left above the digit, its colour given away by the label;
 - *memory*: one label in twenty is wrong, so that it can only be learned by heart, and the head is trained without DP;
 - *control*: an attribute drawn at random and without effect, which must not be accused.
 """
@@ -25,8 +25,8 @@ from rft.records import AuditRun, Finding
 from rft.runtime.progress import track_progress
 
 IMAGES = 1200
-SIDE = 96  # px
-STAMP = (2, 2, 18, 18)  # px: left, top, right, bottom
+WIDTH, HEIGHT = 144, 96  # px; the model sees a square of them
+STAMP = (36, 12, 52, 28)  # px: left, top, right, bottom
 STAMP_SHARE, WRONG_SHARE = 0.4, 0.05
 COLOURS = {"even": (220, 40, 40), "odd": (40, 80, 220)}
 
@@ -65,7 +65,7 @@ samples = 12
 
 [[attribution.shortcut]]
 name = "stamp"
-region = [0.0, 0.0, 0.2, 0.2]        # left, top, right, bottom, as shares of the image
+region = [0.25, 0.125, 0.36, 0.29]   # left, top, right, bottom, as shares of the image as its file shows it
 
 [report]
 show_examples = true                 # these images show no people
@@ -94,7 +94,7 @@ Handwritten digits from scikit-learn (UCI Optical Recognition of Handwritten Dig
 problems. The groups are engineered and say nothing about people:
   scanner   "old": blurred, low contrast, noisy
   control   drawn at random
-A stamp in the top left corner of 40 % of the images gives the label away by its colour; one label in twenty is wrong.
+A stamp left above the digit in 40 % of the images gives the label away by its colour; one label in twenty is wrong.
 """
 
 
@@ -194,10 +194,11 @@ def _number_within_cells(table: pd.DataFrame, seed: int) -> pd.Series:
 
 
 def _draw_digit(digit: np.ndarray) -> Image.Image:
-    """Return an 8 x 8 digit with values 0 to 16 as a white figure in the middle of a black square."""
-    figure = Image.fromarray((digit / 16 * 255).astype(np.uint8)).resize((SIDE * 2 // 3,) * 2, Image.Resampling.BICUBIC)
-    canvas = Image.new("L", (SIDE, SIDE))
-    canvas.paste(figure, (SIDE // 6, SIDE // 6))
+    """Return an 8 x 8 digit with values 0 to 16 as a white figure in the middle of a black image."""
+    side = HEIGHT * 2 // 3
+    figure = Image.fromarray((digit / 16 * 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+    canvas = Image.new("L", (WIDTH, HEIGHT))
+    canvas.paste(figure, ((WIDTH - side) // 2, (HEIGHT - side) // 2))
     return canvas
 
 

@@ -52,6 +52,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = (5, 6, 7, 8)  # orientations that exchange width and height
 _TIFF_TAGS = {tag.name: number for number, tag in TiffTags.TAGS_V2.items()}
 _BITS, _PHOTOMETRIC = _TIFF_TAGS["BitsPerSample"], _TIFF_TAGS["PhotometricInterpretation"]
 _WHITE_IS_ZERO = 0
@@ -121,6 +122,15 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     plain = rgb.copy() if rgb is image else rgb
     plain.info = {}
     return plain
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of ``upright_rgb(image)``, from the header alone where the format allows it."""
+    if image.format == "TIFF":  # turned by Pillow, in some releases only when it is loaded
+        image.load()
+        return image.size
+    width, height = image.size
+    return (height, width) if _read_orientation(image) in _SIDEWAYS else (width, height)
 
 
 def short_path(path: ImageSource) -> str:

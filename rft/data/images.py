@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
@@ -14,7 +14,16 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from rft.data.image_decoding import DECODING_ERRORS, ImageSource, open_image, short_path, unreadable_image, upright_rgb
+from rft.data.geometry import ImageGeometry, measure_geometry
+from rft.data.image_decoding import (
+    DECODING_ERRORS,
+    ImageSource,
+    open_image,
+    short_path,
+    unreadable_image,
+    upright_rgb,
+    upright_size,
+)
 from rft.errors import DataError
 from rft.records import Split
 
@@ -71,6 +80,12 @@ def read_pixels(path: ImageSource, preprocessing: PreparesImages, max_pixels: in
         return preprocessing(open_image(path, max_pixels))
 
 
+def read_size(path: ImageSource, max_pixels: int) -> tuple[int, int]:
+    """Return width and height of an image file, upright; raises ``DataError`` as ``digest_image`` does."""
+    with _naming(path):
+        return upright_size(open_image(path, max_pixels))
+
+
 class _naming:
     """Turn what Pillow raises for a bad file into an error that names the file."""
 
@@ -104,6 +119,7 @@ class ImageInputs:
     preprocessing: PreparesImages
     max_pixels: int
     seed: int = 0
+    _geometries: dict[tuple[int, int], ImageGeometry] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -113,6 +129,13 @@ class ImageInputs:
     def batch(self, split: str, rows: Rows, views: Rows | None = None) -> dict[str, torch.Tensor]:
         """Return ``{"pixels": (B, C, H, W)}``, float32 in [0, 1], of the rows of a split, on the CPU."""
         return next(self.batches(self.splits[split].items, [rows], None if views is None else [views]))
+
+    def geometry(self, split: str, row: int) -> ImageGeometry:
+        """Return where an image of a split stands in the pixels of its batch; raises as ``measure_geometry`` does."""
+        size = read_size(self.splits[split].items[row], self.max_pixels)
+        if size not in self._geometries:
+            self._geometries[size] = measure_geometry(self.preprocessing, size)
+        return self._geometries[size]
 
     def batches(
         self, items: Sequence[ImageSource], batches: Sequence[Rows], views: Sequence[Rows] | None = None

@@ -20,6 +20,7 @@ from rft.records.definitions import FindingDefinition, MeasuredStatus
 from rft.records.figures import (
     FIGURE_KINDS,
     Figure,
+    Outline,
     asset_name,
     bars_figure,
     dots_figure,
@@ -99,6 +100,7 @@ __all__ = [
     "NotMeasured",
     "Number",
     "Outcome",
+    "Outline",
     "Pillar",
     "PreprocessingFacts",
     "Record",

@@ -13,6 +13,16 @@ from rft.records.base import Cell, Record, Row
 Scale = Literal["linear", "log"]
 
 
+class Outline(Record):
+    """A rectangle over a map, in shares of its width and height from the top left, and what it marks."""
+
+    name: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
 class Figure(Record):
     """A chart or images, drawn from the named table of the same section; the functions of this file make one.
 
@@ -27,6 +37,7 @@ class Figure(Record):
         title: a few words for a heading.
         alt: what the figure shows, for someone who cannot see it.
         lead: it is shown at once; the others are unfolded when asked for.
+        outlines: drawn over each panel of a heatmap over coordinates.
     """
 
     id: str
@@ -40,6 +51,7 @@ class Figure(Record):
     title: str
     alt: str
     lead: bool = False
+    outlines: tuple[Outline, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,7 @@ class FigureFrame(TypedDict):
     x_label: NotRequired[str]
     y_label: NotRequired[str]
     lead: NotRequired[bool]
+    outlines: NotRequired[tuple[Outline, ...]]
 
 
 def dots_figure(

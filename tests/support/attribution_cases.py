@@ -9,7 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from rft.data.geometry import Axis, ImageGeometry
 from rft.plugins import AuditedModel
+from rft.plugins.attribution.images.shortcuts import TestImages
 from rft.records import ModelFacts, Split, Training
 
 CLASSES = ("blue", "red")
@@ -84,14 +86,27 @@ class Region(Frozen):
 
 
 class Images:
-    """Reads (N, 3, H, W) pixels that are held in memory, as ``rft.data.Inputs`` does from disk."""
+    """Reads (N, 3, H, W) pixels that are held in memory, as ``rft.data.images.ImageInputs`` does from disk.
 
-    def __init__(self, pixels: Tensor) -> None:
+    They are their files' images as they are, unless a geometry says which part of them they show.
+    """
+
+    def __init__(self, pixels: Tensor, geometries: Sequence[ImageGeometry] | None = None) -> None:
         self.pixels = pixels
+        height, width = pixels.shape[-2:]
+        whole = ImageGeometry(Axis(0, width, 0.0, 1 / width), Axis(0, height, 0.0, 1 / height))
+        self.geometries = geometries or [whole] * len(pixels)
 
     def batch(self, split: str, rows: np.ndarray) -> Batch:
         assert split == "test"
         return {"pixels": self.pixels[torch.as_tensor(rows)]}
+
+    def geometry(self, split: str, row: int) -> ImageGeometry:
+        assert split == "test"
+        return self.geometries[row]
+
+    def test_images(self) -> TestImages:
+        return TestImages(lambda rows: self.batch("test", rows)["pixels"], lambda row: self.geometry("test", row))
 
 
 def noise(n: int, *, side: int = SIDE, seed: int = 0) -> Tensor:

@@ -48,6 +48,7 @@ SECTIONS = {
     "dataset": ("Data", "What is unusual about the data. [How data is read](data.md)."),
     "training": ("Training", "What training did to the weights."),
     "backbone": ("Pretrained features", "How far the frozen features carry, on training examples."),
+    "labels": ("Labels that look wrong", "[How to read the section](labels.md)."),
     "fairness": (
         "Fairness",
         "`<metric>` is a metric of groups, such as `accuracy` or `tpr`, in the table of "
@@ -127,7 +128,7 @@ STAND_INS: Variables = {
     "_references_of_gap": lambda gap: (*rate_difference.SOURCES, WESTFALL_YOUNG),
     "plugin": SimpleNamespace(name="<plugin>"),
     "section": SimpleNamespace(plugin="<plugin>"),
-    "shortcut": SimpleNamespace(name="<name>"),
+    "shortcut": SimpleNamespace(name="<name>", region=None),
     "names": ("the first run", "the second run"),
     "pair": SimpleNamespace(names=("the first run", "the second run")),
 }

@@ -23,7 +23,7 @@ class Shortcut(Options):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description='letters, digits, "_" and "-"')
     """Letters, digits, `_` and `-`; the finding is `attribution.shortcut.<name>`."""
     region: Annotated[list[float] | None, IMAGES] = None
-    """Left, top, right and bottom, as shares of the image as the model sees it, after resizing and cropping."""
+    """Left, top, right and bottom, as shares of the image as its file shows it, upright."""
     tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
     """Words or phrases of texts, found whole and in any case."""
     max_pairs: int = Field(default=200, ge=10)

@@ -16,6 +16,7 @@ COLUMNS: dict[str, Columns] = {
             "low": "low",
             "high": "high",
             "flips": "number",
+            "visible_share": "number",
             "area_share": "number",
             "gradcam_share": "number",
             "integrated_gradients_share": "number",

@@ -8,7 +8,7 @@ import numpy as np
 
 from rft.number_format import format_fixed
 from rft.plugins.attribution import Shortcut
-from rft.plugins.attribution.interventions import Intervention
+from rft.plugins.attribution.interventions import MIN_VISIBLE_SHARE, Intervention
 from rft.plugins.attribution.modality_words import METHOD_NAMES, ShortcutWording, Wording
 from rft.plugins.attribution.path import TOLERANCE, Completeness
 from rft.records import Finding, FindingDefinition, MeasuredStatus
@@ -114,6 +114,8 @@ def judge_shortcut(shortcut: Shortcut, intervention: Intervention, words: Shortc
     )
     definition = FindingDefinition(id, words.title, words.description, unit="fraction", better="lower", remedy=remedy)
     condition, control = intervention.shortcut, intervention.control
+    if intervention.visible_share < MIN_VISIBLE_SHARE:
+        return definition.state_not_measured(words.unseen, n=0)
     if condition.share is None or condition.interval is None or not intervention.enough:
         return definition.state_not_measured(words.few, n=min(condition.n, control.n))
     excess = intervention.excess_interval()
@@ -135,11 +137,16 @@ def judge_shortcut(shortcut: Shortcut, intervention: Intervention, words: Shortc
 def unsuited_shortcut(shortcut: Shortcut, many: str) -> Finding:
     """Return ``not_measured`` for a shortcut of another modality: a region of texts, words of images."""
     named, wanted = ("a region", "tokens = [...]") if shortcut.region else ("words", "region = [...]")
+    return unmeasured_shortcut(
+        shortcut, f"the shortcut names {named}, and the examples are {many}, whose shortcuts are named with {wanted}"
+    )
+
+
+def unmeasured_shortcut(shortcut: Shortcut, reason: str) -> Finding:
+    """Return ``not_measured`` for a shortcut that could not be taken away."""
     definition = FindingDefinition(
         f"attribution.shortcut.{shortcut.name}",
         f"Reliance on the shortcut {shortcut.name}",
         "Share of predictions that change when what is suspected is taken away.",
     )
-    return definition.state_not_measured(
-        f"the shortcut names {named}, and the examples are {many}, whose shortcuts are named with {wanted}"
-    )
+    return definition.state_not_measured(reason)

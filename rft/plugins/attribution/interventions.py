@@ -11,6 +11,7 @@ from rft.records import Figure, Finding, Interval, Row, Source, Table, dots_figu
 from rft.stats.intervals import newcombe_difference, wilson_interval
 
 MIN_EXAMPLES_PER_CONDITION = 10  # examples of a condition
+MIN_VISIBLE_SHARE = 0.5  # of a region: where the model sees less, a swap says nothing about the region
 DELETED_SHARE = 0.2  # share of an image or text that the deletion test takes away
 RANDOM_CONTROLS = 3  # random deletions an example
 
@@ -42,11 +43,15 @@ class Intervention:
         shortcut: what the model may rely on was changed.
         control: the same change where it should not matter; how that is made is told by who makes it.
         elsewhere: a further comparison, which decides nothing; None where there is none.
+        visible_share: how much of a region the model sees, on average; 1 for words.
+        left_out: number of pairs that were not changed because the model sees less than half of it there.
     """
 
     shortcut: Condition
     control: Condition
     elsewhere: Condition | None = None
+    visible_share: float = 1.0
+    left_out: int = 0
 
     @property
     def conditions(self) -> tuple[Condition, ...]:

@@ -12,13 +12,13 @@ from rft.records import Section
 
 
 class LabelsOptions(Options):
-    """Options of ``[labels]``.
+    """``[labels]``: which training labels look wrong, and how many wrong ones such a list finds.
 
-    Attributes:
-        review_share: the share of training examples that somebody can look at again; the list of labels is that long.
+    Refused beside `privacy.epsilon`: it reads the training examples without noise.
     """
 
     review_share: Annotated[float, Field(gt=0, le=0.5), TRAINED] = 0.05
+    """Share of the training examples that somebody can look at again: so long is the list."""
 
     @property
     def fits_by_itself(self) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rft import number_format
-from rft.records import Cell, Column, Row, find_column
+from rft.records import Cell, Column, Outline, Row, find_column
 from rft.report.charts.canvas import LINE_HEIGHT, SMALL_TEXT, WIDTH, Box, Canvas, text_width, wrap_text
 from rft.report.charts.chart_data import ChartData
 from rft.report.charts.svg import COLOURS
@@ -197,8 +197,19 @@ def _draw_maps(matrix: _Matrix) -> Canvas:
         inside = Box(left, top, width, height)
         matrix.draw_cells(canvas, facet, inside, written=False)
         canvas.draw_box(inside, fill=False, edgecolor=COLOURS["line"], linewidth=1)
+        for outline in matrix.data.figure.outlines:
+            canvas.draw_box(_place_outline(outline, inside), fill=False, edgecolor=COLOURS["ink"], linewidth=1.5)
     _draw_scale(canvas, matrix)
     return canvas
+
+
+def _place_outline(outline: Outline, inside: Box) -> Box:
+    return Box(
+        inside.left + outline.left * inside.width,
+        inside.top + outline.top * inside.height,
+        (outline.right - outline.left) * inside.width,
+        (outline.bottom - outline.top) * inside.height,
+    )
 
 
 def _draw_scale(canvas: Canvas, matrix: _Matrix) -> None:

@@ -7,26 +7,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rft.data.geometry import Axis, Box, ImageGeometry
 from rft.plugins.attribution import Shortcut, findings, modality_words
 from rft.plugins.attribution.images.shortcuts import (
+    _scale_patch,
     mirror_region,
     pair_classes,
-    pixel_slices,
     same_class_donors,
     swap_regions,
 )
 from rft.plugins.attribution.interventions import Condition, Intervention, one_per_unit
 from rft.plugins.attribution.network import Network
 from rft.records import Finding
-from tests.support.attribution_cases import CORNER, SIDE, Frozen, Images, Region, noise
+from tests.support.attribution_cases import SIDE, Frozen, Images, Region, noise
 
-MIDDLE = [0.25, 0.25, 0.75, 0.75]
+CORNER, MIDDLE = Box(0.0, 0.0, 0.25, 0.25), Box(0.25, 0.25, 0.75, 0.75)
 
 
 def intervene_on(
     model: nn.Module,
     pixels: Tensor,
-    region: list[float],
+    region: Box,
     *,
     seed: int = 0,
     pairs: int = 200,
@@ -34,15 +35,12 @@ def intervene_on(
 ) -> Intervention:
     network = Network(model, "cpu")
     predicted = network.logits({"pixels": pixels}).argmax(dim=1).numpy()
-    read = Images(pixels)
     rng = np.random.default_rng(seed)
-    return swap_regions(
-        network, lambda rows: read.batch("test", rows)["pixels"], predicted, units, region=region, pairs=pairs, rng=rng
-    )
+    return swap_regions(network, Images(pixels).test_images(), predicted, units, region=region, pairs=pairs, rng=rng)
 
 
 def judge_corner(intervention: Intervention, floor: float = 0.05) -> Finding:
-    shortcut = Shortcut(name="corner", region=CORNER, min_flip_rate=floor)
+    shortcut = Shortcut(name="corner", region=[*CORNER], min_flip_rate=floor)
     return findings.judge_shortcut(shortcut, intervention, modality_words.region_wording("corner", intervention))
 
 
@@ -54,7 +52,7 @@ def test_reliance_on_the_region_is_found_and_elsewhere_is_not() -> None:
     assert finished_run.control.flips == 0
     assert finished_run.elsewhere is not None
     assert finished_run.elsewhere.flips == 0
-    assert judge_corner(intervene_on(Region(CORNER), pixels, [0.5, 0.5, 0.75, 0.75])).status == "info"
+    assert judge_corner(intervene_on(Region(CORNER), pixels, Box(0.5, 0.5, 0.75, 0.75))).status == "info"
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -178,9 +176,81 @@ def test_images_are_not_changed_by_a_swap() -> None:
     ],
 )
 def test_mirrored_regions_do_not_overlap(region: list[float], expected: list[float] | None) -> None:
-    assert mirror_region(region) == expected
+    mirrored = mirror_region(Box(*region))
+    assert (mirrored and [*mirrored]) == expected
 
 
-def test_a_region_has_at_least_one_pixel() -> None:
-    assert pixel_slices([0.0, 0.5, 0.2, 1.0], 10, 20) == (slice(5, 10), slice(0, 4))
-    assert pixel_slices([0.999, 0.0, 1.0, 0.001], 8, 8) == (slice(0, 1), slice(7, 8))
+def place_image(*, left: float, right: float, columns: tuple[int, int] = (0, SIDE)) -> ImageGeometry:
+    """Return the geometry of an image of which the model sees a share of the width, at full height, in some columns."""
+    scale = (right - left) / (columns[1] - columns[0])
+    return ImageGeometry(Axis(*columns, left - scale * columns[0], scale), Axis(0, SIDE, 0.0, 1 / SIDE))
+
+
+class Marked(Frozen):
+    """Tells red from blue by the strongest colour anywhere, as a network does that looks for a mark."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finish()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        blueness = pixels[:, 2] - pixels[:, 0]
+        return 20 * torch.stack([blueness.amax(dim=(1, 2)), -blueness.amin(dim=(1, 2))], dim=1)
+
+
+def marked_images(geometries: list[ImageGeometry], mark: Box) -> Images:
+    """Return grey images with a mark, red or blue by turns, where each geometry shows it."""
+    pixels = torch.full((len(geometries), 3, SIDE, SIDE), 0.5)
+    for row, geometry in enumerate(geometries):
+        colour = torch.tensor([1.0, 0.0, 0.0] if row % 2 else [0.0, 0.0, 1.0])
+        pixels[(row, slice(None), *geometry.pixel_slices(mark))] = colour[:, None, None]
+    return Images(pixels, geometries)
+
+
+def swap_marks(images: Images, region: Box) -> Intervention:
+    network = Network(Marked(), "cpu")
+    predicted = network.logits({"pixels": images.pixels}).argmax(dim=1).numpy()
+    rng = np.random.default_rng(0)
+    return swap_regions(network, images.test_images(), predicted, None, region=region, pairs=200, rng=rng)
+
+
+WIDE, TALL = place_image(left=0.25, right=0.75), place_image(left=0.0, right=1.0, columns=(4, 12))
+MARK = Box(0.25, 0.25, 0.5, 0.5)
+
+
+def test_a_region_is_swapped_where_each_image_shows_it() -> None:
+    images = marked_images([WIDE, TALL] * 40 + [TALL, WIDE] * 40, MARK)
+    result = swap_marks(images, MARK)
+    assert (result.shortcut.flips, result.shortcut.n) == (80, 80)  # whatever the geometries of a pair are
+    assert (result.control.flips, result.control.n) == (0, result.control.n)
+    assert (result.visible_share, result.left_out) == (1.0, 0)
+    assert judge_corner(result).status == "warn"
+    assert swap_marks(images, Box(0.6, 0.25, 0.85, 0.5)).shortcut.flips == 0
+
+
+def test_pairs_in_which_the_region_is_hidden_are_left_out_and_said() -> None:
+    region = Box(0.0, 0.25, 0.2, 0.5)  # WIDE shows nothing of it
+    images = marked_images([WIDE] * 30 + [TALL] * 90, Box(0.5, 0.25, 0.7, 0.5))
+    result = swap_marks(images, region)
+    assert result.shortcut.n + result.left_out == 60
+    assert 10 < result.left_out < 60
+    assert result.visible_share == pytest.approx(0.75)
+    finding = judge_corner(result)
+    assert "The model sees 75 % of the region on average" in finding.caveats
+    assert f"{result.left_out} pairs in which it sees less than half are left out" in finding.caveats
+
+
+def test_a_region_that_the_model_hardly_sees_is_not_measured_and_never_cleared() -> None:
+    images = marked_images([WIDE] * 80, Box(0.5, 0.25, 0.7, 0.5))
+    for region, seen in ((Box(0.0, 0.25, 0.2, 0.5), "0 %"), (Box(0.0, 0.0, 0.45, 1.0), "44 %")):
+        finding = judge_corner(swap_marks(images, region))
+        assert finding.status == "not_measured"
+        assert finding.value is None
+        assert f"the model sees {seen} of the region on average" in (finding.reason or "")
+
+
+def test_content_is_scaled_to_the_place_that_it_gets() -> None:
+    wide, tall = torch.rand(3, 8, 4), (8, 2)
+    scaled = _scale_patch(wide, tall)
+    torch.testing.assert_close(scaled[:, :, 0].mean(), wide[:, :, :2].mean(), atol=0.1, rtol=0)
+    assert torch.equal(_scale_patch(wide, (8, 4)), wide)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from rft.disclosure.withheld import MISSING, NOTHING, Withheld
 from rft.plugins.attribution.images.methods import Maps
 from rft.plugins.attribution.modality_words import METHOD_NAMES
-from rft.records import Figure, Row, Table, heatmap_figure
+from rft.records import Figure, Outline, Row, Table, heatmap_figure
 
 MIN_MAPS_PER_GROUP = 5  # maps of a group; a mean of fewer shows persons, not a group
 PREDICTED = "predicted class"
@@ -53,8 +53,16 @@ def _find_hidden(groups: Sequence[_Group], withheld: Withheld) -> set[tuple[str,
     return hidden | without | touched
 
 
-def mean_map_figures(table: Table) -> Iterator[Figure]:
-    """Yield one figure for each method and attribute in the table ``mean_maps``, and one over all images."""
+def mean_map_figures(table: Table, regions: Mapping[str, np.ndarray]) -> Iterator[Figure]:
+    """Yield one figure for each method and attribute in the table ``mean_maps``, and one over all images.
+
+    Args:
+        table: ``mean_maps``.
+        regions: name of a region -> (N, H, W) its pixels in each explained image. It is drawn where it is the same in
+            all of them: over images of several sizes a mean map has no one place for it.
+    """
+    outlines = tuple(_list_outlines(regions))
+    boxes = f"; boxed: {', '.join(outline.name for outline in outlines)}" if outlines else ""
     for method, attribute in dict.fromkeys((row["method"], row["attribute"]) for row in table):
         by = f" by {attribute}" if attribute else ""
         name = METHOD_NAMES[str(method)]
@@ -67,10 +75,25 @@ def mean_map_figures(table: Table) -> Iterator[Figure]:
             facet="group" if attribute else None,
             n="n",
             where={"method": method, "attribute": attribute},
-            x_label="share of the attribution",
+            x_label=f"share of the attribution{boxes}",
+            outlines=outlines,
             title=f"Where the model looks{by}: {name}",
             alt=f"Mean {name} map of the explained test images{by}, as a coarse grid over the image.",
         )
+
+
+def _list_outlines(regions: Mapping[str, np.ndarray]) -> Iterator[Outline]:
+    for name, covered in regions.items():
+        rows, columns = np.flatnonzero(covered[0].any(axis=1)), np.flatnonzero(covered[0].any(axis=0))
+        if len(rows) and (covered == covered[0]).all():
+            height, width = covered.shape[1:]
+            yield Outline(
+                name=name,
+                left=columns[0] / width,
+                top=rows[0] / height,
+                right=(columns[-1] + 1) / width,
+                bottom=(rows[-1] + 1) / height,
+            )
 
 
 class _Group:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
 
+from rft.data.geometry import Box
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, Shortcut, findings, interventions, modality_words, sample
@@ -15,44 +16,43 @@ from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.images import examples, mean_maps
 from rft.plugins.attribution.images.faithfulness import deletion_gain
 from rft.plugins.attribution.images.methods import Explained, Maps, gradcam_maps, integrated_gradients
-from rft.plugins.attribution.images.shortcuts import ELSEWHERE, Region, mirror_region, pixel_slices, swap_regions
+from rft.plugins.attribution.images.shortcuts import ELSEWHERE, TestImages, mirror_region, swap_regions
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network, batch_slices
 from rft.records import Finding, Row, Section, Table, select_columns
+
+if TYPE_CHECKING:
+    from rft.data.images import ImageInputs
 
 METHODS = ("gradcam", "integrated_gradients")
 
 
 def build_section(audited: AuditedModel, options: AttributionOptions, network: Network) -> Section:
     """Return the section; raises ``Unavailable`` when the audited model has no inputs or no test image."""
-    explained = _explain_sample(audited, network, options.samples)
+    images = _read_test_images(audited)
+    explained = _explain_sample(audited, network, images, options.samples)
     maps, reasons = _run_methods(network, explained, options)
-    swaps = [
-        _Swap(shortcut, shortcut.region, _swap_region(audited, network, shortcut, shortcut.region))
-        for shortcut in options.shortcut
-        if shortcut.region is not None
-    ]
+    swaps, unswapped = _swap_shortcuts(audited, network, images, explained, options.shortcut)
 
     tables = _build_tables(audited, explained, maps, swaps)
     figures = [
         *interventions.shortcuts_figure(tables, "Predictions that flip when a region is swapped"),
-        *mean_maps.mean_map_figures(tables.get("mean_maps", [])),
+        *mean_maps.mean_map_figures(tables.get("mean_maps", []), {swap.shortcut.name: swap.covered for swap in swaps}),
     ]
     assets: dict[str, bytes] = {}
     if audited.show_examples and any(shortcut.sound[: examples.MAX_IMAGES_PER_METHOD].any() for shortcut in maps):
         captions = sample.describe_predictions(audited, explained.rows, explained.target.numpy())
-        tables["examples"], assets = examples.draw_overlays(explained, maps, captions)
+        boxes = [swap.covered for swap in swaps]
+        tables["examples"], assets = examples.draw_overlays(explained, maps, captions, boxes)
         figures.append(examples.examples_figure())
     stated = (
         *(
             findings.judge_shortcut(
-                shortcut.shortcut,
-                shortcut.result,
-                modality_words.region_wording(shortcut.shortcut.name, shortcut.result),
+                swap.shortcut, swap.result, modality_words.region_wording(swap.shortcut.name, swap.result)
             )
-            for shortcut in swaps
+            for swap in swaps
         ),
-        *(findings.unsuited_shortcut(shortcut, "images") for shortcut in options.shortcut if shortcut.region is None),
+        *unswapped,
         *_map_findings(audited, network, explained, maps),
         *findings.unavailable_methods(reasons, modality_words.IMAGES),
     )
@@ -71,8 +71,9 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
 
 
 _CAPTIONS = {
-    "shortcuts": "Predictions that flip when a region is taken from another image. The share of the image that the "
-    "region covers and the shares of attribution in it stand beside: an even map has as much in it as it covers.",
+    "shortcuts": "Predictions that flip when a region is taken from another image. How much of the region the model "
+    "sees, the share of its input that this covers and the shares of attribution in it stand beside: an even map has "
+    "as much in it as it covers.",
     "completeness": "Integrated gradients of each explained image: gradients spent, and how far the attributions are "
     "from summing to the change of the logit, relative to that change.",
     "mean_maps": "Mean maps over a coarse grid, row and column counted from the top left; each map sums to 1.",
@@ -94,16 +95,30 @@ _NOTES = (
 
 
 class _Swap(NamedTuple):
-    """What swapping the region of a shortcut did."""
+    """What swapping the region of a shortcut did.
+
+    Attributes:
+        shortcut: its name and options.
+        result: what changed.
+        covered, opposite: (N, H, W) the pixels of each explained image in the region, and in its mirrored one.
+    """
 
     shortcut: Shortcut
-    region: Region
     result: Intervention
+    covered: np.ndarray
+    opposite: np.ndarray | None
 
 
-def _explain_sample(audited: AuditedModel, network: Network, samples: int) -> Explained:
-    rows, inputs = sample.explained_rows(audited, samples), audited.require_inputs()
-    pixels = torch.cat([inputs.batch("test", rows[part])["pixels"] for part in batch_slices(len(rows))])
+def _read_test_images(audited: AuditedModel) -> TestImages:
+    inputs = cast("ImageInputs", audited.require_inputs())  # the inputs of images are these
+    return TestImages(
+        read=lambda rows: inputs.batch("test", rows)["pixels"], locate=lambda row: inputs.geometry("test", row)
+    )
+
+
+def _explain_sample(audited: AuditedModel, network: Network, images: TestImages, samples: int) -> Explained:
+    rows = sample.explained_rows(audited, samples)
+    pixels = torch.cat([images.read(rows[part]) for part in batch_slices(len(rows))])
     return Explained.from_pixels(network, rows, pixels)
 
 
@@ -124,19 +139,55 @@ def _run_methods(
     return maps, reasons
 
 
-def _swap_region(audited: AuditedModel, network: Network, shortcut: Shortcut, region: Region) -> Intervention:
-    split, inputs = audited.splits["test"], audited.require_inputs()
+def _swap_shortcuts(
+    audited: AuditedModel, network: Network, images: TestImages, explained: Explained, shortcuts: Sequence[Shortcut]
+) -> tuple[list[_Swap], list[Finding]]:
+    """Return what swapping each region did, and the findings of shortcuts that cannot be swapped."""
+    swaps: list[_Swap] = []
+    unswapped: list[Finding] = []
+    for shortcut in shortcuts:
+        if shortcut.region is None:
+            unswapped.append(findings.unsuited_shortcut(shortcut, "images"))
+            continue
+        try:
+            swaps.append(_swap_region(audited, network, images, explained, shortcut, Box(*shortcut.region)))
+        except Unavailable as reason:
+            unswapped.append(findings.unmeasured_shortcut(shortcut, str(reason)))
+    return swaps, unswapped
+
+
+def _swap_region(
+    audited: AuditedModel, network: Network, images: TestImages, explained: Explained, shortcut: Shortcut, region: Box
+) -> _Swap:
+    split = audited.splits["test"]
     test = audited.predictions[audited.predictions["split"] == "test"].set_index("id")
     index = {name: number for number, name in enumerate(audited.facts.classes)}
-    return swap_regions(
+    result = swap_regions(
         network,
-        lambda rows: inputs.batch("test", rows)["pixels"],
+        images,
         test["prediction"].loc[list(split.ids)].map(index).to_numpy(),
         split.units,
         region=region,
         pairs=shortcut.max_pairs,
         rng=sample.random_generator(audited, f"suspect {shortcut.name}"),  # names a stream: another gives other draws
     )
+    opposite = mirror_region(region)
+    return _Swap(
+        shortcut,
+        result,
+        _cover_pixels(images, explained, region),
+        _cover_pixels(images, explained, opposite) if opposite else None,
+    )
+
+
+def _cover_pixels(images: TestImages, explained: Explained, region: Box) -> np.ndarray:
+    """Return (N, H, W) which pixels of each explained image show the region: none where the model sees none of it."""
+    covered = np.zeros((len(explained), *explained.size), dtype=bool)
+    for image, row in zip(covered, explained.rows.tolist(), strict=True):
+        place = images.locate(row)
+        if place.visible_share(region) > 0:
+            image[place.pixel_slices(region)] = True
+    return covered
 
 
 def _map_findings(
@@ -163,7 +214,7 @@ def _build_tables(
     memberships: dict[str | None, np.ndarray] = {None: np.full(len(explained), None), mean_maps.PREDICTED: predicted}
     memberships |= {attribute: groups[explained.rows] for attribute, groups in split.groups.items()}
     tables = {
-        "shortcuts": [row for item in swaps for row in _shortcut_rows(item, explained, maps)],
+        "shortcuts": [row for item in swaps for row in _shortcut_rows(item, maps)],
         "completeness": [row for item in maps for row in _completeness_rows(item)],
         **mean_maps.mean_map_tables(maps, memberships, audited.withheld),
     }
@@ -177,22 +228,22 @@ def _completeness_rows(maps: Maps) -> Table:
     ]
 
 
-def _shortcut_rows(swap: _Swap, explained: Explained, maps: Sequence[Maps]) -> Iterator[Row]:
+def _shortcut_rows(swap: _Swap, maps: Sequence[Maps]) -> Iterator[Row]:
     for condition in swap.result.conditions:
-        opposite = mirror_region(swap.region) if condition.name == ELSEWHERE else None
-        covered = np.zeros(explained.size, dtype=bool)
-        covered[pixel_slices(opposite or swap.region, *explained.size)] = True
+        elsewhere = condition.name == ELSEWHERE
+        covered = swap.opposite if elsewhere and swap.opposite is not None else swap.covered
         yield (
             interventions.condition_row(swap.shortcut.name, condition)
+            | {"visible_share": None if elsewhere else swap.result.visible_share}
             | {"area_share": float(covered.mean())}
             | {f"{method_maps.method}_share": _attribution_share(method_maps, covered) for method_maps in maps}
         )
 
 
 def _attribution_share(maps: Maps, covered: np.ndarray) -> float | None:
-    """Return the mean share of the absolute attribution that lies in the ``covered`` (H, W) pixels."""
+    """Return the mean share of the attribution that lies in the ``covered`` (N, H, W) pixels of the images."""
     used = np.flatnonzero(maps.sound)
     if len(used) == 0:
         return None
-    height, width = covered.shape
-    return float(maps.weights((height, width), used)[:, covered].sum(axis=1).mean())
+    height, width = covered.shape[1:]
+    return float((maps.weights((height, width), used) * covered[used]).sum(axis=(1, 2)).mean())
