@@ -185,10 +185,10 @@ def _score_entry(proposal: Proposal, score: Guess) -> Entry:
 
 
 def _plugin_problem(name: str, registry: Mapping[str, Registered]) -> str | None:
-    """Return what a plugin needs that is not installed, or None."""
+    """Return what a plugin needs that is not there or too old, or None."""
     registered = registry[name]
-    missing = registered.missing_distributions(registered.plugin.options())
-    return f"needs {join_names(missing)}: {registered.install_hint()}" if missing else None
+    unmet = registered.unmet_requirements(registered.plugin.options())
+    return f"needs {'; '.join(unmet.values())}: {registered.install_hint()}" if unmet else None
 
 
 def _privacy_table(proposal: Proposal, registry: Mapping[str, Registered]) -> Table:

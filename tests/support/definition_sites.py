@@ -89,7 +89,7 @@ def evaluate_site(
         variants: values of further variables, for what is defined once and stated of several things.
     """
     given = dict(zip(parameters, site.call.args, strict=False))
-    given |= {word.arg: word.value for word in site.call.keywords if word.arg in parameters}
+    given |= {word.arg: word.value for word in site.call.keywords if word.arg and word.arg in parameters}
     calls = list(_list_calls_of_function(site))
     bindings = [(variant, calls) for variant in variants]
     bindings = bindings or [(_bind_parameters(site, call, stand_ins), [call]) for call in calls] or [({}, [])]
