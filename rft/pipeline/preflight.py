@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from rft.backbones.sources.early_checks import EARLY_CHECKS
 from rft.backbones.sources.hub import HUB_NAME, require_model
-from rft.backbones.sources.weights_place import NO_FILES, locate_weights
+from rft.backbones.sources.published.early_checks import EARLY_CHECKS
+from rft.backbones.sources.weights_place import locate_weights, names_file
 from rft.config.schema import ModelConfig
 from rft.pipeline.plan import AuditPlan, read_plan
 
@@ -48,12 +48,11 @@ def require_weights(model: ModelConfig, folder: Path, *, offline: bool) -> None:
     library, _, name = (model.backbone or "").partition("/")
     if library == "transformers":
         return _require_hub_model(name, folder, offline=offline, where="model.backbone")
-    if model.weights != "pretrained":
-        if model.weights not in NO_FILES and model.backbone is not None:
-            locate_weights(model.weights, folder)
-        return None
-    check = EARLY_CHECKS.get(library)
-    return check(name, offline=offline) if check else None
+    if model.backbone is not None and names_file(model.weights):
+        locate_weights(model.weights, folder)
+    elif model.weights != "random" and (check := EARLY_CHECKS.get(library)) is not None:
+        check(name, model.weights, offline=offline)
+    return None
 
 
 def _require_hub_model(name: str, folder: Path, *, offline: bool, where: str) -> None:

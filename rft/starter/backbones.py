@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from rft.backbones.sources import hub, torchvision_cache
+from rft.backbones.sources import hub
+from rft.backbones.sources.published import torchvision_cache
 from rft.backbones.sources.snapshot import find_snapshot
 from rft.backbones.sources.weights_place import locate_weights
 from rft.errors import ModelError

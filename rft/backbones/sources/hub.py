@@ -69,8 +69,13 @@ def hub_client(offline: bool) -> Iterator[bool]:
         constants.HF_HUB_OFFLINE = before
 
 
-def require_weights(name: str, *, offline: bool) -> None:
-    """Raise ``ModelError`` at once when nothing was ever downloaded and nothing can be: before slow imports."""
+def require_any_model(name: str, *, offline: bool) -> None:
+    """Raise ``ModelError`` at once when nothing was ever downloaded and nothing can be: before slow imports.
+
+    Args:
+        name: of a model whose repository is not known before its library is imported.
+        offline: downloads are forbidden.
+    """
     cache = hub_cache()
     if any(cache.glob("models--*")):
         return
@@ -106,10 +111,17 @@ def missing_from_cache(name: str) -> str:
 
 def unavailable_model(name: str, reason: str, where: str, *, reached: bool) -> ModelError:
     """Return the error that says why a model of the hub is not there, and where it belongs."""
+    with hub_import():
+        from huggingface_hub import constants
+    model, revision = split_revision(name)
+    page = f"{constants.ENDPOINT}/{model}" + (f"/tree/{revision}" if revision else "")
+    pinned = f" --revision {revision}" if revision else ""
+    use = "give its file of weights" if where == "model.weights" else "name that folder"
     return ModelError(
         f"{name} could not be had{'' if reached else ' without the network'}: {reason}",
         where=where,
-        remedy=f"Put it into {hub_cache()} as the hub's client lays it out, or name its folder.",
+        remedy=f"Fetch {page} (hf download {model}{pinned} --local-dir DIR) and {use}, or copy a cache that holds it "
+        f"to {hub_cache()}.",
     )
 
 

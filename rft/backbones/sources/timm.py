@@ -8,9 +8,9 @@ from typing import Any
 from PIL import Image
 from torch import nn
 
-from rft.backbones.sources.hub import hub_cache, hub_client, missing_from_cache, snapshot_folder
+from rft.backbones.sources.hub import hub_client, missing_from_cache, snapshot_folder, unavailable_model
 from rft.backbones.sources.library import BackboneLibrary, BuiltNetwork, seeded_weights
-from rft.backbones.sources.timm_cache import require_weights
+from rft.backbones.sources.published.timm_cache import require_weights, unavailable_weights
 from rft.backbones.sources.weights import read as read_weights
 from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing
@@ -63,7 +63,8 @@ def load_pretrained(name: str, revision: str | None, *, offline: bool) -> tuple[
         The model with its own classifier, and the commit that its weights are of; None for weights of another host.
     """
     timm = _import_timm()
-    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    published = timm.get_pretrained_cfg(name)
+    repository = published.hf_hub_id
     reference = f"{repository}@{revision}" if revision else repository
     overlay = {"hf_hub_id": reference} if revision else None
     with hub_client(offline) as reached:
@@ -72,11 +73,9 @@ def load_pretrained(name: str, revision: str | None, *, offline: bool) -> tuple[
         except Exception as error:  # timm passes on whatever the hub's client, its cache or the network raises
             absent = missing_from_cache(reference) if revision else "they are not cached"
             reason = str(error).splitlines()[0] if reached and str(error) else absent
-            raise ModelError(
-                f"the weights of {name} could not be had{'' if reached else ' without the network'}: {reason}",
-                where="model.weights",
-                remedy=f"Put them into {hub_cache()}, as the hub's client lays them out, or give a file.",
-            ) from error
+            if repository is None:
+                raise unavailable_weights(name, published.url, reason, reached=reached) from error
+            raise unavailable_model(reference, reason, "model.weights", reached=reached) from error
     snapshot = snapshot_folder(reference) if repository else None
     return network, snapshot.name if snapshot else None
 
@@ -130,7 +129,7 @@ def build_model(
 ) -> BuiltNetwork:
     """Build a model; see ``ModelBuilder``. A revision is one of the weights of timm itself."""
     if model_config.weights == "pretrained":
-        require_weights(name, offline=offline)
+        require_weights(name, "pretrained", offline=offline)
     check_name(name)
     file = None if model_config.weights in ("pretrained", "random") else read_weights(model_config.weights, folder)
     commit = None

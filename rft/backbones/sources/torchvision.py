@@ -14,9 +14,10 @@ from torch import nn
 from rft.backbones.classifier import hash_tensors
 from rft.backbones.sources.hub import is_reachable
 from rft.backbones.sources.library import BackboneLibrary, BuiltNetwork, seeded_weights
+from rft.backbones.sources.published.torchvision_cache import file_name, unavailable_weights
 from rft.backbones.sources.weights import WeightsFile
 from rft.backbones.sources.weights import read as read_weights
-from rft.backbones.sources.weights_place import SUFFIXES
+from rft.backbones.sources.weights_place import names_file
 from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing
 from rft.errors import ModelError, near
@@ -48,7 +49,7 @@ def is_name_of_weights(name: str, weights: str) -> bool:
 
 def check_weights(name: str, weights: str) -> None:
     """Raise ``ModelError`` for what is neither a file nor the name of weights, with the names that there are."""
-    if weights.startswith("package:") or Path(weights).suffix in SUFFIXES:
+    if names_file(weights):
         return
     published = list(_import_models().get_model_weights(name).__members__)
     raise ModelError(
@@ -120,28 +121,16 @@ def _builder_options(name: str, meta: dict[str, Any]) -> dict[str, Any]:
 
 def load_published(name: str, recipe: Any, *, offline: bool) -> WeightsFile:
     """Return published weights from torchvision's cache, or after a download; raises ``ModelError``."""
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / recipe.url.rsplit("/", 1)[-1]
-    remedy = f"Put {cached.name} into {cached.parent}, or give a file."
-    if offline and not cached.exists():
-        raise ModelError(
-            f"the weights of {name} are not in torchvision's cache, and --offline forbids a download",
-            where="model.weights",
-            remedy=remedy,
-        )
-    if not cached.exists() and not is_reachable(recipe.url):  # torch itself would wait for as long as the system does
-        raise ModelError(
-            f"the weights of {name} could not be had without the network: they are not cached",
-            where="model.weights",
-            remedy=remedy,
-        )
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / file_name(recipe.url)
+    # torch itself would wait for an answer of the network for as long as the system does
+    if not cached.exists() and (offline or not is_reachable(recipe.url)):
+        raise unavailable_weights(name, recipe.url, "they are not in torchvision's cache", reached=False)
     try:
         # The hash stands in the file's name; weights_only keeps pickled code from running.
         state = recipe.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:  # no network; a hash that does not match
         reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"the weights of {name} could not be had: {reason}", where="model.weights", remedy=remedy
-        ) from error
+        raise unavailable_weights(name, recipe.url, reason, reached=True) from error
     return current_names(WeightsFile(dict(state), hash_tensors(state)))
 
 

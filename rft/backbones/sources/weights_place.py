@@ -9,7 +9,11 @@ from rft.errors import ModelError
 
 WHERE = "model.weights"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-NO_FILES = ("pretrained", "random")  # what is named without a file
+
+
+def names_file(spec: str) -> bool:
+    """Tell whether weights are named by a file or a distribution, and not by a name that their library knows."""
+    return spec.startswith("package:") or Path(spec).suffix in SUFFIXES
 
 
 def locate_weights(spec: str, folder: Path) -> Path:
