@@ -7,7 +7,7 @@ A batch is a dict of tensors. Images: ``{"pixels": (B, C, H, W)}`` in [0, 1]. Te
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -113,14 +113,12 @@ class InputClassifier(nn.Module):
 
     Attributes:
         modality: ``image`` or ``text``.
-        spatial_layer: name of the module whose output is the last (B, C, h, w) map, for methods such as GradCAM;
-            None for models without one (vision transformers, texts).
         embedding_layer: name of the word embedding that a text model begins with, or None.
     """
 
-    def __init__(self, *, modality: str, spatial_layer: str | None, embedding_layer: str | None) -> None:
+    def __init__(self, *, modality: str, embedding_layer: str | None) -> None:
         super().__init__()
-        self.modality, self.spatial_layer, self.embedding_layer = modality, spatial_layer, embedding_layer
+        self.modality, self.embedding_layer = modality, embedding_layer
 
 
 class Classifier(InputClassifier):
@@ -137,10 +135,9 @@ class Classifier(InputClassifier):
         head: Head,
         *,
         modality: str,
-        spatial_layer: str | None = None,
         embedding_layer: str | None = None,
     ) -> None:
-        super().__init__(modality=modality, spatial_layer=spatial_layer, embedding_layer=embedding_layer)
+        super().__init__(modality=modality, embedding_layer=embedding_layer)
         self.backbone, self.head = backbone, head
         self.frozen_part = FrozenPart()
         self.eval()
@@ -172,29 +169,3 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
-
-
-def find_spatial_layer(backbone: nn.Module, shape: Sequence[int], prefix: str = "backbone.") -> str | None:
-    """Find the last module that gives a feature map, by running one grey (C, H, W) image through an image backbone."""
-    last: list[str | None] = [None]
-
-    def hook_for(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            if not isinstance(output, Tensor):
-                return
-            if output.dim() == 4 and output.shape[2] > 1 and output.shape[3] > 1:
-                last[0] = name
-            elif output.dim() == 3:  # a sequence of tokens: what came before is no map of what decides
-                last[0] = None
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(hook_for(prefix + name)) for name, module in backbone.named_modules() if name
-    ]
-    device = next(backbone.parameters()).device
-    with torch.no_grad():
-        backbone({"pixels": torch.full((1, *shape), 0.5, device=device)})
-    for handle in handles:
-        handle.remove()
-    return last[0]

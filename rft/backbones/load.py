@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rft.backbones.batch import Batch
-from rft.backbones.classifier import Classifier, ImageBackbone, TextBackbone, find_spatial_layer, hash_tensors, new_head
+from rft.backbones.classifier import Classifier, ImageBackbone, TextBackbone, hash_tensors, new_head
 from rft.backbones.identity import BackboneIdentity, FolderIdentity, NamedIdentity
 from rft.backbones.partition.trace import FAILURES, first_line
 from rft.backbones.sources import snapshot, timm, torchvision, transformers, weights
@@ -62,8 +62,7 @@ class LoadedBackbone:
         """Join the backbone with a new head for this number of classes."""
         head = new_head(self.dimension, classes, row_norm, seed)
         if self.input_shape is not None:
-            spatial = find_spatial_layer(self.backbone, self.input_shape)
-            return Classifier(self.backbone, head, modality="image", spatial_layer=spatial)
+            return Classifier(self.backbone, head, modality="image")
         network: Any = self.backbone.network
         name = transformers.embedding_layer(network)
         embedding = f"backbone.network.{name}" if name else None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rft.backbones.batch import Batch
-from rft.backbones.classifier import InputClassifier, find_spatial_layer
+from rft.backbones.classifier import InputClassifier
 from rft.backbones.sources.weights import check_finite as check_weights
 from rft.config.schema import ModelConfig
 from rft.data import Preprocessing
@@ -35,7 +35,7 @@ class ExternalClassifier(InputClassifier):
         order: for each class of the data, the number of its output.
         probabilities: whether the outputs are probabilities; otherwise they are logits.
         modality: ``image`` or ``text``.
-        spatial_layer, embedding_layer: as in ``InputClassifier``.
+        embedding_layer: as in ``InputClassifier``.
     """
 
     def __init__(
@@ -45,10 +45,9 @@ class ExternalClassifier(InputClassifier):
         *,
         probabilities: bool,
         modality: str,
-        spatial_layer: str | None = None,
         embedding_layer: str | None = None,
     ) -> None:
-        super().__init__(modality=modality, spatial_layer=spatial_layer, embedding_layer=embedding_layer)
+        super().__init__(modality=modality, embedding_layer=embedding_layer)
         self.network, self.order, self.probabilities = network, list(order), probabilities
         self.requires_grad_(False).eval()
 
@@ -104,7 +103,6 @@ def load_external(
         order,
         probabilities=settings.outputs == "probabilities",
         modality=modality,
-        spatial_layer=_spatial_layer(network, example) if modality == "image" else None,
         embedding_layer=_embedding_layer(network, example, external_model) if modality == "text" else None,
     )
     with torch.no_grad():
@@ -198,24 +196,6 @@ def _pick_example(example: Batch, row: int) -> Batch:
     """Return one example of a batch, without the padding of texts."""
     length = int(example["attention_mask"][row].sum()) if "attention_mask" in example else None
     return {name: tensor[row : row + 1, :length] for name, tensor in example.items()}
-
-
-def _spatial_layer(network: nn.Module, example: Batch) -> str | None:
-    """Return the layer with the last (B, C, h, w) map, or None; maps with the channels last are none of these."""
-    height, width = example["pixels"].shape[2:]
-    if height != width or not any(True for _ in network.parameters()):
-        return None
-    name = find_spatial_layer(network, example["pixels"].shape[1:], prefix="network.")
-    if name is None:
-        return None
-    shapes: list[torch.Size] = []
-    layer = network.get_submodule(name.removeprefix("network."))
-    handle = layer.register_forward_hook(lambda _layer, _inputs, output: shapes.append(output.shape))
-    with torch.no_grad():
-        network(example)
-    handle.remove()
-    _, first, second, third = shapes[-1]
-    return name if second == third != first else None
 
 
 def _embedding_layer(network: nn.Module, example: Batch, external_model: ExternalModel) -> str | None:

@@ -19,6 +19,8 @@ import rft
 from rft.config.schema import ModelConfig
 from rft.errors import ConfigError, ModelError, RftError
 from rft.models import external
+from rft.plugins.attribution.images.map_layer import FromMap, find_map_layer
+from rft.plugins.attribution.network import Network
 from tests.conftest import CONFIG, write_images
 from tests.support import ROOT
 from tests.support.checkpoints import TEXT_AUDIT, WORDS, bert, save_bert, save_vit, word_tokenizer, write_texts
@@ -269,22 +271,21 @@ class TestImages:
         assert run.finding("attribution.completeness").value < 0.05
         assert "no spatial map" in run.finding("attribution.deletion.gradcam").reason
 
-    def test_a_convolutional_checkpoint_has_a_spatial_layer(self, tmp_path: Path) -> None:
+    def test_the_map_of_a_convolutional_checkpoint_is_found(self, tmp_path: Path) -> None:
         sizes = {"embedding_size": 8, "hidden_sizes": [8, 12], "depths": [1, 1], "layer_type": "basic"}
         config = transformers.ResNetConfig(**sizes, id2label={0: "blue", 1: "red"})
         transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "model")
         transformers.ViTImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path / "model")
         loaded = load(tmp_path, of_data=("blue", "red"), modality="image")
-        layer = loaded.classifier.get_submodule(loaded.classifier.spatial_layer)
-        shapes: list[torch.Size] = []
-        layer.register_forward_hook(lambda _layer, _inputs, output: shapes.append(output.shape))
-        loaded.classifier({"pixels": torch.rand(2, 3, 64, 64)})
-        assert shapes[0][:2] == (2, 12)
+        pixels = torch.rand(2, 3, 64, 64)
+        network = Network(loaded.classifier, "cpu")
+        layer = find_map_layer(network, pixels)
+        assert FromMap(network, layer, pixels).read_maps().shape[:2] == (2, 12)
 
         transformers.ViTImageProcessor(size={"height": 48, "width": 64}).save_pretrained(tmp_path / "model")
         wide = load(tmp_path, of_data=("blue", "red"), modality="image")
         assert wide.preprocessing(Image.new("RGB", (80, 80))).shape == (48, 64, 3)
-        assert wide.classifier.spatial_layer is None  # one is looked for with square images only
+        assert find_map_layer(Network(wide.classifier, "cpu"), torch.rand(2, 3, 48, 64)) == layer
 
 
 NET = """
@@ -314,7 +315,7 @@ class TestFactories:
         with torch.no_grad():
             expected = loaded.classifier.network.network(pixels)[:, [1, 0]]
             assert torch.equal(loaded.classifier({"pixels": pixels}), expected)
-        assert loaded.classifier.spatial_layer == "network.network.conv"
+        assert find_map_layer(Network(loaded.classifier, "cpu"), pixels).name == "network.network.conv"
         assert not any(module.training for module in loaded.classifier.modules())
 
     def test_probabilities_become_logits(self, tmp_path: Path) -> None:
@@ -397,14 +398,31 @@ class TestFactories:
         with pytest.raises(ModelError, match="has no tensors"):  # the module of the same name in another folder
             load_factory(other_folder, "def build():\n    return nn.ReLU()")
 
-    def test_maps_with_the_channels_last_are_no_spatial_layer(self, tmp_path: Path) -> None:
-        moved = LOGITS.replace("self.conv(pixels).relu().mean((2, 3))", "self.last(self.conv(pixels)).mean((1, 2))")
-        body = net_source(moved).replace(
-            "self.conv, self.head =",
-            "self.last, self.conv, self.head = Last(),",
-        )
-        last = "class Last(nn.Module):\n    def forward(self, maps):\n        return maps.permute(0, 2, 3, 1)\n"
-        assert load_factory(tmp_path, last + body).classifier.spatial_layer is None
+    @pytest.mark.parametrize(
+        ("layers", "result"),
+        [
+            ("self.bend = nn.ReLU()", "self.head(self.bend(self.bend(self.conv(pixels)).mean((2, 3))))"),
+            (
+                "self.volume = nn.Conv3d(1, 1, 3, padding=1)",
+                "self.head(self.volume(self.conv(pixels)[:, None])[:, 0].mean((2, 3)))",
+            ),
+        ],
+        ids=["one ReLU for maps and vectors", "Conv3d"],
+    )
+    def test_unusual_networks_are_audited_with_and_without_attributions(
+        self, tmp_path: Path, layers: str, result: str
+    ) -> None:
+        write_images(tmp_path / "data")
+        body = net_source(result).replace("super().__init__()", f"super().__init__()\n        {layers}")
+        (tmp_path / "made.py").write_text(f"import torch\nfrom torch import nn\n{body}", encoding="utf-8")
+        model = 'factory = "made:build"\nclasses = ["blue", "red"]\nimage_size = 32\n'
+        config = f"{CONFIG.split('[model]')[0]}[model]\n{model}"
+        (tmp_path / "audit.toml").write_text(config, encoding="utf-8")
+        assert rft.audit(tmp_path / "audit.toml", device="cpu").finding("performance.accuracy").value is not None
+        (tmp_path / "audit.toml").write_text(f"{config}\n[attribution]\nsamples = 2\n", encoding="utf-8")
+        run = rft.audit(tmp_path / "audit.toml", tmp_path / "run", device="cpu")
+        assert run.finding("attribution.failed_maps.gradcam").value is not None
+        assert run.finding("attribution.failed_maps.integrated_gradients").value == 0
 
     def test_a_model_that_changes_itself_is_refused(self, tmp_path: Path) -> None:
         write_images(tmp_path / "data")
@@ -472,6 +490,8 @@ import numpy as np, torch
 import keras
 import rft
 from rft.models import external
+from rft.plugins.attribution.images.map_layer import FromMap, find_map_layer
+from rft.plugins.attribution.network import Network
 from rft.config.schema import ModelConfig
 
 folder = pathlib.Path(sys.argv[1])

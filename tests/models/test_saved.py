@@ -42,7 +42,6 @@ def test_a_saved_model_is_the_model(tmp_path: Path, family: str) -> None:
     assert hash_tensors(again.classifier.state_dict()) == hash_tensors(classifier.state_dict())
     assert again.classifier.head.row_norm
     assert again.classifier.modality == loaded.modality
-    assert again.classifier.spatial_layer == classifier.spatial_layer
     assert again.classifier.embedding_layer == classifier.embedding_layer
     inputs = loaded.example(4, 7, 2)
     with torch.no_grad():

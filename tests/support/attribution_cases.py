@@ -24,7 +24,6 @@ Batch = dict[str, Tensor]
 class Frozen(nn.Module):
     """A classifier in eval mode with nothing to train, as the audit meets it."""
 
-    spatial_layer: str | None = None
     embedding_layer: str | None = None
 
     def finish(self) -> Frozen:
@@ -39,8 +38,6 @@ class Frozen(nn.Module):
 
 class Convolutional(Frozen):
     """Convolutions, global average pooling, a linear head: class activation maps are known in closed form."""
-
-    spatial_layer = "body"
 
     def __init__(self, *, seed: int = 0, smooth: bool = False) -> None:
         super().__init__()

@@ -60,7 +60,6 @@ def single_bytes() -> Any:
 class TextModel(nn.Module):
     """A text classifier in eval mode with nothing to train, as the audit meets it."""
 
-    spatial_layer: str | None = None
     embedding_layer: str | None = "network.embedding"
 
     def finish(self) -> Any:

@@ -17,15 +17,20 @@ from rft.stats import multiplicity
 from rft.stats.intervals import clopper_pearson_interval, mean_interval
 
 
-def failed_maps_finding(method: str, sound: np.ndarray, words: Wording) -> Finding:
-    """Return how many attributions failed the checks, of (N,) ``sound`` or not: a count, so exact."""
+def failed_maps_finding(method: str, sound: np.ndarray, words: Wording, *, layer: str | None = None) -> Finding:
+    """Return how many attributions failed the checks, of (N,) ``sound`` or not: a count, so exact.
+
+    ``layer`` is the one whose map was read, where there is one.
+    """
     failed = int((~sound).sum())
+    read = f"They are read at the layer {layer}, checked to be all that the prediction goes through."
     definition = FindingDefinition(
         f"attribution.failed_maps.{method}",
         f"Unusable {words.maps}: {METHOD_NAMES[method]}",
         f"Explained {words.many} whose {words.maps} are zero everywhere or not finite; they are left out of all else.",
         unit=words.many,
         better="lower",
+        caveats=read if layer else "",
     )
     return definition.state_count(failed, n=len(sound), status="warn" if failed else "info")
 

@@ -6,7 +6,9 @@ functions, of an image and of the word embeddings of one text.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from rft.errors import Unavailable
+from rft.runtime.out_of_memory import raise_if_out_of_memory
 
 if TYPE_CHECKING:
     from rft.backbones.batch import Batch
     from rft.backbones.classifier import InputClassifier
+
+log = logging.getLogger("rft")
 
 BATCH_SIZE = 16  # forward passes; larger batches fall out of a CPU's cache and are slower
 
@@ -87,25 +92,52 @@ class FromEmbeddings(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Return the logits; raises ``Unavailable`` where the layer is not the one word embedding of the model."""
-        answers = 0
-
-        def replace_output(_layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-            nonlocal answers
-            answers += 1
-            if output.shape != embeddings.shape:
-                raise Unavailable(f"the embedding layer gives {tuple(output.shape)}, not one vector a token")
-            return embeddings.to(output.dtype)
-
-        handle = self.layer.register_forward_hook(replace_output)
-        try:
+        with replace_output(self.layer, embeddings, "the embedding layer"):
             logits: Tensor = self.model(
                 {name: tensor.expand(len(embeddings), -1) for name, tensor in self.inputs.items()}
             )
-        finally:
-            handle.remove()
-        if answers != 1:
-            raise Unavailable(f"the model asks its embedding layer {answers} times, not once")
         return logits.float()
+
+
+@contextmanager
+def replace_output(layer: nn.Module, values: Tensor, name: str) -> Iterator[None]:
+    """Have a layer answer with ``values`` (B, ...) for as long as a model runs once, whatever it computes.
+
+    Raises:
+        Unavailable: when its own answer is of another shape, or it is not asked exactly once; ``name`` is the layer's.
+    """
+    answers = 0
+
+    def answer(_layer: nn.Module, _inputs: Any, output: Any) -> Tensor:
+        nonlocal answers
+        answers += 1
+        if not isinstance(output, Tensor) or output.shape != values.shape:
+            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise Unavailable(f"{name} gives {shape}, not {tuple(values.shape)}")
+        return values.to(output.dtype)
+
+    handle = layer.register_forward_hook(answer)
+    try:
+        yield
+    finally:
+        handle.remove()
+    if answers != 1:
+        raise Unavailable(f"the model asks {name} {answers} times, not once")
+
+
+def explain_failure(method: str, error: Exception) -> str:
+    """Return why a method gave nothing. The network is foreign code and may raise anything: other methods must stand.
+
+    What an error says may name files or people: the terminal alone tells.
+
+    Raises:
+        ModelError: when memory ran out.
+    """
+    if isinstance(error, Unavailable):
+        return str(error)
+    raise_if_out_of_memory(error)
+    log.warning("%s failed: %s: %s", method, type(error).__name__, error)
+    return f"the method failed on this network ({type(error).__name__}); the terminal said more"
 
 
 def batch_slices(count: int, size: int = BATCH_SIZE) -> Iterator[slice]:

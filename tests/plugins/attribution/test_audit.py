@@ -193,6 +193,24 @@ def test_without_a_spatial_map_gradcam_is_not_measured() -> None:
     assert section.finding("attribution.deletion.integrated_gradients").value is not None
 
 
+class WithoutGradients(Region):
+    """Fails where gradients are asked for."""
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            raise KeyError("/home/somebody/secret")
+        return super().classify(pixels)
+
+
+def test_a_method_that_a_network_breaks_is_not_measured_and_the_rest_stands(caplog: pytest.LogCaptureFixture) -> None:
+    section = Attribution().audit(audited_model(WithoutGradients(CORNER), noise(60)), options())
+    finding = section.finding("attribution.deletion.integrated_gradients")
+    assert finding.status == "not_measured"
+    assert finding.reason == "the method failed on this network (KeyError); the terminal said more"
+    assert "/home/somebody/secret" in caplog.text
+    assert section.finding("attribution.shortcut.stamp").status == "warn"  # a swap needs no gradients
+
+
 class Dead(Convolutional):
     """Its last map speaks against every class, so GradCAM is zero everywhere."""
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from rft.errors import Unavailable
+from rft.plugins.attribution.images.map_layer import FromMap, _list_map_layers, find_map_layer
 from rft.plugins.attribution.images.methods import (
     BLUR,
     Explained,
@@ -125,8 +126,6 @@ def test_gradcam_matches_autograd_and_the_closed_form() -> None:
 class InPlace(Convolutional):
     """Overwrites its last map, as DenseNet does."""
 
-    spatial_layer = "norm"
-
     def __init__(self) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(12)
@@ -148,8 +147,6 @@ def test_gradcam_of_a_frozen_model_survives_an_in_place_relu() -> None:
 class Tokens(Convolutional):
     """Ends in a sequence of tokens, as a vision transformer does."""
 
-    spatial_layer = "flat"
-
     def __init__(self) -> None:
         super().__init__()
         self.flat = nn.Flatten(2)
@@ -161,8 +158,6 @@ class Tokens(Convolutional):
 class ChannelsLast(Convolutional):
     """Ends in a (B, h, w, C) map, as some Swin transformers do."""
 
-    spatial_layer = "last"
-
     def __init__(self) -> None:
         super().__init__()
         self.last = nn.Identity()
@@ -171,15 +166,131 @@ class ChannelsLast(Convolutional):
         return self.linear(self.last(self.body(pixels).permute(0, 2, 3, 1)).mean(dim=(1, 2)))
 
 
-@pytest.mark.parametrize("model", [Tokens, ChannelsLast])
-def test_gradcam_refuses_what_is_no_map(model: type[nn.Module]) -> None:
-    with pytest.raises(Unavailable, match="not a map of the image"):
+def test_gradcam_of_a_map_with_the_channels_last_is_that_of_the_same_map() -> None:
+    expected = gradcam_maps(*explain_model(Convolutional(), noise(3)))
+    maps = gradcam_maps(*explain_model(ChannelsLast().eval(), noise(3)))
+    assert (expected.layer, maps.layer) == ("body", "last")
+    np.testing.assert_allclose(maps.values, expected.values, atol=1e-7)
+
+
+class Masked(Convolutional):
+    """Weighs its map by a mask that is computed last: a map of the mask is not what it decides by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mask = nn.Conv2d(12, 1, 1)
+        self.finish()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        maps = self.body(pixels)
+        return self.linear((maps * self.mask(maps).sigmoid()).mean(dim=(2, 3)))
+
+
+def test_a_mask_that_runs_last_is_passed_over() -> None:
+    model = Masked()
+    network, explained = explain_model(model, noise(4))
+    assert [layer.name for layer in _list_map_layers(network, explained.pixels)][-2:] == ["body", "mask"]
+    maps = gradcam_maps(network, explained)
+    assert maps.layer == "body"
+    activation = model.body(explained.pixels).requires_grad_()
+    logits = model.linear((activation * model.mask(activation).sigmoid()).mean(dim=(2, 3)))
+    slope = torch.autograd.grad(logits.gather(1, explained.target[:, None]).sum(), activation)[0]
+    expected = (slope.mean(dim=(2, 3), keepdim=True) * activation).sum(dim=1).relu()
+    np.testing.assert_allclose(maps.values, expected.detach().numpy(), atol=1e-6)
+
+
+class Branches(Frozen):
+    """Decides by two branches, neither of which has it all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv2d(3, 6, 3, 2, padding=1), nn.Conv2d(3, 6, 3, 2, padding=1)
+        self.linear = nn.Linear(12, 2)
+        self.finish()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        maps = torch.cat([self.first(pixels).relu(), self.second(pixels).relu()], dim=1)
+        return self.linear(maps.mean(dim=(2, 3)))
+
+
+class SideBranch(Convolutional):
+    """Runs a branch whose output it does not use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.side = nn.Conv2d(12, 3, 1)
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        maps = self.body(pixels)
+        self.side(maps)
+        return self.linear(maps.mean(dim=(2, 3)))
+
+
+class OneReLU(Frozen):
+    """Uses one module for maps and for vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.convolution, self.bend = nn.Conv2d(3, 6, 3, 2, padding=1), nn.ReLU()
+        self.middle, self.linear = nn.Linear(6, 8), nn.Linear(8, 2)
+        self.finish()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        return self.linear(self.bend(self.middle(self.bend(self.convolution(pixels)).mean(dim=(2, 3)))))
+
+
+class Library(Frozen):
+    """A network of a library, as it is."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.finish()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        return self.network(pixels)
+
+
+def test_no_map_is_shown_where_the_prediction_goes_past_it() -> None:
+    with pytest.raises(Unavailable, match="does not go through one map: at second, and the 1 layers before it"):
+        gradcam_maps(*explain_model(Branches(), noise(3)))
+
+
+@pytest.mark.parametrize(("model", "layer"), [(SideBranch, "body"), (OneReLU, "convolution")])
+def test_a_layer_that_is_used_once_and_by_all_is_found(model: type[nn.Module], layer: str) -> None:
+    maps = gradcam_maps(*explain_model(model().eval(), noise(3)))
+    assert maps.layer == layer
+    assert np.isfinite(maps.values).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("swin_tiny_patch4_window7_224", "norm"), ("mambaout_femto", "stages"), ("resnet18", "layer4")],
+)
+def test_families_have_a_map_with_the_channels_first(name: str, layer: str) -> None:
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    network = timm.create_model(name, depths=(1, 1, 1, 1), num_classes=2) if "resnet" not in name else None
+    model = Library(network or timm.create_model(name, num_classes=2))
+    pixels = noise(3, side=224) * torch.tensor([1.0, 0.3, 0.0])[:, None, None, None]
+    where = find_map_layer(Network(model, "cpu"), pixels)
+    assert where.name == f"network.{layer}"
+    channels, height, width = FromMap(Network(model, "cpu"), where, pixels).read_maps().shape[1:]
+    assert height == width == 7
+    assert channels > 7
+
+
+@pytest.mark.parametrize("model", [Tokens, Linear])
+def test_gradcam_needs_a_spatial_map(model: type[nn.Module]) -> None:
+    with pytest.raises(Unavailable, match="this backbone has no spatial map"):
         gradcam_maps(*explain_model(model().eval(), noise(2)))
 
 
-def test_gradcam_needs_a_spatial_layer() -> None:
-    with pytest.raises(Unavailable, match="this backbone has no spatial map"):
-        gradcam_maps(*explain_model(Linear(), noise(2)))
+def test_a_layer_is_not_taken_on_trust_where_images_cannot_tell() -> None:
+    with pytest.raises(Unavailable, match="nearly the same logits"):
+        gradcam_maps(*explain_model(Convolutional(), torch.full((2, 3, SIDE, SIDE), 0.5)))
 
 
 def test_maps_that_are_zero_or_not_finite_are_caught() -> None:

@@ -277,8 +277,8 @@ class Twice(Linear):
     ("make", "layer", "reason"),
     [
         (Linear, None, "no word embeddings"),
-        (Twice, "network.embedding", "asks its embedding layer 2 times"),
-        (bert, "network.embeddings.position_embeddings", "not one vector a token"),
+        (Twice, "network.embedding", "asks the embedding layer 2 times"),
+        (bert, "network.embeddings.position_embeddings", "the embedding layer gives"),
     ],
 )
 def test_what_is_no_word_embedding_is_refused(make: Any, layer: str | None, reason: str) -> None:

@@ -7,7 +7,6 @@ to the image. The parameters stay frozen; Captum asks for gradients of the image
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +15,12 @@ from captum.attr import LayerGradCam
 from torch import Tensor
 from torch.nn import functional
 
-from rft.errors import Unavailable
+from rft.plugins.attribution.images.map_layer import FromMap, find_map_layer
 from rft.plugins.attribution.network import FromPixels, Network, batch_slices
 from rft.plugins.attribution.path import CHUNK, Completeness, Path
 from rft.runtime.progress import track_progress
 
+EXCHANGED = 4  # images, and as many blurred ones, on which the layer of GradCAM is checked
 BLUR = 0.1  # standard deviation of the baseline's blur, as a share of the shorter side
 
 
@@ -62,11 +62,13 @@ class Maps:
         method: ``gradcam_maps`` or ``integrated_gradients``.
         values: (N, h, w) float32; signed for integrated gradients, not negative for GradCAM.
         completeness: N of them for integrated gradients, None for GradCAM, which promises none.
+        layer: the module whose output GradCAM reads; None for integrated gradients.
     """
 
     method: str
     values: np.ndarray
     completeness: tuple[Completeness, ...] | None = None
+    layer: str | None = None
 
     @property
     def sound(self) -> np.ndarray:
@@ -99,33 +101,21 @@ def blur_images(pixels: Tensor) -> Tensor:
 
 
 def gradcam_maps(network: Network, explained: Explained) -> Maps:
-    """Return (N, h, w) GradCAM maps at the model's last spatial layer (Selvaraju et al. 2017, ICCV).
+    """Return (N, h, w) GradCAM maps at the last map that decides (Selvaraju et al. 2017, ICCV).
 
     Raises:
-        Unavailable: when the model has no such layer, or Captum's answer there is not a map of the image.
+        Unavailable: when there is no such layer; see ``find_map_layer``.
     """
-    name = network.model.spatial_layer
-    if name is None:
-        raise Unavailable("this backbone has no spatial map")
-    explainer = LayerGradCam(FromPixels(network), network.model.get_submodule(name))
+    layer = find_map_layer(network, torch.cat([explained.pixels[:EXCHANGED], explained.baseline[:EXCHANGED]]))
     maps = []
     for part in batch_slices(len(explained), CHUNK):
-        pixels = network.place(explained.pixels[part])
+        function = FromMap(network, layer, explained.pixels[part])
         target = explained.target[part].to(network.device)
-        values = explainer.attribute(pixels, target=target, relu_attributions=True)
-        if not _is_spatial(values.shape, pixels.shape):
-            raise Unavailable(f"values of shape {tuple(values.shape)} at {name} are not a map of the image")
+        values = LayerGradCam(function, function.entry).attribute(
+            function.read_maps(), target=target, relu_attributions=True
+        )
         maps.append(values[:, 0].detach().float().cpu().numpy())
-    return Maps("gradcam", np.concatenate(maps))
-
-
-def _is_spatial(shape: Sequence[int], pixels: Sequence[int]) -> bool:
-    """Tell whether values are (B, 1, h, w) with the image's proportions; tokens and channels-last layers are not."""
-    if len(shape) != 4 or shape[0] != pixels[0] or shape[1] != 1:
-        return False
-    (height, width), (full_height, full_width) = shape[2:], pixels[2:]
-    expected_width = height * full_width / full_height
-    return 1 < height <= full_height and 1 < width <= full_width and abs(width - expected_width) <= 1
+    return Maps("gradcam", np.concatenate(maps), layer=layer.name)
 
 
 def integrated_gradients(network: Network, explained: Explained, *, max_steps: int) -> Maps:

@@ -18,7 +18,7 @@ from rft.plugins.attribution.images.faithfulness import deletion_gain
 from rft.plugins.attribution.images.methods import Explained, Maps, gradcam_maps, integrated_gradients
 from rft.plugins.attribution.images.shortcuts import ELSEWHERE, TestImages, mirror_region, swap_regions
 from rft.plugins.attribution.interventions import Intervention
-from rft.plugins.attribution.network import Network, batch_slices
+from rft.plugins.attribution.network import Network, batch_slices, explain_failure
 from rft.records import Finding, Row, Section, Table, select_columns
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ def _run_methods(
                 maps.append(gradcam_maps(network, explained))
             else:
                 maps.append(integrated_gradients(network, explained, max_steps=options.max_steps))
-        except Unavailable as reason:
-            reasons[method] = str(reason)
+        except Exception as error:
+            reasons[method] = explain_failure(modality_words.METHOD_NAMES[method], error)
     return maps, reasons
 
 
@@ -195,7 +195,9 @@ def _map_findings(
 ) -> Iterator[Finding]:
     """Yield what is found about the maps themselves: their checks, their completeness, the deletion test."""
     for method_maps in maps:
-        yield findings.failed_maps_finding(method_maps.method, method_maps.sound, modality_words.IMAGES)
+        yield findings.failed_maps_finding(
+            method_maps.method, method_maps.sound, modality_words.IMAGES, layer=method_maps.layer
+        )
         if method_maps.completeness is not None:
             yield from findings.completeness_findings(method_maps.completeness, modality_words.IMAGES)
         gain = np.array([])

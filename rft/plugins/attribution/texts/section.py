@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, Shortcut, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.interventions import Intervention
-from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.network import Network, explain_failure
 from rft.plugins.attribution.texts import examples, profile
 from rft.plugins.attribution.texts.faithfulness import deletion_gain
 from rft.plugins.attribution.texts.methods import METHOD, Scores, integrated_gradients
@@ -105,8 +104,8 @@ def _run_methods(
             continue
         try:
             scores = integrated_gradients(network, *explained, baseline=reader.baseline, max_steps=options.max_steps)
-        except Unavailable as reason:
-            reasons[method] = str(reason)
+        except Exception as error:
+            reasons[method] = explain_failure(modality_words.METHOD_NAMES[method], error)
     return scores, reasons
 
 
