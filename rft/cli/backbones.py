@@ -66,7 +66,7 @@ def cut_points(
         out.say(
             "",
             "freeze: the first layer that is trained. trained: parameters, with a head for two classes.",
-            "FLOPs: of an epoch, forward and backward, as a share of one that trains the whole model; counted, not run.",
+            "FLOPs: of an epoch, forward and backward, as a share of one that trains the whole model.",
             *(["time: of a training step, measured on this machine, as a share of one of the whole model."] * timed),
             f"cache: features in float32 of one example{tokens} and of 10,000.",
         )

@@ -87,15 +87,6 @@ class OpTrace:
         trace.ops = recorder.ops
         return trace
 
-    def find_parameters(self, tensor: int, ops: list[Op]) -> frozenset[str]:
-        """Return the names of the parameters that a tensor has a gradient for, after ``ops`` gave it its content."""
-        needed, names = {tensor}, set[str]()
-        for op in reversed(ops):
-            if op.differentiable and not needed.isdisjoint(op.writes):
-                needed.update(op.reads)
-                names |= op.parameters
-        return frozenset(names)
-
     def trained_parameters(self, layer: str | None = None, position: int = 0) -> frozenset[str]:
         """Return the names of the parameters that are trained behind a cut: what is kept there does not rest on them.
 
@@ -103,9 +94,12 @@ class OpTrace:
             layer: the module that the cut lies before; None: nothing is cut off.
             position: which leaf of its arguments is kept.
         """
-        reached = self.find_parameters(self.output, self.ops)
-        kept = None if layer is None else self.arguments[layer][position]
-        return reached if kept is None else reached - self.find_parameters(kept, self.ops[: self.begins[layer or ""]])
+        reached = _find_parameters(self.output, self.ops)
+        if layer is None:
+            return reached
+        kept = self.arguments[layer][position]
+        assert kept is not None, "a tensor is kept"
+        return reached - _find_parameters(kept, self.ops[: self.begins[layer]])
 
     def passes_by(self, layer: str, position: int) -> bool:
         """Tell whether something that follows from the example passes by a cut before the first call of ``layer``.
@@ -130,15 +124,31 @@ class OpTrace:
 
     def count_step_flops(self, ops: list[Op], trained: Iterable[str]) -> float:
         """Return the FLOPs of a training step through ``ops``: forward, and the gradients that reach ``trained``."""
-        total = 0.0
+        total, used = 0.0, _trace_back(self.output, ops)
         differentiated = {self.sources[name] for name in trained}
-        for op in ops:
-            gradients = sum(factor in differentiated for factor in op.factors)
+        for number, op in enumerate(ops):
+            gradients = sum(factor in differentiated for factor in op.factors) if number in used else 0
             backward = (ATTENTION_BACKWARD if gradients else 0.0) if op.fused else gradients
             total += op.flops * (1 + backward)
             if op.differentiable and not differentiated.isdisjoint(op.reads):
                 differentiated.update(op.writes)
         return total
+
+
+def _trace_back(tensor: int, ops: list[Op]) -> set[int]:
+    """Return the positions of the operations through which a tensor has a gradient."""
+    needed, positions = {tensor}, set[int]()
+    for number in reversed(range(len(ops))):
+        op = ops[number]
+        if op.differentiable and not needed.isdisjoint(op.writes):
+            needed.update(op.reads)
+            positions.add(number)
+    return positions
+
+
+def _find_parameters(tensor: int, ops: list[Op]) -> frozenset[str]:
+    """Return the names of the parameters that a tensor has a gradient for, after ``ops`` gave it its content."""
+    return frozenset().union(*(ops[number].parameters for number in _trace_back(tensor, ops)))
 
 
 class _Recorder(TorchDispatchMode):
