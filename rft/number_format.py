@@ -120,6 +120,14 @@ def format_duration(seconds: float) -> str:
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
+def format_bytes(size: int) -> str:
+    """Return a size with its unit, in powers of 1000: ``4.1 kB``, ``12.8 GB``."""
+    amount, units = float(size), ["B", "kB", "MB", "GB", "TB"]
+    while amount >= 999.95 and len(units) > 1:
+        amount, units = amount / 1000, units[1:]
+    return f"{size} B" if units[0] == "B" else f"{amount:.1f} {units[0]}"
+
+
 def format_date(iso: str) -> str:
     """Return ``2025-03-01 12:30 UTC`` for an ISO 8601 time; the text as it stands when it is none."""
     try:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rft.cli.app import Debug, Device, Offline, Overrides, out, report_errors
 from rft.cli.show import show_table
+from rft.number_format import format_bytes
 from rft.version import __version__
+
+if TYPE_CHECKING:
+    from rft.backbones.partition.cut_points import CutPoint
 
 
 def compare_backbones(
@@ -42,23 +46,36 @@ def compare_backbones(
 def cut_points(
     backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="library/name, as in model.backbone.")],
     image_size: Annotated[int | None, typer.Option("--image-size", help="Side of the images in pixels.")] = None,
+    timed: Annotated[bool, typer.Option("--time", help="Run and time training steps too; takes minutes.")] = False,
     offline: Offline = False,
     debug: Debug = False,
 ) -> None:
-    """List where a backbone can be cut (model.freeze), and what each cut costs in time and storage."""
+    """List where a backbone can be cut (model.freeze), and what each cut costs in training and storage."""
     with report_errors(debug):
         from rft.backbones.load import load_untrained
-        from rft.backbones.partition.cut_points import count_example_tokens, measure_cut_points
+        from rft.backbones.partition.cut_points import CutPoints, count_example_tokens
 
         loaded = load_untrained(backbone, Path.cwd(), image_size=image_size, offline=offline)
-        rows = []
-        for place in measure_cut_points(loaded):
-            cached = "nothing cached" if place.cached is None else f"{place.cached / 1000:,.1f}"
-            rows.append([place.freeze, f"{place.trained:,}", f"{place.epoch:.1%}", cached])
-        headings = ["freeze", "trained parameters", "time of an epoch", "cache, MB for 1,000 examples"]
-        out.table(headings, rows, numeric=[False, True, True, True])
-        tokens = f"; texts of {count_example_tokens(loaded)} tokens" if loaded.modality == "text" else ""
+        places = CutPoints(loaded, timed=timed)
+        widths = [max(map(len, ["freeze", "none", *places.layers])), 11, 6, *([6] if timed else []), 10, 10, 3]
+        headings = ["freeze", "trained", "FLOPs", *(["time"] if timed else []), "cache of 1", "of 10,000", "cut"]
+        out.row(headings, widths)
+        for place in places:
+            out.row(_describe_cut_point(place, timed), widths)
+        tokens = f" of {count_example_tokens(loaded)} tokens" if loaded.modality == "text" else ""
         out.say(
-            "freeze = the first layer that is trained. Time: of a training step, measured here, as a share of one",
-            f"through the whole model. Parameters: with a head for two classes. Cache: float32{tokens}.",
+            "",
+            "freeze: the first layer that is trained. trained: parameters, with a head for two classes.",
+            "FLOPs: of an epoch, forward and backward, as a share of one that trains the whole model.",
+            *(["time: of a training step, measured on this machine, as a share of one of the whole model."] * timed),
+            f"cache: features in float32 of one example{tokens} and of 10,000.",
         )
+
+
+def _describe_cut_point(place: CutPoint, timed: bool) -> list[str]:
+    """Return the cells of a place to cut: a layer that is none says why."""
+    if place.trained is None or place.flops is None:
+        return [place.freeze, *[""] * (5 if timed else 4), f"no: {place.obstacle}"]
+    cached = ["none"] * 2 if place.cached is None else [format_bytes(place.cached), format_bytes(place.cached * 10_000)]
+    seconds = [] if place.seconds is None else [f"{place.seconds:.1%}"]
+    return [place.freeze, f"{place.trained:,}", f"{place.flops:.1%}", *seconds, *cached, "yes"]

@@ -59,6 +59,17 @@ class Terminal:
             table.add_row(*map(Text, row))
         self._console.print(table)
 
+    def row(self, cells: Sequence[str], widths: Sequence[int]) -> None:
+        """Write one row of a table whose rows come one by one, at once.
+
+        Args:
+            cells: (K,) the first and the last are written from the left, those between from the right.
+            widths: (K,) least columns of each.
+        """
+        first, *between, last = (visible(cell) for cell in cells)
+        padded = [cell.rjust(width) for cell, width in zip(between, widths[1:-1], strict=True)]
+        self._console.print(Text("  ".join([first.ljust(widths[0]), *padded, last]).rstrip()))
+
     def say_traceback(self) -> None:
         """Write the traceback of the exception that is handled."""
         self._console.print(Text(visible(traceback.format_exc().rstrip(), breaks=True)))

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rft.backbones.load import load_backbone, load_untrained
-from rft.backbones.partition.cut_points import measure_cut_points
+from rft.backbones.partition.cut_points import CutPoints
 from rft.cli.main import app
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError
@@ -21,32 +21,35 @@ def invoke_rft(*arguments: object) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_layers_lists_where_one_can_cut_and_at_what_cost() -> None:
+def test_cut_points_are_listed_with_their_costs() -> None:
     code, stdout, _ = invoke_rft("cut-points", "torchvision/resnet18", "--image-size", "32")
     assert code == 0
     rows = {line.split()[0]: line.split() for line in stdout.splitlines()[1:] if line.strip()}
     assert next(iter(rows)) == "none"
     assert {"layer2", "layer3.1", "layer4", "all"} <= set(rows)
     assert rows["layer4"][1] == f"{8_393_728 + 2 * 512 + 2:,}"  # the block's own parameters, and the head's
-    assert rows["layer4"][-1] == "4.1"  # 256 maps of 2 x 2 in float32, a thousand times
-    assert rows["none"][-2:] == ["nothing", "cached"]
+    assert rows["layer4"][-5:] == ["4.1", "kB", "41.0", "MB", "yes"]  # 256 maps of 2 x 2 in float32
+    assert rows["none"][2:] == ["100.0%", "none", "none", "yes"]
 
 
 def test_places_are_ordered_from_nothing_frozen_to_everything(tmp_path: Path) -> None:
     loaded = FAMILIES["bert"].load(tmp_path)
-    cut_points = measure_cut_points(loaded)
+    listed = list(CutPoints(loaded))
+    cut_points = [place for place in listed if place.obstacle is None]
     assert [place.freeze for place in cut_points] == ["none", "encoder", "encoder.layer.1", "encoder.layer.2", "all"]
+    assert [place.freeze for place in listed if place.obstacle is not None] == ["embeddings"]
     trained = [place.trained for place in cut_points]
     assert trained == sorted(trained, reverse=True)
     assert cut_points[0].cached is None
     assert cut_points[2].cached == loaded.preprocessing.max_length * 32 * 4  # one row a token
     assert cut_points[-1].cached == 32 * 4
+    assert all(place.seconds is None for place in listed)
 
 
 @pytest.mark.slow
-def test_no_place_costs_more_than_the_whole_model() -> None:
-    cut_points = measure_cut_points(load_untrained("torchvision/resnet18", Path.cwd(), image_size=64, offline=True))
-    share = {place.freeze: place.epoch for place in cut_points}
+def test_no_place_takes_longer_than_the_whole_model() -> None:
+    backbone = load_untrained("torchvision/resnet18", Path.cwd(), image_size=64, offline=True)
+    share = {place.freeze: place.seconds for place in CutPoints(backbone, timed=True) if place.seconds is not None}
     assert max(share.values()) < 1.2  # the noise of a step
     assert 0 < share["all"] < share["layer4"] < share["layer2"]
 
@@ -62,7 +65,7 @@ def test_a_machine_that_becomes_slower_does_not_change_the_shares(
         return now
 
     monkeypatch.setattr("rft.backbones.partition.cut_points.time.process_time", clock)
-    shares = [place.epoch for place in measure_cut_points(loaded)][1:]
+    shares = [place.seconds for place in CutPoints(loaded, timed=True) if place.obstacle is None][1:]
     assert len(shares) == 4
     assert all(share == pytest.approx(1 / 1.1**2) for share in shares)  # the clock is read twice a step
 
