@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 PATHS = (
     ("data", "manifest"),
+    ("data", "train"),
+    ("data", "validation"),
+    ("data", "test"),
     ("data", "folder"),
     ("model", "weights"),
     ("model", "checkpoint"),
@@ -150,12 +153,15 @@ def _validate_rule(content: Any, file: str, prefix: str) -> Rule:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # utf-8-sig: editors on Windows leave a mark in front that is no part of the text.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError("no such file", where=str(path)) from None
     except IsADirectoryError:
         raise ConfigError("is a folder; expected a TOML file", where=str(path)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigError("is no UTF-8, as TOML is", where=path.name, remedy="Save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not valid TOML: {error}", where=path.name) from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None

@@ -7,86 +7,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from rft.config.applicability import EXAMPLES, IMAGES, TEXTS, Applies, Situation
+from rft.config.base import Fraction, Positive, Table
+from rft.config.data_config import EXAMPLES_ALONE, SOURCES, SPLITTING
+from rft.config.data_config import DataConfig as DataConfig
 from rft.config.options import Options
 from rft.config.rule_kinds import RULE_KINDS
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
 Sentence = Annotated[str, Field(pattern=r"\S")]
 HubName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", max_length=96)]
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"  # package.module:name
 
 EXACT = ("auto", "float32")  # precisions that change nothing
-SOURCES = "give either manifest (a table of examples) or folder (class sub-folders of images)"
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class DataConfig(_Table):
-    """``[data]``: where the examples are and which column says what."""
-
-    manifest: str | None = None
-    folder: str | None = None
-    image: str | None = None
-    text: str | None = None
-    label: str | None = None
-    id: str | None = None
-    classes: Annotated[list[str], Field(min_length=2)] | None = None
-    positive: str | None = None
-    groups: list[GroupName] = []
-    unit: str | None = None
-    population: Annotated[
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None,
-        Applies(lambda run, _: run.private, "its ledger adds up what private training spends"),
-    ] = None
-    split: str | None = None
-    test: Fraction | None = None
-    on_error: Literal["stop", "skip"] = "stop"
-    # Pillow warns above the one, stops at the other.
-    max_pixels: Annotated[int, Field(gt=0, le=178_956_970), IMAGES] = 89_478_485
-
-    @property
-    def modality(self) -> Literal["image", "text"]:
-        """What an example is."""
-        return "text" if self.text is not None else "image"
-
-    @model_validator(mode="after")
-    def _one_source(self) -> DataConfig:
-        if self.manifest is not None and self.folder is not None:
-            raise ValueError(SOURCES)
-        if self.manifest is not None:
-            if (self.image is None) == (self.text is None):
-                raise ValueError("a manifest needs either image or text: the name of the column that holds the items")
-            if self.label is None:
-                raise ValueError("a manifest needs label: the name of its column")
-            if self.split is not None and self.test is not None:
-                raise ValueError("give either split (a column) or test (a fraction such as 0.25)")
-        # Columns of metadata tables in a folder may be named; whether there are any, reading it will show.
-        elif self.folder is not None and (named := [key for key in ("image", "text", "split") if getattr(self, key)]):
-            raise ValueError(
-                f"a folder has no such columns: remove {', '.join(named)}, or read its table as a manifest "
-                '(manifest = "FOLDER/metadata.csv", image = "file_name")'
-            )
-        if self.classes is not None and len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes names a class twice")
-        if self.population is not None and self.unit is None and self.id is None:
-            raise ValueError("population needs unit or id: the column that says whose an example is, in every run")
-        if len(set(self.groups)) < len(self.groups):
-            raise ValueError("groups names a column twice")
-        if self.label is not None and self.label in self.groups:
-            raise ValueError(f"{self.label!r} is both label and group: every group would have one class only")
-        return self
-
-
-class LoraConfig(_Table):
+class LoraConfig(Table):
     """``[model.lora]``: low-rank adapters (Hu et al. 2022, ICLR). ``target`` names layers by the end of their name."""
 
     rank: int = Field(default=8, ge=1)
@@ -104,7 +44,7 @@ def read_memory(size: str) -> int:
     return int(float(match[1]) * units[match[2]])
 
 
-class ModelConfig(_Table):
+class ModelConfig(Table):
     """``[model]``: the pretrained backbone, what of it stays frozen, and what is trained; or a model to audit as it is.
 
     One of ``backbone``, ``checkpoint`` and ``factory`` is given; the last two are audited without training.
@@ -205,13 +145,13 @@ class ModelConfig(_Table):
         return memory
 
 
-class PredictionsConfig(_Table):
+class PredictionsConfig(Table):
     """``[predictions]``: a table of predictions alone, of any model, in the place of ``[model]`` and ``[train]``.
 
     ``[data]`` says which of its columns hold label, groups, unit, split and id.
 
     Attributes:
-        file: csv, tsv, jsonl or parquet.
+        file: a table, or a pattern of tables.
         layout: ``columns``: the keys name them. ``rft``: they are named as in the predictions.parquet of a run, so
             that ``data.groups`` alone is needed.
         prediction: the column of decisions, class names.
@@ -254,7 +194,7 @@ class PredictionsConfig(_Table):
         return [column for column in named if column is not None]
 
 
-class TrainConfig(_Table):
+class TrainConfig(Table):
     """``[train]``: the standard loop."""
 
     epochs: int = Field(default=20, ge=1)
@@ -269,7 +209,7 @@ class TrainConfig(_Table):
     class_weights: dict[str, Positive] | None = None
 
 
-class ReportConfig(_Table):
+class ReportConfig(Table):
     """``[report]``: what may leave the machine.
 
     ``suppress_below``: numbers that rest on fewer cases are withheld (``rft.disclosure``); None: from the
@@ -284,7 +224,7 @@ class ReportConfig(_Table):
     suppress_below: int | None = Field(default=None, ge=0)
 
 
-class CardConfig(_Table):
+class CardConfig(Table):
     """``[card]``: what only the organisation knows of its model; in the model card and the report, as it stands here.
 
     Attributes:
@@ -304,7 +244,7 @@ class CardConfig(_Table):
     datasets: Annotated[list[HubName], Field(min_length=1)] | None = None
 
 
-class _RuleTable(_Table):
+class _RuleTable(Table):
     """``[[policy]]``: bounds on the value of a finding, and where they come from; a key for each of ``RULE_KINDS``."""
 
     @property
@@ -351,7 +291,7 @@ else:
     Rule = build_rule(RULE_KINDS)
 
 
-class Config(_Table):
+class Config(Table):
     """All of ``audit.toml``. ``plugins`` holds the validated options of each plugin that has a table."""
 
     name: str = Field(pattern=r"^\w([\w. -]*[\w-])?$", max_length=100)
@@ -362,7 +302,7 @@ class Config(_Table):
     train: TrainConfig = TrainConfig()
     report: ReportConfig = ReportConfig()
     card: CardConfig = CardConfig()
-    policy: list[Rule] = []
+    policy: list[Rule] = Field(default=[])
 
     @property
     def network(self) -> ModelConfig:
@@ -400,7 +340,7 @@ class Config(_Table):
     def _no_examples(cls, raw: Any) -> Any:
         """Refuse what describes examples beside predictions alone, before ``[data]`` asks for more of it."""
         if isinstance(raw, dict) and "predictions" in raw and isinstance(raw.get("data"), dict):
-            idle = {"manifest", "folder", "image", "text", "test", "max_pixels", "population"} & raw["data"].keys()
+            idle = EXAMPLES_ALONE & raw["data"].keys()
             if idle:
                 raise ValueError(f"data: predictions alone have no examples to read: remove {', '.join(sorted(idle))}")
         return raw
@@ -412,10 +352,13 @@ class Config(_Table):
             return self
         if self.model is None:
             raise ValueError("give [model], or [predictions]: a table of predictions alone")
-        if self.data.manifest is None and self.data.folder is None:
+        data = self.data
+        if not data.tables and data.folder is None:
             raise ValueError(f"data: {SOURCES}")
-        if self.data.manifest is not None and self.data.split is None and self.data.test is None and not self.external:
-            raise ValueError("data: give either split (a column) or test (a fraction such as 0.25)")
+        # A folder that the library datasets saved may have splits: whether it does, reading it shows.
+        is_folder = data.manifest is not None and not PurePath(data.manifest).suffix
+        if data.manifest and not is_folder and data.split is None and data.test is None and not self.external:
+            raise ValueError(f"data: {SPLITTING}")
         if self.model.external and "train" in self.model_fields_set:
             raise ValueError("a checkpoint or factory is audited without training: remove [train]")
         return self

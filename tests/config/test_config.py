@@ -17,6 +17,9 @@ class Fairness(Options):
 OPTIONS = {"fairness": Fairness}
 
 
+MANIFEST = 'manifest = "data/images.csv"'
+
+
 def load(folder: Path, text: str, *overrides: str) -> loader.LoadedConfig:
     (folder / "audit.toml").write_text(text, encoding="utf-8")
     return loader.load_config(folder / "audit.toml", list(overrides), OPTIONS)
@@ -44,7 +47,7 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ('split = "split"\n', "", "data: give either split (a column) or test"),
         ('split = "split"\n', 'split = "split"\ntest = 0.5\n', "data: give either split (a column) or test"),
         ('manifest = "data/images.csv"', 'folder = "photos"', "data: a folder has no such columns: remove image"),
-        ('manifest = "data/images.csv"\n', "", "data: give either manifest"),
+        ('manifest = "data/images.csv"\n', "", "data: give one of manifest"),
         (
             "[train]",
             "[fairness]\nmin_grop = 3\n[train]",
@@ -77,6 +80,24 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ),
         ("[model]", '[model]\noutputs = "probabilities"', "classes and outputs describe a checkpoint or factory"),
         ('image = "file"', 'image = "file"\ntext = "file"', "data: a manifest needs either image or text"),
+        (MANIFEST, 'train = "a.csv"', "data: train is one of two tables, and test is missing"),
+        (MANIFEST, 'train = "a.csv"\ntest = 0.5', "data: test = 0.5 is a share, where train needs a second table"),
+        (
+            MANIFEST,
+            'train = "a.csv"\ntest = "b.csv"',
+            "data: train and test are the tables of the examples",
+        ),
+        (MANIFEST, f'{MANIFEST}\ntrain = "a.csv"\ntest = "b.csv"', "of their splits: remove manifest and split"),
+        (MANIFEST, 'test = "b.csv"', "data: test = 'b.csv' is a table, and train, the other one, is missing"),
+        (MANIFEST, 'validation = "b.csv"', "data: validation is a table beside train and test"),
+        (
+            MANIFEST,
+            f"{MANIFEST}\ntest = 2.0",
+            "data.test: expected a share of the examples between 0 and 1",
+        ),
+        (MANIFEST, f"{MANIFEST}\nseparator = ';;'", "data.separator: string should have at most 1 character, not ';;'"),
+        (MANIFEST, f"{MANIFEST}\nseparator = 'a'", "data.separator: expected a character that parts cells"),
+        (MANIFEST, f"{MANIFEST}\nencoding = 'hex'", "data.encoding: 'hex' is no encoding of texts"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -86,6 +107,22 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, old: str, new: st
     assert str(caught.value).startswith("audit.toml: ")
     assert message in str(caught.value)
     assert str(caught.value).count("\n") <= 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_mark_at_the_beginning_is_no_part_of_the_config(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "audit.toml").write_bytes(CONFIG.replace("\n", "\r\n").encode(encoding))
+    if encoding == "utf-8-sig":
+        assert loader.load_config(tmp_path / "audit.toml", [], OPTIONS).sha256 == load(tmp_path, CONFIG).sha256
+        return
+    with pytest.raises(ConfigError, match=r"audit\.toml: is no UTF-8, as TOML is\nSave it as UTF-8"):
+        loader.load_config(tmp_path / "audit.toml", [], OPTIONS)
+
+
+def test_tables_of_splits_are_stored_without_what_their_paths_tell(tmp_path: Path) -> None:
+    config = CONFIG.replace(MANIFEST, 'train = "/home/ann/a.csv"\ntest = "b/*.csv"').replace('split = "split"\n', "")
+    public = load(tmp_path, config).public()
+    assert (public["data"]["train"], public["data"]["test"]) == ("a.csv", "b/*.csv")
 
 
 def test_overrides_are_read_as_toml_or_as_a_bare_word(tmp_path: Path) -> None:

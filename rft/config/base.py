@@ -1,0 +1,17 @@
+"""What every table of ``audit.toml`` is built on, and kinds of values that several have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
+
+
+class Table(BaseModel):
+    """A table of the core: no key that is not known, no value of another type, none that changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

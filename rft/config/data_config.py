@@ -1,0 +1,162 @@
+"""The table ``[data]``: where examples are, which column says what, and what contradicts what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
+
+from rft.config.applicability import IMAGES, Applies
+from rft.config.base import Fraction, GroupName, Table
+
+SOURCES = (
+    "give one of manifest (a table of examples), train and test (two tables), and folder (images in class folders)"
+)
+SPLITTING = "give either split (a column) or test (a fraction such as 0.25)"
+# What says where examples are and how they are read; predictions alone have none.
+EXAMPLES_ALONE = {
+    *("manifest", "train", "validation", "test", "folder", "image", "text", "max_pixels", "population"),
+}
+
+
+class DataConfig(Table):
+    """``[data]``: where the examples are and which column says what.
+
+    Attributes:
+        manifest: a table, a pattern of tables (``part-*.parquet``), or a folder that the library datasets saved.
+        train, validation: the same, of one split each.
+        test: the share of a manifest or folder that becomes test, between 0 and 1; or, beside ``train``, a table.
+        folder: of images, or a zip file of one.
+        separator, encoding: of tables of text, where the file itself does not show them.
+    """
+
+    manifest: str | None = None
+    train: str | None = None
+    validation: str | None = None
+    test: Fraction | str | None = None
+    folder: str | None = None
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    encoding: str | None = None
+    image: str | None = None
+    text: str | None = None
+    label: str | None = None
+    id: str | None = None
+    classes: Annotated[list[str], Field(min_length=2)] | None = None
+    positive: str | None = None
+    groups: list[GroupName] = Field(default=[])
+    unit: str | None = None
+    population: Annotated[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None,
+        Applies(lambda run, _: run.private, "its ledger adds up what private training spends"),
+    ] = None
+    split: str | None = None
+    on_error: Literal["stop", "skip"] = "stop"
+    # Pillow warns above the one, stops at the other.
+    max_pixels: Annotated[int, Field(gt=0, le=178_956_970), IMAGES] = 89_478_485
+
+    @property
+    def modality(self) -> Literal["image", "text"]:
+        """What an example is."""
+        return "text" if self.text is not None else "image"
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The keys that name tables of examples, with what they say: ``manifest``, or one for each split."""
+        named = {key: getattr(self, key) for key in ("manifest", "train", "validation", "test")}
+        return {key: table for key, table in named.items() if isinstance(table, str)}
+
+    @property
+    def test_share(self) -> float | None:
+        """The share of all examples that is to become test, where ``test`` says one."""
+        return None if isinstance(self.test, str) else self.test
+
+    @field_validator("test", mode="wrap")
+    @classmethod
+    def _check_test(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return validate(value)
+        except ValidationError:
+            expected = "a share of the examples between 0 and 1, or, beside data.train, a table"
+            raise ValueError(f"expected {expected}, not {value!r}") from None
+
+    @field_validator("separator")
+    @classmethod
+    def _check_separator(cls, separator: str | None) -> str | None:
+        if separator is not None and (separator in '"\r\n' or separator.isalnum()):
+            raise ValueError(f"expected a character that parts cells, such as ';' or a tab, not {separator!r}")
+        return separator
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, encoding: str | None) -> str | None:
+        if encoding is not None and not is_text_encoding(encoding):
+            raise ValueError(f"{encoding!r} is no encoding of texts; expected one such as utf-8, cp1252 or utf-16")
+        return encoding
+
+    @model_validator(mode="after")
+    def _check_source(self) -> DataConfig:
+        self._check_splits()
+        if tables := self.tables:
+            source = "a manifest needs" if self.manifest is not None else f"{' and '.join(tables)} need"
+            if (self.image is None) == (self.text is None):
+                raise ValueError(f"{source} either image or text: the name of the column that holds the items")
+            if self.label is None:
+                raise ValueError(f"{source} label: the name of its column")
+        # Columns of metadata tables in a folder may be named; whether there are any, reading it will show.
+        elif self.folder is not None and (named := [key for key in ("image", "text", "split") if getattr(self, key)]):
+            raise ValueError(
+                f"a folder has no such columns: remove {', '.join(named)}, or read its table as a manifest "
+                '(manifest = "FOLDER/metadata.csv", image = "file_name")'
+            )
+        return self
+
+    def _check_splits(self) -> None:
+        """Refuse examples from two sources, and two ways to tell training from test."""
+        if self.train is None:
+            if self.validation is not None:
+                raise ValueError("validation is a table beside train and test: give these too, or remove it")
+            if isinstance(self.test, str):
+                raise ValueError(
+                    f"test = {self.test!r} is a table, and train, the other one, is missing: give it; or name a single "
+                    'one with manifest = "...", and split (a column) or test (such as 0.25)'
+                )
+            if self.manifest is not None and self.folder is not None:
+                raise ValueError(SOURCES)
+            if self.split is not None and self.test is not None:
+                raise ValueError(SPLITTING)
+            return
+        if self.test is None:
+            raise ValueError(
+                "train is one of two tables, and test is missing: give the table of results; or name "
+                'a single one with manifest = "...", and split (a column) or test (such as 0.25)'
+            )
+        if self.test_share is not None:
+            raise ValueError(
+                f"test = {self.test:g} is a share, where train needs a second table; to have a share of one table "
+                "become test, name it with manifest instead of train"
+            )
+        if needless := [key for key in ("manifest", "folder", "split") if getattr(self, key) is not None]:
+            raise ValueError(
+                f"train and test are the tables of the examples and of their splits: remove {' and '.join(needless)}"
+            )
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> DataConfig:
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes names a class twice")
+        if self.population is not None and self.unit is None and self.id is None:
+            raise ValueError("population needs unit or id: the column that says whose an example is, in every run")
+        if len(set(self.groups)) < len(self.groups):
+            raise ValueError("groups names a column twice")
+        if self.label is not None and self.label in self.groups:
+            raise ValueError(f"{self.label!r} is both label and group: every group would have one class only")
+        return self
+
+
+def is_text_encoding(name: str) -> bool:
+    """Tell whether a name is that of an encoding of texts, which Python knows."""
+    try:
+        "a".encode(name)
+    except (LookupError, UnicodeError):
+        return False
+    return True
