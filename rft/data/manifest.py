@@ -19,6 +19,7 @@ from pandas.api.extensions import ExtensionArray
 
 from rft.config.schema import DataConfig
 from rft.data.example_files import find_example_files
+from rft.data.folder_tree import find_zip
 from rft.data.folders import read_folder
 from rft.data.image_decoding import ImageSource
 from rft.data.images import DECODERS, digest_image
@@ -191,7 +192,9 @@ def _read_folder(config: DataConfig, folder: Path, external: bool) -> _ExampleRo
         table, remarks = read_folder(config, folder, required_splits(external))
     items = list(table.pop("item"))
     table["row"] = np.arange(len(table))
-    return _ExampleRows(table, items, config.folder, None, [file.path for file in tables], remarks)
+    archive = find_zip(top)
+    files = [archive[0]] if archive is not None else [file.path for file in tables]
+    return _ExampleRows(table, items, config.folder, None, files, remarks)
 
 
 def _spelling_remarks(table: pd.DataFrame, config: DataConfig) -> Iterator[Remark]:

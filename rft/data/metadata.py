@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from rft.config.schema import DataConfig
-from rft.data.folders import is_hidden
+from rft.data.folder_tree import is_hidden
 from rft.data.image_decoding import SUFFIXES
 from rft.data.remarks import Remark
 from rft.data.splits import expected_splits, split_named
