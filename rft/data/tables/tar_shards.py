@@ -48,18 +48,17 @@ def shard_names(file: TableFile) -> list[str]:
 
 def read_shard(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
     """Yield the columns that are asked for: contents as places in the archive, all others as strings."""
-    suffixes = set(request.contents)
     with _open_shard(file) as stream:
         samples = _read_samples(file, stream)
         while block := list(islice(samples, ROWS)):
             rows = [(sample, _read_facts(file, stream, sample)) for sample in block]
-            in_archive = {name for name in suffixes if any(name in sample.parts for sample in block)}
-            columns = {
-                name: pa.array([_find_part(sample, name) for sample in block], PART)
-                if name in in_archive
-                else pa.array([_read_cell(file, stream, *row, name) for row in rows], pa.string())
-                for name in request.names
-            }
+            columns: dict[str, pa.Array] = {}
+            for name in request.names:
+                if name in request.contents and any(name in sample.parts for sample in block):
+                    columns[name] = pa.array([_find_part(sample, name) for sample in block], PART)
+                    continue
+                cells = [_read_cell(file, stream, *row, name) for row in rows]
+                columns[name] = pa.array(cells, pa.string()) if any(cells) else pa.nulls(len(cells))
             yield pa.table(columns)
 
 
