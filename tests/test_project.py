@@ -62,6 +62,7 @@ EXTRAS = {
     "securesystemslib",
     "cryptography",
     "weasyprint",
+    "openpyxl",
 }
 AT_HOME = {
     "opacus": ("rft/plugins/privacy/",),
@@ -76,6 +77,7 @@ AT_HOME = {
         "rft/backbones/sources/snapshot.py",
     ),
     "peft": ("rft/backbones/partition/lora.py",),
+    "openpyxl": ("rft/data/tables/excel.py",),
     "weasyprint": ("rft/report/render/pdf.py",),
     "torchao": ("rft/backbones/partition/quantization.py",),
     "securesystemslib": ("rft/signing/",),

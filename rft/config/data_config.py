@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from rft.config.applicability import IMAGES, Applies
 from rft.config.base import Fraction, Table
 from rft.config.spellings import GroupName, PopulationName
 
-SOURCES = "give either manifest (a table of examples) or folder (class sub-folders of images)"
+SOURCES = (
+    "give one of manifest (a table of examples), train and test (two tables), and folder (images in class folders)"
+)
+SPLITTING = "give either split (a column) or test (a fraction such as 0.25)"
+# What says where examples are and how they are read; predictions alone have none.
+EXAMPLES_ALONE = {
+    *("manifest", "train", "validation", "test", "folder", "image", "text", "max_pixels", "population"),
+}
 
 
 class DataConfig(Table):
     """``[data]``: where the examples are and which column says what."""
 
     manifest: str | None = None
-    """A table of examples, one row each: csv, tsv, jsonl or parquet. Give this or `folder`."""
+    """A table of examples, one row each; a pattern of tables (`part-*.parquet`); or a folder that the library datasets
+    saved. Give this, `train` and `test`, or `folder`."""
+    train: str | None = None
+    """A table of the training examples, beside `test`; as for `manifest`."""
+    validation: str | None = None
+    """A table of validation examples beside `train` and `test`: kept out of training and results."""
+    test: Fraction | str | None = None
+    """Beside `train`: a table of the test examples. Otherwise the share of the examples that rft draws for test; 0.25
+    for a folder without train/ and test/. For a model that others trained everything is test without it."""
     folder: str | None = None
-    """A folder of images in class folders (`<class>/<image>` or `<split>/<class>/<image>`), or with a metadata table.
-    """
+    """A folder of images in class folders (`<class>/<image>` or `<split>/<class>/<image>`), or with a metadata table;
+    or a zip file of one."""
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """What parts the cells of tables of text, such as `";"`, where the file itself does not show it."""
+    encoding: str | None = None
+    """Of tables of text, such as `"cp1252"`, where it is not UTF-8 and the file itself does not show it."""
     image: str | None = None
-    """Column of the image files, by paths relative to the manifest, or of the bytes of images in parquet."""
+    """Column of the image files, by paths relative to the table, or of the bytes of images."""
     text: str | None = None
     """Column of the texts, in the place of `image`."""
     label: str | None = None
@@ -48,9 +67,6 @@ class DataConfig(Table):
     split: str | None = None
     """Column of train, test and perhaps validation, by their usual names in any case. Validation is kept out of
     training and results."""
-    test: Fraction | None = None
-    """Share of the examples that rft draws for test; 0.25 for a folder without train/ and test/. For a model that
-    others trained everything is test without it."""
     on_error: Literal["stop", "skip"] = "stop"
     """What an example that cannot be read does: stop the run, or be left out, counted and named."""
     # Pillow warns above the one, stops at the other.
@@ -62,23 +78,89 @@ class DataConfig(Table):
         """What an example is."""
         return "text" if self.text is not None else "image"
 
+    @property
+    def tables(self) -> dict[str, str]:
+        """The keys that name tables of examples, with what they say: ``manifest``, or one for each split."""
+        named = {key: getattr(self, key) for key in ("manifest", "train", "validation", "test")}
+        return {key: table for key, table in named.items() if isinstance(table, str)}
+
+    @property
+    def test_share(self) -> float | None:
+        """The share of all examples that is to become test, where ``test`` says one."""
+        return None if isinstance(self.test, str) else self.test
+
+    @field_validator("test", mode="wrap")
+    @classmethod
+    def _check_test(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return validate(value)
+        except ValidationError:
+            expected = "a share of the examples between 0 and 1, or, beside data.train, a table"
+            raise ValueError(f"expected {expected}, not {value!r}") from None
+
+    @field_validator("separator")
+    @classmethod
+    def _check_separator(cls, separator: str | None) -> str | None:
+        if separator is not None and (separator in '"\r\n' or separator.isalnum()):
+            raise ValueError(f"expected a character that parts cells, such as ';' or a tab, not {separator!r}")
+        return separator
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, encoding: str | None) -> str | None:
+        if encoding is not None and not is_text_encoding(encoding):
+            raise ValueError(f"{encoding!r} is no encoding of texts; expected one such as utf-8, cp1252 or utf-16")
+        return encoding
+
     @model_validator(mode="after")
-    def _one_source(self) -> DataConfig:
-        if self.manifest is not None and self.folder is not None:
-            raise ValueError(SOURCES)
-        if self.manifest is not None:
+    def _check_source(self) -> DataConfig:
+        self._check_splits()
+        if tables := self.tables:
+            source = "a manifest needs" if self.manifest is not None else f"{' and '.join(tables)} need"
             if (self.image is None) == (self.text is None):
-                raise ValueError("a manifest needs either image or text: the name of the column that holds the items")
+                raise ValueError(f"{source} either image or text: the name of the column that holds the items")
             if self.label is None:
-                raise ValueError("a manifest needs label: the name of its column")
-            if self.split is not None and self.test is not None:
-                raise ValueError("give either split (a column) or test (a fraction such as 0.25)")
+                raise ValueError(f"{source} label: the name of its column")
         # Columns of metadata tables in a folder may be named; whether there are any, reading it will show.
         elif self.folder is not None and (named := [key for key in ("image", "text", "split") if getattr(self, key)]):
             raise ValueError(
                 f"a folder has no such columns: remove {', '.join(named)}, or read its table as a manifest "
                 '(manifest = "FOLDER/metadata.csv", image = "file_name")'
             )
+        return self
+
+    def _check_splits(self) -> None:
+        """Refuse examples from two sources, and two ways to tell training from test."""
+        if self.train is None:
+            if self.validation is not None:
+                raise ValueError("validation is a table beside train and test: give these too, or remove it")
+            if isinstance(self.test, str):
+                raise ValueError(
+                    f"test = {self.test!r} is a table, and train, the other one, is missing: give it; or name a single "
+                    'one with manifest = "...", and split (a column) or test (such as 0.25)'
+                )
+            if self.manifest is not None and self.folder is not None:
+                raise ValueError(SOURCES)
+            if self.split is not None and self.test is not None:
+                raise ValueError(SPLITTING)
+            return
+        if self.test is None:
+            raise ValueError(
+                "train is one of two tables, and test is missing: give the table of results; or name "
+                'a single one with manifest = "...", and split (a column) or test (such as 0.25)'
+            )
+        if self.test_share is not None:
+            raise ValueError(
+                f"test = {self.test:g} is a share, where train needs a second table; to have a share of one table "
+                "become test, name it with manifest instead of train"
+            )
+        if needless := [key for key in ("manifest", "folder", "split") if getattr(self, key) is not None]:
+            raise ValueError(
+                f"train and test are the tables of the examples and of their splits: remove {' and '.join(needless)}"
+            )
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> DataConfig:
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise ValueError("classes names a class twice")
         if self.population is not None and self.unit is None and self.id is None:
@@ -88,3 +170,12 @@ class DataConfig(Table):
         if self.label is not None and self.label in self.groups:
             raise ValueError(f"{self.label!r} is both label and group: every group would have one class only")
         return self
+
+
+def is_text_encoding(name: str) -> bool:
+    """Tell whether a name is that of an encoding of texts, which Python knows."""
+    try:
+        "a".encode(name)
+    except (LookupError, UnicodeError):
+        return False
+    return True

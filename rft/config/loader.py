@@ -25,6 +25,9 @@ from rft.errors import ConfigError
 
 PATHS = (
     ("data", "manifest"),
+    ("data", "train"),
+    ("data", "validation"),
+    ("data", "test"),
     ("data", "folder"),
     ("model", "weights"),
     ("model", "checkpoint"),

@@ -6,13 +6,14 @@ The core's own tables are models here; reading a file into them is the work of `
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, create_model, model_validator
 
 from rft.config.applicability import EXAMPLES, IMAGES, Applies, Situation
 from rft.config.base import Fraction, Positive, Table
-from rft.config.data_config import SOURCES
+from rft.config.data_config import EXAMPLES_ALONE, SOURCES, SPLITTING
 from rft.config.data_config import DataConfig as DataConfig
 from rft.config.model_config import LoraConfig as LoraConfig
 from rft.config.model_config import ModelConfig as ModelConfig
@@ -28,7 +29,7 @@ class PredictionsConfig(Table):
     """
 
     file: str
-    """Table of predictions: csv, tsv, jsonl or parquet."""
+    """Table of predictions, or a pattern of tables."""
     layout: Literal["columns", "rft"] = "columns"
     """`columns`: the keys name the columns. `rft`: they are named as in the predictions.parquet of a run, so that
     `data.groups` alone is needed."""
@@ -235,7 +236,7 @@ class Config(Table):
     def _no_examples(cls, raw: Any) -> Any:
         """Refuse what describes examples beside predictions alone, before ``[data]`` asks for more of it."""
         if isinstance(raw, dict) and "predictions" in raw and isinstance(raw.get("data"), dict):
-            idle = {"manifest", "folder", "image", "text", "test", "max_pixels", "population"} & raw["data"].keys()
+            idle = EXAMPLES_ALONE & raw["data"].keys()
             if idle:
                 raise ValueError(f"data: predictions alone have no examples to read: remove {', '.join(sorted(idle))}")
         return raw
@@ -247,10 +248,13 @@ class Config(Table):
             return self
         if self.model is None:
             raise ValueError("give [model], or [predictions]: a table of predictions alone")
-        if self.data.manifest is None and self.data.folder is None:
+        data = self.data
+        if not data.tables and data.folder is None:
             raise ValueError(f"data: {SOURCES}")
-        if self.data.manifest is not None and self.data.split is None and self.data.test is None and not self.external:
-            raise ValueError("data: give either split (a column) or test (a fraction such as 0.25)")
+        # A folder that the library datasets saved may have splits: whether it does, reading it shows.
+        is_folder = data.manifest is not None and not PurePath(data.manifest).suffix
+        if data.manifest and not is_folder and data.split is None and data.test is None and not self.external:
+            raise ValueError(f"data: {SPLITTING}")
         if self.model.external and "train" in self.model_fields_set:
             raise ValueError("a checkpoint or factory is audited without training: remove [train]")
         return self

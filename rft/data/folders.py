@@ -5,66 +5,34 @@ Hidden and system folders are no data. Whatever else is not read is counted and 
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from rft.config.schema import DataConfig
-from rft.data.image_decoding import SUFFIXES, UNREAD_SUFFIXES
+from rft.data.folder_tree import Folder, ZippedImages, find_zip, list_folder, list_zip, open_zip
+from rft.data.image_decoding import EmbeddedImage
+from rft.data.metadata import SUFFIXES_OF_TABLES
 from rft.data.remarks import Remark, join_names
 from rft.data.splits import expected_splits, split_named
 from rft.errors import DataError
 
-# Folders and files that systems leave everywhere, beside those whose name begins with a dot.
-SYSTEM_NAMES = {
-    *("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found"),
-    *("system volume information", "network trash folder", "temporary items", "__pycache__", "cvs"),
-    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"),
-}
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """A folder with what lies in it, by name: what may be an image, other files, and folders.
-
-    ``hidden`` counts the images in each hidden or system folder.
-    """
-
-    path: Path
-    images: tuple[Path, ...]
-    others: tuple[Path, ...]
-    folders: tuple[_Folder, ...]
-    hidden: Mapping[str, int]
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    def walk_folders(self) -> Iterator[_Folder]:
-        """Yield this folder and all within it."""
-        yield self
-        for folder in self.folders:
-            yield from folder.walk_folders()
-
-    @property
-    def holds_images(self) -> bool:
-        return any(folder.images for folder in self.walk_folders())
-
-    @property
-    def holds_folders_of_images(self) -> bool:
-        return any(folder.holds_images for folder in self.folders)
+TABLES = {f"metadata{suffix}" for suffix in SUFFIXES_OF_TABLES}
+FLAT = (
+    "Put each image into a folder named after its class, or name the labels in a table: metadata.csv beside the "
+    "images, with the columns file_name and label, or data.manifest with data.image and data.label."
+)
 
 
 @dataclass(frozen=True)
 class _Class:
     """A class folder; ``split`` is the folder around it, None where there are no splits."""
 
-    folder: _Folder
-    split: _Folder | None
+    folder: Folder
+    split: Folder | None
 
     @property
     def place(self) -> str:
@@ -81,20 +49,19 @@ def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tu
 
     Raises:
         DataError: no such folder, no images in class sub-folders, splits that are incomplete, folders that are
-            neither classes nor splits, or a name that is no text.
+            neither classes nor splits, a name that is no text, or a zip file that is not to be trusted.
     """
     assert config.folder is not None
     top = folder / config.folder
-    if not top.is_dir():
-        raise DataError("no such folder", where=config.folder, remedy="Its path is relative to the config.")
-    root = _list_folder(top, ())
+    whole, archive = _open_folder(top, config.folder)
+    root, remarks = _enter_doubled(whole, config.folder)
     splits = _split_folders(root, needed, config.folder)
     if splits and config.test is not None:
         named = " and ".join(f"{split.name}/" for split in splits)
         raise DataError(f"has {named} folders, so data.test has nothing to say", where=config.folder)
     if not splits:
         _check_classes(root, config.folder)
-    around: Sequence[_Folder | None] = splits or [None]
+    around: Sequence[Folder | None] = splits or [None]
     classes = [
         _Class(class_folder, split) for split in around for class_folder in (root if split is None else split).folders
     ]
@@ -106,13 +73,74 @@ def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tu
     ]
     if not rows:
         raise DataError(
-            "holds no images in class sub-folders",
+            f"holds no images in class sub-folders; it holds {_describe_contents(root)}",
             where=config.folder,
-            remedy=f"Expected <class>/<image>, or train/<class>/<image>; it holds {_describe_contents(root)}.",
+            remedy=FLAT if root.images else "Expected <class>/<image>, or train/<class>/<image>.",
         )
     table = pd.DataFrame(rows, columns=["item", "label", "id", "declared_split"], dtype=object)
     _check_names(table, config.folder)
-    return (table if splits else table.drop(columns="declared_split")), list(_unread_remarks(root, splits, classes))
+    if archive is not None:
+        table["item"] = _zipped_items(table["item"], archive, top)
+    return (table if splits else table.drop(columns="declared_split")), [
+        *remarks,
+        *_unread_remarks(root, splits, classes),
+    ]
+
+
+def _open_folder(top: Path, source: str) -> tuple[Folder, ZippedImages | None]:
+    """Return what lies in a folder; of a zip file, its files as well."""
+    if (place := find_zip(top)) is not None:
+        path, inside = place
+        archive = open_zip(path)
+        root = list_zip(path, [member.filename for member in archive.members])
+        for name in inside.parts:
+            root = next((inner for inner in root.folders if inner.name == name), Folder(top, (), (), (), {}))
+        others = [file.name for inner in root.walk_folders() for file in inner.others]
+        if tables := [name for name in others if name in TABLES]:
+            raise DataError(f"holds {tables[0]}, which is not read of a zip file", where=source, remedy="Unpack it.")
+        return root, archive
+    if not top.is_dir():
+        remedy = "Its path is relative to the config."
+        if top.is_file():
+            remedy = "Of archives, zip is read: unpack it, or pack it so. A table is named with data.manifest."
+        raise DataError("no such folder", where=source, remedy=remedy)
+    return list_folder(top), None
+
+
+def _zipped_items(paths: pd.Series, archive: ZippedImages, top: Path) -> pd.Series:
+    """Return (N,) the images of a zip file that stand behind paths into it."""
+    path = Path(archive.archive.filename or "")
+    rows = {path / member.filename: row for row, member in enumerate(archive.members)}
+    items = [
+        EmbeddedImage(f"{path.name}/{place.relative_to(path).as_posix()}", archive, rows[place]) for place in paths
+    ]
+    return pd.Series(items, dtype=object)
+
+
+def _enter_doubled(root: Folder, source: str) -> tuple[Folder, list[Remark]]:
+    """Return the folder that holds classes or splits, within folders of its name, and what is to be said of that.
+
+    Packing a folder and unpacking the archive into a folder of its name leaves two.
+    """
+    entered = root
+    while len(entered.folders) == 1 and not entered.images:
+        (inner,) = entered.folders
+        if not inner.holds_folders_of_images or inner.name.casefold() != Path(root.name).stem.casefold():
+            break
+        entered = inner
+    if entered is root:
+        return root, []
+    place = entered.path.relative_to(root.path).as_posix()
+    return entered, [
+        Remark(
+            id="inner_folder",
+            title="A folder in a folder of its name",
+            value=1,
+            unit="folders",
+            description=f"{source} holds nothing but the folder {place}/, whose folders were read.",
+            status="info",
+        )
+    ]
 
 
 def _table_row(path: Path, class_folder: _Class, top: Path) -> tuple[Path, str, str, str]:
@@ -124,40 +152,7 @@ def _table_row(path: Path, class_folder: _Class, top: Path) -> tuple[Path, str, 
     )
 
 
-def _list_folder(path: Path, above: tuple[str, ...]) -> _Folder:
-    """Return a folder with all within it; links are followed, but not in circles."""
-    try:
-        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"cannot be opened: {error.strerror}", where=f"{path.parent.name}/{path.name}") from None
-    above = (*above, os.path.realpath(path))
-    images, others, folders = [], [], []
-    hidden: Counter[str] = Counter()
-    for entry in entries:
-        place = path / entry.name
-        is_folder = entry.is_dir()
-        if is_hidden(entry.name):
-            hidden[entry.name] += _count_images(place) if is_folder else 0
-        elif is_folder:
-            folders += [] if os.path.realpath(place) in above else [_list_folder(place, above)]
-        elif place.suffix.lower() in SUFFIXES | UNREAD_SUFFIXES and (entry.is_file() or entry.is_symlink()):
-            images.append(place)  # a link to nowhere too: it is missed when it is read
-        else:
-            others.append(place)
-    return _Folder(path, tuple(images), tuple(others), tuple(folders), +hidden)
-
-
-def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is none of the data by its name: hidden, or made by a system."""
-    return name.startswith(".") or name.casefold() in SYSTEM_NAMES
-
-
-def _count_images(folder: Path) -> int:
-    names = (Path(name) for _, _, files in os.walk(folder) for name in files if not name.startswith("."))
-    return sum(name.suffix.lower() in SUFFIXES for name in names)
-
-
-def _split_folders(root: _Folder, needed: Collection[str], source: str) -> list[_Folder]:
+def _split_folders(root: Folder, needed: Collection[str], source: str) -> list[Folder]:
     """Return the folders that are splits; none where they are classes, by whatever name."""
     full = [folder for folder in root.folders if folder.holds_images]
     named = [folder for folder in full if split_named(folder.name)]
@@ -172,7 +167,7 @@ def _split_folders(root: _Folder, needed: Collection[str], source: str) -> list[
     return []
 
 
-def _refuse_strays(strays: Sequence[_Folder], splits: Sequence[_Folder], source: str) -> None:
+def _refuse_strays(strays: Sequence[Folder], splits: Sequence[Folder], source: str) -> None:
     if strays:
         raise DataError(
             f"holds {join_names([f'{folder.name}/' for folder in strays])} beside the splits "
@@ -182,7 +177,7 @@ def _refuse_strays(strays: Sequence[_Folder], splits: Sequence[_Folder], source:
         )
 
 
-def _refuse_wrapped(splits: Sequence[_Folder], source: str) -> None:
+def _refuse_wrapped(splits: Sequence[Folder], source: str) -> None:
     """Raise ``DataError`` where the classes of each split lie one folder deeper."""
     inner = [[folder for folder in split.folders if folder.holds_images] for split in splits]
     if all(len(folder) == 1 and not folder[0].images and len(folder[0].folders) > 1 for folder in inner):
@@ -193,9 +188,7 @@ def _refuse_wrapped(splits: Sequence[_Folder], source: str) -> None:
         )
 
 
-def _refuse_incomplete(
-    named: Sequence[_Folder], nested: Sequence[_Folder], missing: Sequence[str], source: str
-) -> None:
+def _refuse_incomplete(named: Sequence[Folder], nested: Sequence[Folder], missing: Sequence[str], source: str) -> None:
     """Raise ``DataError`` for folders that are all called after splits and still are no complete splits."""
     names = join_names([f"{folder.name}/" for folder in named])
     flat = [folder for folder in named if folder not in nested]
@@ -216,7 +209,7 @@ def _refuse_incomplete(
         )
 
 
-def _check_classes(root: _Folder, source: str) -> None:
+def _check_classes(root: Folder, source: str) -> None:
     """Raise ``DataError`` where folders hold only the same sub-folders: those are the classes, or the splits."""
     full = [folder for folder in root.folders if folder.holds_images]
     if any(folder.images for folder in full):
@@ -253,7 +246,7 @@ def _check_names(table: pd.DataFrame, source: str) -> None:
             ) from None
 
 
-def _describe_contents(root: _Folder) -> str:
+def _describe_contents(root: Folder) -> str:
     kinds = Counter(_file_kind(path) for inner in root.walk_folders() for path in (*inner.images, *inner.others))
     return join_names([f"{n} {kind}" for kind, n in kinds.most_common()]) if kinds else "no files"
 
@@ -262,7 +255,7 @@ def _file_kind(path: Path) -> str:
     return path.suffix.lower() or "without a suffix"
 
 
-def _unread_remarks(root: _Folder, splits: Sequence[_Folder], classes: Sequence[_Class]) -> Iterator[Remark]:
+def _unread_remarks(root: Folder, splits: Sequence[Folder], classes: Sequence[_Class]) -> Iterator[Remark]:
     """Yield what lies in the folder and was not read."""
     others = [
         (class_folder, path)

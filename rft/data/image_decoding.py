@@ -7,9 +7,9 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 from PIL import ExifTags, Image, TiffTags, UnidentifiedImageError
 
 from rft.errors import DataError
@@ -58,24 +58,30 @@ _BITS, _PHOTOMETRIC = _TIFF_TAGS["BitsPerSample"], _TIFF_TAGS["PhotometricInterp
 _WHITE_IS_ZERO = 0
 
 
+class HoldsImages(Protocol):
+    """What holds the bytes of several images."""
+
+    def read_bytes(self, row: int) -> bytes:
+        """Return those of one image; threads may ask at once."""
+
+
 @dataclass(frozen=True)
 class EmbeddedImage:
-    """An image in a cell of a parquet file.
+    """An image within another file: in a cell of a table, or in an archive.
 
     Attributes:
         name: where it is, in words.
-        cells: the bytes of this and other images.
+        holder: the bytes of this and other images.
         row: which of them it is.
     """
 
     name: str
-    cells: pa.Array = field(compare=False, repr=False)
+    holder: HoldsImages = field(compare=False, repr=False)
     row: int
 
     def read_bytes(self) -> bytes:
-        """Return the bytes of the file."""
-        content: bytes = self.cells[self.row].as_py()
-        return content
+        """Return the bytes of the image."""
+        return self.holder.read_bytes(self.row)
 
 
 ImageSource = Path | EmbeddedImage

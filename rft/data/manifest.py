@@ -7,33 +7,36 @@ cell is missing.
 from __future__ import annotations
 
 import hashlib
-import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
 from rft.config.schema import DataConfig
+from rft.data.example_files import find_example_files
+from rft.data.folder_tree import find_zip
 from rft.data.folders import read_folder
 from rft.data.image_decoding import ImageSource
 from rft.data.images import DECODERS, digest_image
+from rft.data.items import StoredImages, StoredTexts, select_items
 from rft.data.metadata import metadata_tables, read_metadata
 from rft.data.remarks import Remark, join_names, log_warnings
-from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
-from rft.data.tables.columnar import Places
-from rft.data.tables.embedded_images import embedded_images
+from rft.data.splits import SPLITS, assign_splits, describe_splits, required_splits
 from rft.data.tables.example_columns import GROUP, read_examples
+from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
+from rft.data.tables.table_file import TextLayout
 from rft.data.text import text_digest
 from rft.errors import DataError, near
 from rft.records import DataFacts, InputFile, Split, SplitFacts
 from rft.runtime.progress import track_progress
 
-MAX_DEVIATION = 0.25  # of the share of test from the one asked for, relative, above which it is pointed out
+CHECKED_AT_ONCE = 4096  # items
 
 
 @dataclass(frozen=True)
@@ -77,35 +80,62 @@ def read_dataset(config: DataConfig, folder: Path, seed: int, *, external: bool 
         DataError: for a missing file or column, an empty table, a label or unit that is absent, a class that only
             the test split has, one class only, or an item that cannot be read.
     """
-    if config.folder is not None:
-        source, places = config.folder, None
-        table, remarks = _from_folder(config, folder, external)
-    else:
-        table, places, remarks = _from_manifest(config, folder)
-        source = places.source
-    table["split"] = _assign_splits(table, config, seed, source, external)
-    remarks += [*_split_remarks(table, config, external), *_spelling_remarks(table, config)]
+    read = _read_folder if config.folder is not None else _read_manifest
+    rows = read(config, folder, external)
+    table = rows.table
+    table["split"] = assign_splits(table, config, seed, rows.source, external)
+    remarks = [*rows.remarks, *describe_splits(table, config, external), *_spelling_remarks(table, config)]
     # Checked, counted and told before anything is decoded: a cheap error should not wait for an expensive one.
-    classes = check_labels(table, config, source, external)
+    classes = check_labels(table, config, rows.source, external)
     log_warnings(remarks)
-    table, unreadable = _add_digests(table, config, places)
+    table, unreadable = _add_digests(rows, config)
     if unreadable:
-        classes = check_labels(table, config, source, external)
+        classes = check_labels(table, config, rows.source, external)
         log_warnings(unreadable)
     skipped = unreadable[0].value if unreadable else 0
     splits = {
-        name: _build_split(name, part, classes, config) for name in SPLITS if len(part := table[table["split"] == name])
+        name: _build_split(name, part, rows.items, classes, config)
+        for name in SPLITS
+        if len(part := table[table["split"] == name])
     }
-    return Dataset(splits, classes, skipped, _input_files(table, config, folder), [*remarks, *unreadable])
+    inputs = [*hash_files(rows.files, folder), *_item_files(table, rows.items, folder)]
+    return Dataset(splits, classes, skipped, inputs, [*remarks, *unreadable])
 
 
-def _input_files(table: pd.DataFrame, config: DataConfig, folder: Path) -> list[InputFile]:
-    """Return the files behind one row an example: tables, which are hashed whole, and items that are files."""
-    tables = [folder / config.manifest] if config.manifest else metadata_tables(folder / (config.folder or ""))
-    hashes = [(path, hashlib.sha256(path.read_bytes()).hexdigest()) for path in tables]
-    items = zip(table["item"], table["digest"], strict=True)
-    hashes += [(item, sha256) for item, sha256 in items if isinstance(item, Path)]
-    return [InputFile(relative_name(path, folder), sha256) for path, sha256 in hashes]
+@dataclass(frozen=True)
+class _ExampleRows:
+    """Examples as they were found.
+
+    Attributes:
+        table: one row an example: ``row`` of its item, ``label``, ``id``, perhaps ``unit``, ``declared_split``,
+            ``group_<attribute>``.
+        items: images or texts.
+        source: what messages call the manifest or folder.
+        places: where rows stand in the files of a manifest.
+        files: that say which examples there are; not those of items.
+        remarks: what was noticed.
+    """
+
+    table: pd.DataFrame
+    items: Sequence[Any]
+    source: str
+    places: Places | None
+    files: Sequence[Path]
+    remarks: Sequence[Remark]
+
+
+def hash_files(files: Iterable[Path], folder: Path) -> Iterator[InputFile]:
+    """Yield the files at some paths with their hashes, named relative to a folder where they are in it."""
+    for path in files:
+        with path.open("rb") as stream:
+            yield InputFile(relative_name(path, folder), hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def _item_files(table: pd.DataFrame, items: Sequence[Any], folder: Path) -> Iterator[InputFile]:
+    """Yield the items that are files of their own."""
+    for row, sha256 in zip(table["row"].tolist(), table["digest"], strict=True):
+        if isinstance(item := items[row], Path):
+            yield InputFile(relative_name(item, folder), sha256)
 
 
 def relative_name(path: Path, folder: Path) -> str:
@@ -113,63 +143,58 @@ def relative_name(path: Path, folder: Path) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
-def _from_manifest(config: DataConfig, folder: Path) -> tuple[pd.DataFrame, Places, list[Remark]]:
-    assert config.manifest is not None  # the config model guarantees it
-    path = folder / config.manifest
-    columns = {"item": config.image or config.text, "label": config.label, "id": config.id, "unit": config.unit}
-    columns |= {"declared_split": config.split}
+def _read_manifest(config: DataConfig, folder: Path, external: bool) -> _ExampleRows:
+    files = find_example_files(config, folder)
+    columns = {"label": config.label, "id": config.id, "unit": config.unit, "declared_split": config.split}
     columns |= {f"{GROUP}{name}": name for name in config.groups}
     wanted = {name: column for name, column in columns.items() if column is not None}
-    images = embedded_images(path, config.image) if config.image is not None else None
-    if images is not None:
-        del wanted["item"]
-    needs_items = config.modality == "image" or config.on_error == "stop"
-    required = [*(["item"] if needs_items else []), "label", "unit", "id", "declared_split"]
-    examples = read_examples(path, wanted, required, skipped=config.modality == "text")
-    table, places = examples.table, examples.places
+    is_image = config.modality == "image"
+    required = ["label", "unit", "id", "declared_split", *(["item"] if is_image or config.on_error == "stop" else [])]
+    item = config.image or config.text
+    examples = read_examples(files.tables, wanted, required, item=item, skipped=not is_image)
+    table, places, cells = examples.table, examples.places, examples.cells
+    assert cells is not None  # the config model guarantees that there are items
+    table["row"] = np.arange(len(table))
+    if files.declare_splits:
+        table["declared_split"] = places.split_of_rows()
     if "id" not in table:
         table["id"] = pd.Series([str(row) for row in range(len(table))], dtype="object")
     twice = table["id"].duplicated(keep=False)
     if twice.any():
         first = table.loc[twice, "id"].iloc[0]
-        raise DataError(f"the id {first!r} stands in {places.name_rows(table['id'] == first)}", where=path.name)
-    if config.modality == "image":
-        table["item"] = (
-            _embedded_items(images, places, config.image) if images else _item_paths(table["item"], path.parent)
-        )
-        _check_one_owner(table, path.name)
+        raise DataError(f"the id {first!r} stands in {places.name_rows(table['id'] == first)}", where=places.source)
+    if is_image:
+        items: Sequence[Any] = StoredImages(cells, places)
+        _check_one_owner(table, items, places.source)
+    elif cells.are_bytes and not cells.in_archive:
+        raise DataError(f"column {item!r} holds bytes; expected a text in each cell", where=places.source)
     else:
-        table["item"] = table["item"].fillna("")
-    return table, places, [*examples.remarks]
+        items = StoredTexts(cells)
+    paths = [*(file.path for file in files.tables), *files.beside]
+    return _ExampleRows(table, items, places.source, places, paths, [*examples.remarks])
 
 
-def _item_paths(names: pd.Series, folder: Path) -> pd.Series:
-    return pd.Series([folder / name for name in names], dtype="object")
-
-
-def _embedded_items(images: Sequence[ImageSource | None], places: Places, column: str | None) -> pd.Series:
-    """Return (N,) the images in the cells of a column; raises ``DataError`` for an empty one."""
-    empty = np.array([image is None for image in images])
-    if empty.any():
-        raise DataError(f"column {column!r} is empty in {places.name_rows(empty)}", where=places.source)
-    return pd.Series(list(images), dtype="object")
-
-
-def _from_folder(config: DataConfig, folder: Path, external: bool) -> tuple[pd.DataFrame, list[Remark]]:
+def _read_folder(config: DataConfig, folder: Path, external: bool) -> _ExampleRows:
     """Return one row an example of a folder: those that metadata tables name, or those in folders of classes."""
     assert config.folder is not None
     top = folder / config.folder
-    tables = metadata_tables(top)
+    tables = metadata_tables(top, TextLayout(config.separator, config.encoding))
     if tables:
-        return read_metadata(config, top, tables)
-    columns = {"label": config.label, "id": config.id, "unit": config.unit, "groups": config.groups}
-    if named := [f"data.{key}" for key, column in columns.items() if column]:
-        raise DataError(
-            f"holds no metadata table with a column file_name, so {join_names(named)} names no column",
-            where=config.folder,
-            remedy=f"Remove {join_names(named)}, or add metadata.csv, or use a manifest.",
-        )
-    return read_folder(config, folder, _required_splits(external))
+        table, remarks = read_metadata(config, top, tables)
+    else:
+        columns = {key: getattr(config, key) for key in ("label", "id", "unit", "groups", "separator", "encoding")}
+        if idle := [f"data.{key}" for key, value in columns.items() if value]:
+            raise DataError(
+                f"holds no metadata table with a column file_name, so there is no use for {join_names(idle)}",
+                where=config.folder,
+                remedy=f"Remove {join_names(idle)}, or add metadata.csv, or use a manifest.",
+            )
+        table, remarks = read_folder(config, folder, required_splits(external))
+    items = list(table.pop("item"))
+    table["row"] = np.arange(len(table))
+    archive = find_zip(top)
+    files = [archive[0]] if archive is not None else [file.path for file in tables]
+    return _ExampleRows(table, items, config.folder, None, files, remarks)
 
 
 def _spelling_remarks(table: pd.DataFrame, config: DataConfig) -> Iterator[Remark]:
@@ -178,11 +203,13 @@ def _spelling_remarks(table: pd.DataFrame, config: DataConfig) -> Iterator[Remar
     return spelling_remarks(pd.Categorical(table["label"]), groups, units)
 
 
-def _check_one_owner(table: pd.DataFrame, source: str) -> None:
+def _check_one_owner(table: pd.DataFrame, items: Sequence[ImageSource], source: str) -> None:
     """Raise ``DataError`` when one image is given to two units: what bounds the one would not bound the other."""
     if "unit" not in table:
         return
-    units_of_item = table.dropna(subset=["item"]).groupby("item", sort=False)["unit"].unique()
+    names = [item if isinstance(item, Path) else None for item in items]  # those within the table are of one row each
+    files = table.assign(item=pd.Series(names, dtype=object)).dropna(subset=["item"])
+    units_of_item = files.groupby("item", sort=False)["unit"].unique()
     shared = units_of_item[units_of_item.str.len() > 1]
     if len(shared):
         first, second = shared.iloc[0][:2]
@@ -193,79 +220,10 @@ def _check_one_owner(table: pd.DataFrame, source: str) -> None:
         )
 
 
-def _required_splits(external: bool) -> set[str]:
-    return {"test"} if external else {"train", "test"}
-
-
-def _assign_splits(table: pd.DataFrame, config: DataConfig, seed: int, source: str, external: bool) -> pd.Series:
-    if "declared_split" in table:
-        unknown = [name for name in table["declared_split"].unique() if split_named(name) is None]
-        if unknown:
-            raise DataError(
-                f"{min(unknown)!r} is no split",
-                where=f"{source}, column {config.split!r}",
-                remedy=f"Expected {expected_splits()}.",
-            )
-        return table["declared_split"].map(split_named)
-    if external:
-        return pd.Series("test", table.index)
-    who = table["unit"] if "unit" in table else table["id"]
-    fraction = config.test if config.test is not None else 0.25
-    return who.map(lambda name: "test" if _hash_position(name, seed) < fraction else "train")
-
-
-def _split_remarks(table: pd.DataFrame, config: DataConfig, external: bool) -> list[Remark]:
-    """Return what is to be said of how examples came into their splits."""
-    if "declared_split" in table:
-        return split_names_remark(table["declared_split"].unique())
-    if config.test is None:
-        return []
-    if not external:
-        return _share_remark(table, config.test)
-    return [
-        Remark(
-            id="all_test",
-            title="All examples are test",
-            value=len(table),
-            unit="examples",
-            n=len(table),
-            description=f"data.test = {config.test:g} has no say over a model that was trained elsewhere: none of "
-            "these "
-            f"examples is known as training data, so all {len(table)} are test.",
-        )
-    ]
-
-
-def _share_remark(table: pd.DataFrame, asked: float) -> list[Remark]:
-    """Return the remark that the test split is another share than the one asked for; empty where it is near."""
-    n_test = int((table["split"] == "test").sum())
-    share = n_test / len(table)
-    if abs(share - asked) <= MAX_DEVIATION * asked:
-        return []
-    return [
-        Remark(
-            id="test_share",
-            title="Examples that became test",
-            value=n_test,
-            unit="examples",
-            n=len(table),
-            description=f"data.test = {asked:g} was asked for, and {n_test} of {len(table)} examples became test "
-            f"({share:.0%}): each unit goes to a side by a hash of its own name, so that shares of small data are "
-            "rough. Another seed gives another share; a split column gives the one that you want.",
-        )
-    ]
-
-
-def _hash_position(name: str, seed: int) -> float:
-    """Place a unit in [0, 1) by a keyed hash of its id: where it goes depends on nothing but its id and the seed."""
-    digest = hmac.new(f"rft split {seed}".encode(), name.encode(), "sha256").digest()
-    return int.from_bytes(digest[:7], "big") / 2**56
-
-
 def check_labels(table: pd.DataFrame, config: DataConfig, source: str, external: bool) -> tuple[str, ...]:
     """Return the classes; raise when the labels cannot be learned or judged. Training must know all of them."""
     for name in ("train", "test"):
-        if name in _required_splits(external) and not (table["split"] == name).any():
+        if name in required_splits(external) and not (table["split"] == name).any():
             raise DataError(f"no example is in the {name} split", where=source)
     if config.classes is not None:
         return _check_declared(table, config, source)
@@ -322,7 +280,7 @@ def _check_positive(config: DataConfig, classes: tuple[str, ...], source: str) -
         )
 
 
-def _add_digests(table: pd.DataFrame, config: DataConfig, places: Places | None) -> tuple[pd.DataFrame, list[Remark]]:
+def _add_digests(rows: _ExampleRows, config: DataConfig) -> tuple[pd.DataFrame, list[Remark]]:
     """Add the hash of each item; leave out items that cannot be read if the config says so, with remarks.
 
     Only with ``on_error = "skip"`` are images decoded here: otherwise a damaged image stops the run when it is
@@ -330,23 +288,22 @@ def _add_digests(table: pd.DataFrame, config: DataConfig, places: Places | None)
     """
     skip = config.on_error == "skip"
 
-    def check_item(item: ImageSource | str) -> str | DataError:
+    def check_item(row: int) -> str | DataError:
         try:
+            item = rows.items[row]
             return text_digest(item) if isinstance(item, str) else digest_image(item, config.max_pixels, decode=skip)
         except DataError as error:
             return error
 
     digests: list[str | DataError] = []
-    with ThreadPoolExecutor(DECODERS) as pool:
-        for row, checked_item in enumerate(
-            track_progress(pool.map(check_item, table["item"]), "Reading", total=len(table))
-        ):
-            digests.append(
-                _add_place(checked_item, row, places) if isinstance(checked_item, DataError) else checked_item
-            )
-            if isinstance(digests[-1], DataError) and not skip:
-                raise digests[-1]
-    checked = table.assign(digest=pd.Series(digests, index=table.index, dtype=object))
+    checks = _check_in_threads(check_item, rows.table["row"].tolist())
+    for row, checked_item in enumerate(track_progress(checks, "Reading", total=len(rows.table))):
+        digests.append(
+            _add_place(checked_item, row, rows.places) if isinstance(checked_item, DataError) else checked_item
+        )
+        if isinstance(digests[-1], DataError) and not skip:
+            raise digests[-1]
+    checked = rows.table.assign(digest=pd.Series(digests, index=rows.table.index, dtype=object))
     errors = [outcome for outcome in digests if isinstance(outcome, DataError)]
     if not errors:
         return checked, []
@@ -355,11 +312,18 @@ def _add_digests(table: pd.DataFrame, config: DataConfig, places: Places | None)
     return kept, list(_unreadable_remarks(checked[lost], kept, errors))
 
 
+def _check_in_threads(check_item: Callable[[int], str | DataError], rows: Sequence[int]) -> Iterator[str | DataError]:
+    """Yield what a check gives for each of some rows, in order; few are under way, since each holds its item."""
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for start in range(0, len(rows), CHECKED_AT_ONCE):
+            yield from pool.map(check_item, rows[start : start + CHECKED_AT_ONCE])
+
+
 def _add_place(error: DataError, row: int, places: Places | None) -> DataError:
     """Return the error of an item with the place of its row, unless the item has a name."""
     if error.where or places is None:
         return error
-    return DataError(error.what, where=f"{places.source}, {places.name_row(row)}", remedy=error.remedy)
+    return DataError(error.what, where=places.locate_row(row), remedy=error.remedy)
 
 
 def _unreadable_remarks(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence[DataError]) -> Iterator[Remark]:
@@ -388,12 +352,14 @@ def _unreadable_remarks(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence
         )
 
 
-def _build_split(name: str, part: pd.DataFrame, classes: tuple[str, ...], config: DataConfig) -> Split:
+def _build_split(
+    name: str, part: pd.DataFrame, items: Sequence[Any], classes: tuple[str, ...], config: DataConfig
+) -> Split:
     index = {label: number for number, label in enumerate(classes)}
     split = Split(
         name=name,
         ids=part["id"].to_numpy(object),
-        items=list(part["item"]),
+        items=select_items(items, part["row"].to_numpy()),
         labels=part["label"].map(index).to_numpy(np.int64, copy=True),
         groups={attribute: part[f"group_{attribute}"].to_numpy(object) for attribute in config.groups},
         digests=part["digest"].to_numpy(object),

@@ -12,12 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from rft.config.schema import DataConfig
-from rft.data.folders import is_hidden
+from rft.data.folder_tree import is_hidden
 from rft.data.image_decoding import SUFFIXES
 from rft.data.remarks import Remark
 from rft.data.splits import expected_splits, split_named
 from rft.data.tables.columnar import column_names
 from rft.data.tables.example_columns import GROUP, read_examples
+from rft.data.tables.separators import settle_separator
+from rft.data.tables.table_file import TableFile, TextLayout
 from rft.errors import DataError
 
 FILE_NAME = "file_name"
@@ -25,13 +27,20 @@ LABEL = "label"  # unless data.label names another
 SUFFIXES_OF_TABLES = (".csv", ".jsonl", ".parquet")
 
 
-def metadata_tables(root: Path) -> list[Path]:
-    """Return the tables in a folder that name images beside them, sorted; empty where there are none."""
-    named = (path for path in _visible_files(root, "metadata.*") if path.suffix.lower() in SUFFIXES_OF_TABLES)
-    return sorted(path for path in named if FILE_NAME in column_names(path))
+def metadata_tables(root: Path, layout: TextLayout) -> list[TableFile]:
+    """Return the tables in a folder that name images beside them, sorted; empty where there are none.
+
+    Args:
+        root: the folder.
+        layout: how they are written, as far as the config says it.
+    """
+    named = sorted(path for path in _visible_files(root, "metadata.*") if path.suffix.lower() in SUFFIXES_OF_TABLES)
+    files = [TableFile(path, _relative_path(path, root).as_posix(), None, layout) for path in named]
+    settled = [settle_separator(file, [FILE_NAME], column_names) for file in files]
+    return [file for file in settled if FILE_NAME in column_names(file)]
 
 
-def read_metadata(config: DataConfig, root: Path, tables: Sequence[Path]) -> tuple[pd.DataFrame, list[Remark]]:
+def read_metadata(config: DataConfig, root: Path, tables: Sequence[TableFile]) -> tuple[pd.DataFrame, list[Remark]]:
     """Return one row an image that the tables name, as ``rft.data.folders.read_folder`` does, and what was noticed.
 
     A table without labels leaves them to the class folders that its images lie in.
@@ -44,13 +53,13 @@ def read_metadata(config: DataConfig, root: Path, tables: Sequence[Path]) -> tup
     columns |= {f"{GROUP}{name}": name for name in config.groups}
     parts: list[pd.DataFrame] = []
     remarks: list[Remark] = []
-    for path in tables:
-        by_folder = config.label is None and LABEL not in column_names(path)
+    for file in tables:
+        by_folder = config.label is None and LABEL not in column_names(file)
         wanted = {name: column for name, column in columns.items() if not (by_folder and name == "label")}
-        examples = read_examples(path, wanted, ("file_name", "label", "unit", "id"), skipped=False)
+        examples = read_examples([file], wanted, ("file_name", "label", "unit", "id"))
         remarks += examples.remarks
-        items = [path.parent / name for name in examples.table["file_name"]]
-        labels = {"label": [_label_by_folder(item, root, path) for item in items]} if by_folder else {}
+        items = [file.path.parent / name for name in examples.table["file_name"]]
+        labels = {"label": [_label_by_folder(item, root, file.name) for item in items]} if by_folder else {}
         parts.append(examples.table.assign(item=items, **labels))
     table = pd.concat(parts, ignore_index=True).drop(columns="file_name")
     places = [_relative_path(item, root) for item in table["item"]]
@@ -73,13 +82,13 @@ def read_metadata(config: DataConfig, root: Path, tables: Sequence[Path]) -> tup
     return table, [*remarks, *_unlisted_remarks(root, {item.resolve() for item in table["item"]})]
 
 
-def _label_by_folder(item: Path, root: Path, table: Path) -> str:
+def _label_by_folder(item: Path, root: Path, table: str) -> str:
     """Return the class folder that an image lies in, within a folder of a split or not."""
     folders = [name for name in _relative_path(item, root).parts[:-1] if split_named(name) is None]
     if len(folders) != 1:
         raise DataError(
             f"has no column {LABEL!r}, and {item.name!r} lies in no class folder",
-            where=table.name,
+            where=table,
             remedy=f'Add a column {LABEL!r}, or name another with label = "..." in [data], or use class folders.',
         )
     return folders[0]

@@ -6,7 +6,6 @@ there is refused, or with ``data.on_error = "skip"`` left out where it is not th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,14 +17,16 @@ import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
 from rft.config.schema import Config, DataConfig, PredictionsConfig
-from rft.data.manifest import Dataset, check_labels, relative_name
+from rft.data.manifest import Dataset, check_labels, hash_files
 from rft.data.remarks import Remark, log_warnings
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
-from rft.data.tables.columnar import Columns, Places, column_names, from_codes, read_columns
+from rft.data.tables.columnar import Columns, column_names, from_codes, read_columns
 from rft.data.tables.example_columns import check_levels
+from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
+from rft.data.tables.table_file import ColumnRequest, TableFile, TextLayout, find_table_files
 from rft.errors import DataError, near
-from rft.records import InputFile, Split
+from rft.records import Split
 
 ROUNDING = 1e-6  # by which a probability may leave [0, 1], as one of 32 bits does
 SUM_TO_ONE = 1e-3  # by which probabilities of a row may miss 1, as those with three decimals do
@@ -46,10 +47,10 @@ class _Layout:
     id: str | None
 
     @classmethod
-    def from_config(cls, core: Config, named: PredictionsConfig, path: Path) -> _Layout:
+    def from_config(cls, core: Config, named: PredictionsConfig, file: TableFile) -> _Layout:
         data = core.data
         if named.layout == "rft":
-            scores = {name.removeprefix("score_"): name for name in column_names(path) if name.startswith("score_")}
+            scores = {name.removeprefix("score_"): name for name in column_names(file) if name.startswith("score_")}
             groups = {name: f"group_{name}" for name in data.groups}
             return cls("label", "prediction", None, scores, groups, "unit", "split", "id")
         assert data.label is not None  # the config model guarantees it
@@ -83,13 +84,14 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
             that is no class, scores that are no probabilities, an id that stands twice, or too many groups.
     """
     assert core.predictions is not None
-    path = folder / core.predictions.file
-    layout = _Layout.from_config(core, core.predictions, path)
-    held = read_columns(path, layout.texts, layout.numbers)
+    text_layout = TextLayout(core.data.separator, core.data.encoding)
+    files = find_table_files(core.predictions.file, folder, None, text_layout)
+    layout = _Layout.from_config(core, core.predictions, files[0])
+    held = read_columns(files, ColumnRequest(list(dict.fromkeys(layout.texts)), list(dict.fromkeys(layout.numbers))))
     if core.predictions.layout == "rft" and held.texts["unit"].categories.empty:
         layout = replace(layout, unit=None)  # none was declared
     for attribute, column in layout.groups.items():
-        check_levels(attribute, held.texts[column].categories.size, path.name)
+        check_levels(attribute, held.texts[column].categories.size, held.places.source)
     held, skipped = _complete_rows(held, layout, skip=core.data.on_error == "skip")
     _check_ids(held.texts.get(layout.id or ""), held.places)
     split = _read_splits(held, layout)
@@ -106,11 +108,10 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
         scores=scores,
         groups={attribute: held.texts[column] for attribute, column in layout.groups.items()},
     )
-    with path.open("rb") as stream:
-        source = InputFile(relative_name(path, folder), hashlib.file_digest(stream, "sha256").hexdigest())
+    sources = list(hash_files((file.path for file in files), folder))
     remarks = [*held.remarks, *_split_remarks(held, layout), *_spelling_remarks(held, layout)]
     log_warnings(remarks)
-    return Dataset(rows.splits(), classes, skipped, [source], remarks), rows.to_frame()
+    return Dataset(rows.splits(), classes, skipped, sources, remarks), rows.to_frame()
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,19 @@
-"""The names of splits: train, validation and test, and what folders and tables usually call them."""
+"""Splits: train, validation and test, what folders and tables usually call them, and which one an example is in."""
 
 from __future__ import annotations
 
+import hmac
 import re
 import unicodedata
 from collections.abc import Iterable
 
-from rft.data.remarks import Remark, join_names
+import pandas as pd
 
+from rft.config.data_config import SPLITTING, DataConfig
+from rft.data.remarks import Remark, join_names
+from rft.errors import DataError
+
+MAX_DEVIATION = 0.25  # of the share of test from the one asked for, relative, above which it is pointed out
 SPLITS = ("train", "validation", "test")
 
 # The words by which the library datasets of Hugging Face knows splits (`datasets.data_files`), and the field's others.
@@ -62,3 +68,86 @@ def split_names_remark(names: Iterable[str]) -> list[Remark]:
             status="warn" if doubled else "info",
         )
     ]
+
+
+def required_splits(external: bool) -> set[str]:
+    """Return the splits that a run needs; a model that others trained needs no training examples."""
+    return {"test"} if external else {"train", "test"}
+
+
+def assign_splits(table: pd.DataFrame, config: DataConfig, seed: int, source: str, external: bool) -> pd.Series:
+    """Return (N,) the split of each example: as declared, or by a keyed hash of its unit.
+
+    Args:
+        table: one row an example, with ``id``, perhaps ``unit`` and ``declared_split``.
+        config: the ``[data]`` table.
+        seed: keys the hash.
+        source: what messages call the manifest or folder.
+        external: the model was trained by others: all is test unless splits are declared.
+
+    Raises:
+        DataError: for a declared split that is none, and where nothing says how to split.
+    """
+    if "declared_split" in table:
+        unknown = [name for name in table["declared_split"].unique() if split_named(name) is None]
+        if unknown:
+            raise DataError(
+                f"{min(unknown)!r} is no split",
+                where=f"{source}, column {config.split!r}" if config.split else source,
+                remedy=f"Expected {expected_splits()}.",
+            )
+        return table["declared_split"].map(split_named)
+    if external:
+        return pd.Series("test", table.index)
+    if config.manifest is not None and config.test_share is None:
+        raise DataError("holds one data set without splits", where=source, remedy=f"{SPLITTING.capitalize()}.")
+    who = table["unit"] if "unit" in table else table["id"]
+    fraction = config.test_share if config.test_share is not None else 0.25
+    return who.map(lambda name: "test" if _hash_position(name, seed) < fraction else "train")
+
+
+def describe_splits(table: pd.DataFrame, config: DataConfig, external: bool) -> list[Remark]:
+    """Return what is to be said of how examples came into their splits."""
+    if "declared_split" in table:
+        return split_names_remark(table["declared_split"].unique())
+    if config.test_share is None:
+        return []
+    if not external:
+        return _share_remark(table, config.test_share)
+    return [
+        Remark(
+            id="all_test",
+            title="All examples are test",
+            value=len(table),
+            unit="examples",
+            n=len(table),
+            description=f"data.test = {config.test_share:g} has no say over a model that was trained elsewhere: none "
+            f"of these examples is known as training data, so all {len(table)} are test.",
+        )
+    ]
+
+
+def _share_remark(table: pd.DataFrame, asked: float) -> list[Remark]:
+    """Return the remark that the test split is another share than the one asked for; empty where it is near."""
+    n_test = int((table["split"] == "test").sum())
+    share = n_test / len(table)
+    if abs(share - asked) <= MAX_DEVIATION * asked:
+        return []
+    return [
+        Remark(
+            id="test_share",
+            title="Examples that became test",
+            value=n_test,
+            unit="examples",
+            n=len(table),
+            description=f"data.test = {asked:g} was asked for, and {n_test} of {len(table)} examples became test "
+            f"({share:.0%}): each unit goes to a side by a hash of its own name, so that shares of small data are "
+            "rough. Another seed gives another share; a split column gives the one that you want.",
+        )
+    ]
+
+
+def _hash_position(name: str, seed: int) -> float:
+    """Place a unit in [0, 1) by a keyed hash of its id: where it goes depends on nothing but its id and the seed."""
+    digest = hmac.new(f"rft split {seed}".encode(), name.encode(), "sha256").digest()
+    return int.from_bytes(digest[:7], "big") / 2**56

@@ -1,31 +1,26 @@
 """A bounded look at a table: its columns as far as its first rows show them.
 
-Tables of up to ``MOST_BYTES`` are read whole, since a file may be sorted by the very column that is looked for. Of
-larger ones, the first rows are copied to a temporary file and read from there.
+So many rows are read that a table of the usual size is read whole: a file may be sorted by the very column that is
+looked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet
 from pandas.api.types import union_categoricals
 
-from rft.data.tables.columnar import column_names, read_columns
-from rft.data.tables.embedded_images import embedded_images
-from rft.data.tables.json_rows import is_array
+from rft.data.tables.columnar import column_names, list_image_columns, read_columns
+from rft.data.tables.separators import find_separator
+from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError
 
-MOST_BYTES = 64_000_000
-ROWS_AT_A_TIME = 1000
+ENOUGH_ROWS = 500_000
 
 
 @dataclass(frozen=True)
@@ -102,14 +97,14 @@ class TableSample:
         return max((len(column.values) for column in self.columns.values()), default=0)
 
 
-def sample_table(path: Path) -> TableSample:
+def sample_table(file: TableFile) -> TableSample:
     """Read the first rows of a table; raises ``DataError`` for one that cannot be read."""
-    with _cut_table(path) as (head, whole):
-        names = column_names(head)
-        unique = [name for name in names if names.count(name) == 1]
-        images = tuple(name for name in unique if embedded_images(head, name) is not None)
-        columns = _read_readable(head, [name for name in unique if name not in images])
-        return TableSample(columns, images, whole)
+    file = find_separator(file, column_names)
+    names = column_names(file)
+    unique = [name for name in names if names.count(name) == 1]
+    images = tuple(name for name in list_image_columns(file) if name in unique)
+    columns, whole = _read_readable(file, [name for name in unique if name not in images])
+    return TableSample(columns, images, whole)
 
 
 def join_samples(samples: Sequence[TableSample]) -> TableSample:
@@ -122,56 +117,21 @@ def join_samples(samples: Sequence[TableSample]) -> TableSample:
     return TableSample(columns, whole=all(sample.whole for sample in samples))
 
 
-def _read_readable(path: Path, names: Sequence[str]) -> dict[str, ColumnSample]:
-    """Return the columns that hold texts or numbers; raises the error of the first where none does."""
+def _read_readable(file: TableFile, names: Sequence[str]) -> tuple[dict[str, ColumnSample], bool]:
+    """Return the columns that hold texts or numbers, and whether all rows were read.
+
+    Raises:
+        DataError: that of the first column, where none can be read.
+    """
+    readings = []
     try:
-        held = read_columns(path, names, []).texts
+        readings = [read_columns([file], ColumnRequest(names, enough_rows=ENOUGH_ROWS))]
     except DataError as error:  # one column of lists, or a file that cannot be read at all
-        held, first_error = {}, error
         for name in names:
-            try:
-                held |= read_columns(path, [name], []).texts
-            except DataError:
-                continue
-        if not held:
-            raise first_error from None
-    return {name: ColumnSample(name, values.remove_unused_categories()) for name, values in held.items()}
-
-
-@contextmanager
-def _cut_table(path: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield a file with the first rows of a table under its name, and whether these are all."""
-    suffix = path.suffix.lower()
-    is_text = suffix in (".csv", ".tsv", ".jsonl")
-    if not path.is_file() or path.stat().st_size <= MOST_BYTES or not (is_text or suffix == ".parquet"):
-        yield path, True
-        return
-    if suffix == ".jsonl" and is_array(path):  # whose first bytes are no JSON
-        yield path, True
-        return
-    with TemporaryDirectory() as folder:
-        head = Path(folder) / path.name
-        (_copy_lines if is_text else _copy_rows)(path, head)
-        yield head, False
-
-
-def _copy_lines(path: Path, head: Path) -> None:
-    """Copy whole lines of a text, and whole rows where cells in quotes hold line ends."""
-    with path.open("rb") as stream:
-        content = stream.read(MOST_BYTES)
-    end = content.rfind(b"\n")
-    while end > 0 and path.suffix.lower() != ".jsonl" and content.count(b'"', 0, end) % 2:
-        end = content.rfind(b"\n", 0, content.rfind(b'"', 0, end))
-    head.write_bytes(content[: end + 1] or content)
-
-
-def _copy_rows(path: Path, head: Path) -> None:
-    """Copy rows of a parquet file, until they take up enough memory."""
-    column_names(path)  # says what is wrong with a file that is no parquet
-    file, held = pyarrow.parquet.ParquetFile(path), 0
-    with pyarrow.parquet.ParquetWriter(head, file.schema_arrow) as writer:
-        for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME):
-            writer.write_table(pa.Table.from_batches([batch]))
-            held += batch.nbytes
-            if held > MOST_BYTES:
-                break
+            with suppress(DataError):
+                readings.append(read_columns([file], ColumnRequest([name], enough_rows=ENOUGH_ROWS)))
+        if not readings:
+            raise error from None
+    held = {name: values for reading in readings for name, values in reading.texts.items()}
+    columns = {name: ColumnSample(name, values.remove_unused_categories()) for name, values in held.items()}
+    return columns, all(reading.whole for reading in readings)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from rft.config.schema import DataConfig
-from rft.data.folders import is_hidden, read_folder
+from rft.data.folder_tree import is_hidden
+from rft.data.folders import read_folder
 from rft.data.metadata import FILE_NAME, LABEL, SUFFIXES_OF_TABLES, metadata_tables
 from rft.data.remarks import join_names
 from rft.data.splits import split_named
+from rft.data.tables.table_file import TableFile, TextLayout
 from rft.errors import DataError
 from rft.starter.sample import ColumnSample, TableSample, join_samples, sample_table
 
@@ -54,10 +56,10 @@ class Source:
 def find_source(path: Path) -> Source:
     """Look at a file or folder; raises ``DataError`` for one that holds no examples in a layout that rft reads."""
     if path.is_file():
-        return Source("table", path, sample_table(path))
+        return Source("table", path, sample_table(TableFile.from_path(path)))
     if not path.is_dir():
         raise DataError("no such file or folder", where=str(path), remedy="Name a table, or a folder of images.")
-    if tables := metadata_tables(path):
+    if tables := metadata_tables(path, TextLayout()):
         sample = join_samples([_sample_from(path, table) for table in tables])
         return Source("metadata", path, sample, split_counts=_count_splits(sample))
     beside = sorted(file for file in path.iterdir() if file.suffix.lower() in TABLES and not is_hidden(file.name))
@@ -65,7 +67,7 @@ def find_source(path: Path) -> Source:
         return _read_class_folders(path, tuple(file.name for file in beside))
     except DataError:
         if len(beside) == 1:
-            return Source("table", beside[0], sample_table(beside[0]))
+            return Source("table", beside[0], sample_table(TableFile.from_path(beside[0])))
         if not beside:
             raise
     raise DataError(
@@ -96,9 +98,9 @@ def _count_splits(sample: TableSample) -> dict[str, int]:
     return {str(name): count for name, count in folders.items()} if None not in folders else {}
 
 
-def _sample_from(root: Path, table: Path) -> TableSample:
+def _sample_from(root: Path, table: TableFile) -> TableSample:
     """Return the sample of a metadata table, with its images named from the folder that was given."""
-    sample, above = sample_table(table), table.parent.relative_to(root)
+    sample, above = sample_table(table), table.path.parent.relative_to(root)
     names = sample.columns[FILE_NAME]
     values = names.values.rename_categories(lambda name: (above / name).as_posix())
     return replace(sample, columns={**sample.columns, FILE_NAME: ColumnSample(FILE_NAME, values)})

@@ -17,6 +17,9 @@ class Fairness(Options):
 OPTIONS = {"fairness": Fairness}
 
 
+MANIFEST = 'manifest = "data/images.csv"'
+
+
 def load(folder: Path, text: str, *overrides: str) -> loader.LoadedConfig:
     (folder / "audit.toml").write_text(text, encoding="utf-8")
     return loader.load_config(folder / "audit.toml", list(overrides), OPTIONS)
@@ -52,7 +55,7 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ('split = "split"\n', "", "data: give either split (a column) or test"),
         ('split = "split"\n', 'split = "split"\ntest = 0.5\n', "data: give either split (a column) or test"),
         ('manifest = "data/images.csv"', 'folder = "photos"', "data: a folder has no such columns: remove image"),
-        ('manifest = "data/images.csv"\n', "", "data: give either manifest"),
+        ('manifest = "data/images.csv"\n', "", "data: give one of manifest"),
         (
             "[train]",
             "[fairness]\nmin_grop = 3\n[train]",
@@ -119,6 +122,24 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ("seed = 0", "seed = " + "9" * 5000, "is not valid TOML: Exceeds the limit"),
         ("epochs = 5", "epochs = 5\nviews = 1e308", "train.views: expected a whole number, not 1e+308"),
         ('unit = "person"', "unit = 2026-01-31", "data.unit: expected a text in quotes, not the time 2026-01-31"),
+        (MANIFEST, 'train = "a.csv"', "data: train is one of two tables, and test is missing"),
+        (MANIFEST, 'train = "a.csv"\ntest = 0.5', "data: test = 0.5 is a share, where train needs a second table"),
+        (
+            MANIFEST,
+            'train = "a.csv"\ntest = "b.csv"',
+            "data: train and test are the tables of the examples",
+        ),
+        (MANIFEST, f'{MANIFEST}\ntrain = "a.csv"\ntest = "b.csv"', "of their splits: remove manifest and split"),
+        (MANIFEST, 'test = "b.csv"', "data: test = 'b.csv' is a table, and train, the other one, is missing"),
+        (MANIFEST, 'validation = "b.csv"', "data: validation is a table beside train and test"),
+        (
+            MANIFEST,
+            f"{MANIFEST}\ntest = 2.0",
+            "data.test: expected a share of the examples between 0 and 1",
+        ),
+        (MANIFEST, f"{MANIFEST}\nseparator = ';;'", "data.separator: expected"),
+        (MANIFEST, f"{MANIFEST}\nseparator = 'a'", "data.separator: expected a character that parts cells"),
+        (MANIFEST, f"{MANIFEST}\nencoding = 'hex'", "data.encoding: 'hex' is no encoding of texts"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -176,6 +197,12 @@ def test_a_key_without_effect_can_be_taken_out_for_one_run_as_its_error_says(tmp
     override = str(caught.value).partition("--set ")[2].split()[0]
     assert override == "data.population="
     assert load(tmp_path, text, override).core.data.population is None
+
+
+def test_tables_of_splits_are_stored_without_what_their_paths_tell(tmp_path: Path) -> None:
+    config = CONFIG.replace(MANIFEST, 'train = "/home/ann/a.csv"\ntest = "b/*.csv"').replace('split = "split"\n', "")
+    data: Any = load(tmp_path, config).public()["data"]
+    assert (data["train"], data["test"]) == ("a.csv", "b/*.csv")
 
 
 def test_overrides_are_read_as_toml_or_as_a_bare_word(tmp_path: Path) -> None:

@@ -77,7 +77,11 @@ VALUES = {
     "name": '"other"',
     "seed": "1",
     "data.manifest": '"data/images.csv"',
+    "data.train": '"data/images.csv"',
+    "data.validation": '"data/images.csv"',
     "data.folder": '"folders"',
+    "data.separator": '","',
+    "data.encoding": '"utf-8"',
     "data.image": '"file"',
     "data.text": '"text"',
     "data.label": '"colour"',
@@ -231,6 +235,8 @@ BESIDE = {
 # here, so that they can be compared, and nothing of what they promise is audited then.
 EFFECT_SHOWN_BY = {
     "data.on_error": "tests/data/test_folders.py",
+    "data.separator": "tests/data/test_table_files.py",
+    "data.encoding": "tests/data/test_table_files.py",
     "model.memory": "tests/runtime/test_memory.py",
     "model.preprocessing": "tests/backbones/test_preprocessing.py",
     "performance.bins": "tests/plugins/performance/test_performance.py",
@@ -301,6 +307,7 @@ def with_epsilon_alone() -> set[str]:
 
 OF_IMAGES = ("data.max_pixels", "model.image_size", "model.preprocessing", "train.views")
 OF_TEXTS = ("model.pooling", "model.max_length")
+SOURCES = ("data.train", "data.validation", "data.test", "data.folder")
 OTHERS = ("model.checkpoint", "model.factory", "model.classes", "model.outputs")
 LORA = ("model.lora",)
 TRAINING = (
@@ -308,12 +315,12 @@ TRAINING = (
     *("model.row_norm", "train", "privacy", "fairness.mitigation"),
 )
 PLAIN = {
-    "images": keys_below("data.folder", "data.text", "data.test", *OTHERS, *LORA, *OF_TEXTS, "predictions"),
-    "texts": keys_below("data.folder", "data.image", "data.test", *OTHERS, *LORA, *OF_IMAGES, "predictions"),
+    "images": keys_below("data.text", *SOURCES, *OTHERS, *LORA, *OF_TEXTS, "predictions"),
+    "texts": keys_below("data.image", *SOURCES, *OTHERS, *LORA, *OF_IMAGES, "predictions"),
 }
 SHORTCUTS = {"images": {"attribution.shortcut.tokens"}, "texts": {"attribution.shortcut.region"}}
 ALONE_REFUSED = (
-    *("data.manifest", "data.folder", "data.image", "data.text", "data.test", "data.max_pixels", "data.population"),
+    *("data.manifest", "data.image", "data.text", "data.max_pixels", "data.population", *SOURCES),
     *("model", "train", "privacy", "fairness.mitigation", "attribution", "report.show_examples"),
 )
 

@@ -123,7 +123,7 @@ class TestMetadata:
         for name in ("a", "b"):
             (tmp_path / "photos" / name).mkdir(parents=True)
             (tmp_path / "photos" / name / "0.png").write_bytes(encode_png())
-        with pytest.raises(DataError, match=r"holds no metadata table .* so data\.unit and data\.groups names"):
+        with pytest.raises(DataError, match=r"holds no metadata table .* no use for data\.unit and data\.groups"):
             opened(tmp_path, groups=["sex"], unit="who")
 
 

@@ -99,7 +99,7 @@ def test_a_folder_may_bring_its_own_splits(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"manifest": "none.csv"}, "no such file"),
-        ({"manifest": "none.xlsx"}, "unknown kind of table"),
+        ({"manifest": "none.docx"}, "unknown kind of table"),
         ({"label": "color"}, "has no column 'color'\nDid you mean 'colour'?"),
         ({"groups": ["lens"]}, "has no column 'lens'"),
         ({"positive": "rad"}, "data.positive is 'rad', which is no label\nDid you mean 'red'?"),

@@ -15,14 +15,19 @@ from rft.config.schema import DataConfig
 from rft.data import Dataset, read_dataset
 from rft.data.tables.columnar import Columns, read_columns
 from rft.data.tables.delimited import _each_line_stands_alone, delimited_lines
+from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError
 
 NAMES = ["text", "label", "split"]
 
 
+def read_texts(path: Path, names: list[str]) -> Columns:
+    return read_columns([TableFile.from_path(path)], ColumnRequest(names))
+
+
 def table(path: Path, content: str | bytes) -> Columns:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_columns(path, NAMES, [])
+    return read_texts(path, NAMES)
 
 
 def values(columns: Columns, name: str) -> list[str | None]:
@@ -82,10 +87,10 @@ class TestStrayQuotes:
         rows = ["text,label", '"one, two",a', "three,b", '"four,a', "five,b", 'six",b', "seven,a"]
         (tmp_path / "d.csv").write_text("\n".join(rows))
         with pytest.raises(DataError, match="the quote in line 4 makes one row of 3 lines"):
-            read_columns(tmp_path / "d.csv", ["text", "label"], [])
+            read_texts(tmp_path / "d.csv", ["text", "label"])
         poem = ["text,label", '"one, two",a', '"Roses are red, violets', 'blue",b', "seven,a"]
         (tmp_path / "d.csv").write_text("\n".join(poem))
-        columns = read_columns(tmp_path / "d.csv", ["text", "label"], [])
+        columns = read_texts(tmp_path / "d.csv", ["text", "label"])
         assert list(columns.texts["text"])[1] == "Roses are red, violets\nblue"
 
     @pytest.mark.parametrize("separator", [",", "\t"])
@@ -108,7 +113,7 @@ class TestStrayQuotes:
         quoted = "\n".join(",".join(f'"{cell}"' for cell in line.split(",")) for line in lines_of(30, ","))
         slow = plain.replace("film number 7,", '"film number 7",').replace("film number 9,", '"film\nnumber 9",')
         readings = [table(tmp_path / "d.csv", content) for content in (plain, quoted, slow)]
-        assert not _each_line_stands_alone(tmp_path / "d.csv")
+        assert not _each_line_stands_alone(TableFile.from_path(tmp_path / "d.csv"))
         for name in ("label", "split"):
             assert values(readings[0], name) == values(readings[1], name) == values(readings[2], name)
         assert values(readings[0], "text") == values(readings[1], "text")
@@ -148,7 +153,7 @@ class TestCells:
         lines = lines_of(6, ",")
         columns = table(tmp_path / "d.csv", "\n".join([lines[0], "", *lines[1:4], "", "   ", *lines[4:], "", ""]))
         assert len(values(columns, "text")) == 6
-        assert list(delimited_lines(tmp_path / "d.csv")) == [3, 4, 5, 8, 9, 10]
+        assert list(delimited_lines(TableFile.from_path(tmp_path / "d.csv"))) == [3, 4, 5, 8, 9, 10]
 
     def test_form_feeds_and_other_breaks_are_part_of_a_cell(self, tmp_path: Path) -> None:
         lines = lines_of(4, ",")
@@ -169,7 +174,7 @@ class TestNames:
             separator = "," if suffix == "csv" else "\t"
             path.write_text("\n".join(separator.join(row) for row in ([*NAMES, "label"], ["a", "x", "test", "y"])))
         with pytest.raises(DataError, match=r"has 2 columns 'label'\nRename all but one"):
-            read_columns(path, NAMES, [])
+            read_texts(path, NAMES)
 
     def test_a_key_that_stands_twice_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="line 2 cannot be read: the key 'label' stands twice"):
@@ -185,19 +190,6 @@ class TestNames:
         (remark,) = columns.remarks
         assert remark.id == "alike_columns"
         assert "'label', and not" in remark.description
-
-    def test_another_separator_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="has no column 'text'\nIt seems to be separated by semicolons"):
-            table(tmp_path / "d.csv", "text;label;split\na;x;test\n")
-        with pytest.raises(DataError, match=r"It seems to be separated by tabs; a \.csv file is separated by commas"):
-            table(tmp_path / "d.csv", "text\tlabel\tsplit\na\tx\ttest\n")
-
-    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
-    def test_another_encoding_is_named(self, tmp_path: Path, encoding: str) -> None:
-        with pytest.raises(DataError, match="Save it as UTF-8"):
-            table(tmp_path / "d.csv", "\n".join(lines_of(4, ",")).encode(encoding))
-        with pytest.raises(DataError, match="line 3 is no UTF-8"):
-            table(tmp_path / "d.csv", "text,label,split\na,b,c\nä,b,c\n".encode("latin-1"))
 
 
 class TestLines:

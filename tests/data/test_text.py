@@ -135,7 +135,7 @@ def test_classes_that_lose_all_their_texts_are_named(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("t.csv", "body,mood,part\ncafé,good,train\n".encode("latin-1"), "Save it as UTF-8"),
-        ("t.csv", "body,mood,part\nw,good,train\n".encode("utf-16"), "Save it as UTF-8"),
+        ("t.csv", "body,mood,part\nw,good,train\n".encode("utf-16-le"), "Save it as UTF-8"),
         ("t.csv", bytes(range(256)) * 9, "Save it as UTF-8"),
         ("t.jsonl", b"\xff\xfe\x00", "Save it as UTF-8"),
         ("t.jsonl", b'{"body": "w"\n', "line 1 is no JSON"),

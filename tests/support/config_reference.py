@@ -55,6 +55,8 @@ def describe_type(schema: dict[str, Any]) -> str:
         return f"{', '.join(values[:-1])} or {values[-1]}"
     if "const" in schema:
         return f"`{json.dumps(schema['const'])}`"
+    if "anyOf" in schema:
+        return " or ".join(describe_type(choice) for choice in schema["anyOf"])
     if schema.get("type") == "array":
         return f"list of: {describe_type(schema['items'])}"
     if schema.get("type") == "object":

@@ -106,6 +106,7 @@ STAND_INS: Variables = {
     "unit": "unit",
     "unit_words": "units",
     "limit": "",
+    "layer": None,
     "words": EXAMPLES,
     "facts": SimpleNamespace(
         name_unit=lambda: "unit",

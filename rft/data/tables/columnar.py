@@ -6,137 +6,146 @@ objects: they are parsed one by one, a block at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import islice
-from pathlib import Path
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
+from pandas.api.types import union_categoricals
 
-from rft.data.remarks import Remark
-from rft.data.tables.delimited import delimited_lines, delimited_names, read_delimited, separator_of
-from rft.data.tables.json_rows import is_array, json_lines, json_names, read_json, text_of
+from rft.data.remarks import Remark, join_names
+from rft.data.tables.formats import format_of
+from rft.data.tables.json_rows import text_of
+from rft.data.tables.places import Places
+from rft.data.tables.separators import layout_remarks, settle_separator, suggest_separator
 from rft.data.tables.spelling import normal_form, quote_name
+from rft.data.tables.stored_cells import CellWriter, StoredCells
+from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError, near
 
-NAMED_ROWS = 5
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the rows of a table stand in its file: the lines of a text, the rows of anything else, from 1 on.
-
-    Attributes:
-        path: the file.
-        rows: (N,) the rows of the file that are meant; None: all of them.
-    """
-
-    path: Path
-    rows: np.ndarray | None = None
-
-    @property
-    def source(self) -> str:
-        """The name of the file."""
-        return self.path.name
-
-    def select_rows(self, mask: np.ndarray) -> Places:
-        """Return the places of the rows of a (N,) mask."""
-        kept = np.flatnonzero(mask)
-        return replace(self, rows=kept if self.rows is None else self.rows[kept])
-
-    def name_row(self, row: int) -> str:
-        """Return where one row stands: ``line 7``."""
-        return self._name_numbers([row], 1)
-
-    def name_rows(self, mask: np.ndarray) -> str:
-        """Return where the rows of a (N,) mask stand: ``line 7``, or ``3 lines (2, 5, 9)`` with the first of them."""
-        rows = np.flatnonzero(mask)
-        return self._name_numbers(rows[:NAMED_ROWS].tolist(), len(rows))
-
-    def _name_numbers(self, rows: Sequence[int], count: int) -> str:
-        row_numbers = rows if self.rows is None else self.rows[rows].tolist()
-        few = ", ".join(str(number) for number in self._line_numbers(row_numbers))
-        return (
-            f"{self._word} {few}" if count == 1 else f"{count:,} {self._word}s ({few}{', ...' * (count > len(rows))})"
-        )
-
-    @cached_property
-    def _lines(self) -> Callable[[Path], Iterator[int]] | None:
-        suffix = self.path.suffix.lower()
-        if suffix == ".jsonl" and not is_array(self.path):
-            return json_lines
-        return delimited_lines if suffix in (".csv", ".tsv") else None
-
-    @property
-    def _word(self) -> str:
-        return "row" if self._lines is None else "line"
-
-    def _line_numbers(self, rows: Sequence[int]) -> list[int]:
-        if self._lines is None:
-            return [row + 1 for row in rows]
-        lines = list(islice(self._lines(self.path), max(rows) + 1))  # looked for when they are asked for, in errors
-        return [lines[row] for row in rows]
+SHOWN_BYTES = 1000  # of a file, by which its encoding is guessed for a message
+NO_CLASS = "-1"  # what the library datasets writes where an example has no class
+DECIMAL_COMMA = r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*"
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of one file, (N,) each.
+    """Columns of a table, (N,) each.
 
     Attributes:
         texts: column -> categories and codes; the code of an empty cell is -1.
         numbers: column -> float64; NaN where the cell is empty or holds one.
-        places: where the rows stand in the file.
-        remarks: what was noticed about the names of the columns.
+        contents: column -> its cells, which stay on disk.
+        places: where the rows stand in the files.
+        remarks: what was noticed about the names of the columns, and what was assumed of the files.
+        whole: whether these are all rows; otherwise the first ones.
     """
 
     texts: Mapping[str, pd.Categorical]
     numbers: Mapping[str, np.ndarray]
+    contents: Mapping[str, StoredCells]
     places: Places
     remarks: Sequence[Remark] = ()
+    whole: bool = True
 
     def select_rows(self, mask: np.ndarray) -> Columns:
-        """Return the rows of a (N,) mask."""
+        """Return texts and numbers of the rows of a (N,) mask."""
         texts = {name: column[mask].remove_unused_categories() for name, column in self.texts.items()}
         numbers = {name: column[mask] for name, column in self.numbers.items()}
-        return Columns(texts, numbers, self.places.select_rows(mask), self.remarks)
+        return Columns(texts, numbers, {}, self.places.select_rows(mask), self.remarks)
 
 
-def column_names(path: Path) -> list[str]:
-    """Return the names of the columns of a csv, tsv, jsonl or parquet file; raises ``DataError``."""
-    with _errors_named(path):
-        return _NAMES[path.suffix.lower()](path)
+def column_names(file: TableFile) -> list[str]:
+    """Return the names of the columns of a file; raises ``DataError``."""
+    with errors_named(file):
+        return format_of(file).list_names(file)
 
 
-def read_columns(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Columns:
-    """Read the named columns of a table.
+def list_image_columns(file: TableFile) -> list[str]:
+    """Return the columns of a file whose cells hold bytes, as those of images do; raises ``DataError``."""
+    with errors_named(file):
+        return list(format_of(file).list_items(file))
+
+
+def read_columns(files: Sequence[TableFile], request: ColumnRequest) -> Columns:
+    """Read the columns that are asked for, one file after the other.
 
     Raises:
         DataError: no such file or column, a kind of file that is not known, no rows, a row with more or fewer cells
-            than names, a column whose name stands twice, bytes or lists in cells, or a text where a number is expected.
+            than names, a column whose name stands twice, bytes or lists in cells, a text where a number is expected, or
+            a file with other columns than the first.
     """
-    wanted = list(dict.fromkeys([*texts, *numbers]))
-    known = column_names(path)
-    if not known:
-        raise DataError("holds no rows", where=path.name)
-    _check_names(path, wanted, known)
-    with _errors_named(path):
-        table = _READERS[path.suffix.lower()](path, list(dict.fromkeys(texts)), list(dict.fromkeys(numbers)))
-    if not table.num_rows:
-        raise DataError("holds no rows", where=path.name)
-    places = Places(path)
+    settled = [settle_separator(file, request.names, column_names) for file in files]
+    known = [column_names(file) for file in settled]
+    for file, names in zip(settled, known, strict=True):
+        _check_names(file, request.names, names)
+        _check_alike(file, names, settled[0], known[0])
+    writers = {name: CellWriter(name) for name in request.contents}
+    tables, ends_reached = zip(*(_read_file(file, request, writers) for file in settled), strict=True)
+    ends = np.cumsum([table.num_rows for table in tables])
+    places = Places(tuple(settled), ends)
+    if not ends[-1]:
+        raise DataError("holds no rows", where=places.source)
+    _check_kinds(settled, tables)
+    starts = [int(end) - table.num_rows for end, table in zip(ends, tables, strict=True)]
+    class_names = [format_of(file).list_class_names(file) for file in settled]
+    texts = {
+        name: [
+            _read_labels(table[name], name, file, names.get(name))
+            for table, file, names in zip(tables, settled, class_names, strict=True)
+        ]
+        for name in request.texts
+    }
+    numbers = {
+        name: [_read_floats(table[name], name, places, start) for table, start in zip(tables, starts, strict=True)]
+        for name in request.numbers
+    }
     return Columns(
-        {name: _read_categorical(table[name], name, path.name) for name in dict.fromkeys(texts)},
-        {name: _read_floats(table[name], name, places) for name in dict.fromkeys(numbers)},
+        {name: join_categoricals(parts) for name, parts in texts.items()},
+        {name: np.concatenate(parts) for name, parts in numbers.items()},
+        {name: writer.finish() for name, writer in writers.items()},
         places,
-        _alike_columns(wanted, known),
+        [*layout_remarks(settled), *_alike_columns(request.names, known[0])],
+        all(ends_reached),
     )
+
+
+def _read_file(file: TableFile, request: ColumnRequest, writers: Mapping[str, CellWriter]) -> tuple[pa.Table, bool]:
+    """Return the columns of a file that memory holds, and whether its end was reached; writers get the contents."""
+    held = list(dict.fromkeys([*request.texts, *request.numbers]))
+    blocks, n_rows, end_reached = [], 0, True
+    with errors_named(file):
+        for block in format_of(file).read_blocks(file, request):
+            if request.enough_rows is not None and n_rows >= request.enough_rows:
+                end_reached = False
+                break
+            for name, writer in writers.items():
+                writer.append(block[name], file)
+            n_rows += block.num_rows
+            blocks.append(_encode_texts(block.select(held), request.texts, file))
+    if not blocks:
+        return pa.table({name: pa.array([], pa.string()) for name in held}), end_reached
+    return pa.concat_tables(blocks, promote_options="default"), end_reached
+
+
+def _encode_texts(block: pa.Table, texts: Sequence[str], file: TableFile) -> pa.Table:
+    """Return some rows with their texts as codes, so that those of a large file take little."""
+    for name in texts:
+        if not pa.types.is_dictionary(block[name].type):
+            block = block.set_column(block.column_names.index(name), name, _encode_values(block[name], name, file.name))
+    return block
+
+
+def join_categoricals(parts: Sequence[pd.Categorical]) -> pd.Categorical:
+    """Return the values of several files, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return union_categoricals([part.set_categories(part.categories.astype(object)) for part in parts])
 
 
 def from_codes(codes: np.ndarray, names: Any) -> pd.Categorical:
@@ -144,23 +153,74 @@ def from_codes(codes: np.ndarray, names: Any) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=pd.Index(names))
 
 
-def _check_names(path: Path, wanted: Sequence[str], known: Sequence[str]) -> None:
+def _check_names(file: TableFile, wanted: Sequence[str], known: Sequence[str]) -> None:
+    if not known:
+        raise DataError("holds no rows", where=file.name)
     for column in wanted:
         if column not in known:
-            raise DataError(f"has no column {column!r}", where=path.name, remedy=_suggest_column(path, column, known))
+            remedy = suggest_separator(file, known) or near(column, list(known))
+            raise DataError(
+                f"has no column {column!r}",
+                where=file.name,
+                remedy=remedy or f"Its columns are {', '.join(known[:20])}.",
+            )
         if known.count(column) > 1:
             raise DataError(
-                f"has {known.count(column)} columns {column!r}", where=path.name, remedy="Rename all but one."
+                f"has {known.count(column)} columns {column!r}", where=file.name, remedy="Rename all but one."
             )
 
 
-def _suggest_column(path: Path, column: str, known: Sequence[str]) -> str:
-    if len(known) == 1 and path.suffix.lower() in (".csv", ".tsv"):
-        for mark, word in ((";", "semicolons"), ("\t", "tabs"), (",", "commas"), ("|", "bars")):
-            if mark in known[0] and mark != separator_of(path):
-                said = "commas" if separator_of(path) == "," else "tabs"
-                return f"It seems to be separated by {word}; a {path.suffix.lower()} file is separated by {said}."
-    return near(column, list(known)) or f"Its columns are {', '.join(known[:20])}."
+def _check_alike(file: TableFile, names: Sequence[str], first: TableFile, expected: Sequence[str]) -> None:
+    """Raise ``DataError`` for a file whose columns are not those of the first one of its table."""
+    lacking, more = (
+        [name for name in one if name not in other] for one, other in ((expected, names), (names, expected))
+    )
+    if lacking or more:
+        said = [f"lacks {quote_names(lacking)}"] * bool(lacking) + [f"has {quote_names(more)} besides"] * bool(more)
+        raise DataError(
+            f"{' and '.join(said)}: its columns are not those of {first.name}",
+            where=file.name,
+            remedy="All files of a table need the same columns.",
+        )
+
+
+def quote_names(names: Sequence[str]) -> str:
+    """Return some names of columns in words."""
+    return join_names([repr(name) for name in names], 5)
+
+
+def _check_kinds(files: Sequence[TableFile], tables: Sequence[pa.Table]) -> None:
+    """Raise ``DataError`` where a column has other kinds of values in one file than in another: 1 is not 1.0."""
+    for name in tables[0].column_names:
+        first: tuple[str, TableFile] | None = None
+        for file, table in zip(files, tables, strict=True):
+            kind = _name_kind(table[name].type)
+            if kind is None or table[name].null_count == len(table):
+                continue
+            first = first or (kind, file)
+            if kind != first[0]:
+                raise DataError(
+                    f"column {name!r} holds {kind}, and {first[0]} in {first[1].name}",
+                    where=file.name,
+                    remedy="Write it the same way in all files of the table.",
+                )
+
+
+def _name_kind(kind: pa.DataType) -> str | None:
+    """Return what a column holds, in words; None for nothing at all."""
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    for is_kind, word in _KINDS.items():
+        if is_kind(value):
+            return word
+    return None if pa.types.is_null(value) else str(value)
+
+
+_KINDS: dict[Callable[[pa.DataType], bool], str] = {
+    pa.types.is_integer: "whole numbers",
+    pa.types.is_floating: "decimal numbers",
+    pa.types.is_string: "texts",
+    pa.types.is_large_string: "texts",
+}
 
 
 def _alike_columns(wanted: Sequence[str], known: Sequence[str]) -> list[Remark]:
@@ -184,51 +244,73 @@ def _alike_columns(wanted: Sequence[str], known: Sequence[str]) -> list[Remark]:
     ]
 
 
-class _errors_named:
+class errors_named:
     """Turn what readers raise for a bad file into an error that names the file."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, file: TableFile) -> None:
+        self.file = file
 
     def __enter__(self) -> None:
-        if self.path.suffix.lower() not in _READERS:
-            kinds = "csv, tsv, jsonl or parquet"
-            raise DataError(f"unknown kind of table {self.path.suffix!r}; expected {kinds}", where=self.path.name)
+        return None
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        name = self.file.name
         if isinstance(error, FileNotFoundError):
             remedy = "Its path is relative to the config."
-            raise DataError("no such file", where=self.path.name, remedy=remedy) from None
-        if isinstance(error, UnicodeDecodeError):
-            problem = f"line {_first_line_of_another_encoding(self.path)} is no UTF-8"
-            raise DataError(problem, where=self.path.name, remedy="Save it as UTF-8.") from None
-        if isinstance(error, (pa.ArrowException, ValueError, OSError, RecursionError)):
+            raise DataError("no such file", where=name, remedy=remedy) from None
+        if isinstance(error, UnicodeError):
+            raise _describe_encoding(self.file) from None
+        if isinstance(error, (pa.ArrowException, ValueError, OSError, EOFError, RecursionError)):
             said = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-            raise DataError(f"cannot be read: {said}", where=self.path.name) from None
+            raise DataError(f"cannot be read: {said}", where=name) from None
 
 
-def _first_line_of_another_encoding(path: Path) -> int:
-    content = path.read_bytes()
+def _describe_encoding(file: TableFile) -> DataError:
+    """Return the error that says from which line on a text is not in its encoding."""
+    if file.encoding != "utf-8":
+        given = "data.encoding" if file.layout.encoding else "the mark at its beginning"
+        return DataError(f"is no {file.encoding}, as {given} says", where=file.name, remedy="Save it as UTF-8.")
+    with file.open_bytes() as stream:
+        begin = stream.read(SHOWN_BYTES)
+    if b"\0" in begin:  # of two bytes a character, those of Latin letters are 0 in the first or in the second
+        order = "le" if begin.index(b"\0") % 2 else "be"
+        return DataError(
+            "is no UTF-8: it looks like UTF-16",
+            where=file.name,
+            remedy=f'Save it as UTF-8, or set data.encoding = "utf-16-{order}".',
+        )
+    with file.open_bytes() as stream:
+        line = next((number for number, line in enumerate(io.BufferedReader(stream), 1) if not _is_utf8(line)), 1)
+    return DataError(
+        f"line {line} is no UTF-8",
+        where=file.name,
+        remedy='Save it as UTF-8, or say what it is: data.encoding = "cp1252" if it comes from Windows in Western '
+        "Europe or the Americas.",
+    )
+
+
+def _is_utf8(line: bytes) -> bool:
     try:
-        content.decode()
-    except UnicodeDecodeError as error:
-        return content.count(b"\n", 0, error.start) + 1
-    return 1
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _parquet_names(path: Path) -> list[str]:
-    return [str(name) for name in pyarrow.parquet.read_schema(path).names]
-
-
-def _read_parquet(path: Path, texts: list[str], numbers: list[str]) -> pa.Table:
-    return pyarrow.parquet.read_table(path, columns=[*texts, *numbers], read_dictionary=texts)
-
-
-_NAMES: dict[str, Callable[[Path], list[str]]] = {
-    **{".csv": delimited_names, ".tsv": delimited_names},
-    **{".jsonl": json_names, ".parquet": _parquet_names},
-}
-_READERS = {".csv": read_delimited, ".tsv": read_delimited, ".jsonl": read_json, ".parquet": _read_parquet}
+def _read_labels(column: pa.ChunkedArray, name: str, file: TableFile, names: Sequence[str] | None) -> pd.Categorical:
+    """Return a column as codes of its distinct values; of numbers that the file gives names, these names."""
+    values = _read_categorical(column, name, file.name)
+    if names is None:
+        return values
+    known = {str(number): class_name for number, class_name in enumerate(names)}
+    unknown = [value for value in values.categories if value not in known and value != NO_CLASS]
+    if unknown:
+        raise DataError(
+            f"column {name!r} holds {unknown[0]!r}, and the file names {len(names)} classes, from 0 on", where=file.name
+        )
+    renamed = [known.get(value) for value in values.categories]
+    codes = np.append(pd.Index(names).get_indexer(pd.Index(renamed)), -1)
+    return from_codes(codes[values.codes], names).remove_unused_categories()
 
 
 def _read_categorical(column: pa.ChunkedArray, name: str, source: str) -> pd.Categorical:
@@ -264,13 +346,13 @@ def _read_as_texts(values: pa.Array, name: str, source: str) -> pd.Series:
     return texts.where(texts != "") if (texts == "").any() else texts
 
 
-def _read_floats(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
-    """Return a column as float64."""
+def _read_floats(column: pa.ChunkedArray, name: str, places: Places, start: int) -> np.ndarray:
+    """Return (N,) a column of one file as float64; its rows begin at ``start`` of the table."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _parse_numbers(column, name, places)
+        return _parse_numbers(column, name, places, start)
     if not (
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
     ):
@@ -279,7 +361,7 @@ def _read_floats(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarr
     return values
 
 
-def _parse_numbers(column: pa.ChunkedArray, name: str, places: Places) -> np.ndarray:
+def _parse_numbers(column: pa.ChunkedArray, name: str, places: Places, start: int) -> np.ndarray:
     """Return (N,) texts as numbers; one that is none stops the run, an empty one is NaN."""
     try:
         parsed: np.ndarray = pc.if_else(pc.equal(column, ""), None, column).cast(pa.float64()).to_numpy()
@@ -291,5 +373,10 @@ def _parse_numbers(column: pa.ChunkedArray, name: str, places: Places) -> np.nda
         if not bad.any():
             values: np.ndarray = numbers.to_numpy(np.float64)  # with blanks around them
             return values
-        problem = f"column {name!r} holds {texts[int(bad.argmax())]!r} in {places.name_rows(bad)}; expected a number"
-        raise DataError(problem, where=places.source) from None
+        first = texts[int(bad.argmax())]
+        rows = places.name_rows(np.append(np.zeros(start, bool), bad))
+        raise DataError(
+            f"column {name!r} holds {first!r} in {rows}; expected a number",
+            where=places.source,
+            remedy="Write numbers with a point: 0.5, not 0,5." if re.fullmatch(DECIMAL_COMMA, first) else None,
+        ) from None

@@ -1,4 +1,4 @@
-"""Tables of text separated by commas or tabs (RFC 4180), of any size: no row is lost to a stray quote, no cell shifts.
+"""Tables of text separated by commas, tabs or the like (RFC 4180): no row is lost to a stray quote, no cell shifts.
 
 A cell in quotes may hold separators, line ends and doubled quotes. A quote elsewhere is text. Where a quote begins a
 cell that it does not end, and every line by itself has as many cells as the header, the lines are the rows and the
@@ -12,13 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from pathlib import Path
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError
 
 NEVER = "\x1f"  # separates nothing, so that a line is read as one cell
@@ -26,93 +26,122 @@ BLOCK = 1 << 24  # bytes that are looked through at a time
 SEVERAL = 4  # lines of which few distinct values are no chance
 STRAY = 'Double a quote that is part of a text and put the whole cell in quotes ("so ""to"" say"), or remove it.'
 
+_SEPARATOR_WORDS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+ROWS = 50_000  # that are held at a time
+
 Row = tuple[int, list[str]]  # the line that it begins in, and its cells
 
 
-def separator_of(path: Path) -> str:
-    """Return what separates the cells of a file, by its suffix."""
-    return "\t" if path.suffix.lower() == ".tsv" else ","
+def delimited_names(file: TableFile) -> list[str]:
+    """Return the names in the first line of a file.
 
-
-def delimited_names(path: Path) -> list[str]:
-    """Return the names in the first line of a file; raises ``DataError`` for a file without any."""
+    Raises:
+        DataError: when it is empty.
+        UnicodeError: when it is in another encoding.
+    """
     try:
-        first = next(_scan_rows(path), None)
+        first = next(_scan_rows(file), None)
     except DataError:  # a stray quote in the first line: as the whole file is read
-        first = next(_read_rows(path), None)
+        first = next(_read_rows(file), None)
     if first is None:
-        raise DataError("is empty", where=path.name)
+        raise DataError("is empty", where=file.name)
     if any("\0" in name for name in first[1]):
-        raise DataError("is no UTF-8: it looks like UTF-16", where=path.name, remedy="Save it as UTF-8.")
+        raise UnicodeError("UTF-16 without a mark")
     return first[1]
 
 
-def read_delimited(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> pa.Table:
-    """Return the named columns: ``texts`` as dictionaries of strings, ``numbers`` as strings; null for an empty cell.
+def read_delimited(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
+    """Yield the columns that are asked for: texts as dictionaries, all others as strings; null for an empty cell.
 
     Raises:
         DataError: a row with more or fewer cells than the header, or a quote that no reading makes sense of; each with
             its line.
     """
-    if (has_quotes := _contains_byte(path, b'"')) and not _each_line_stands_alone(path):
-        return _read_slowly(path, texts, numbers)
-    kinds = {name: pa.dictionary(pa.int32(), pa.string()) for name in texts}
-    kinds |= {name: pa.string() for name in numbers}  # so that what is no number can be told by its row
-    conversion = pyarrow.csv.ConvertOptions(
-        column_types=kinds, include_columns=list(kinds), null_values=[""], strings_can_be_null=True
-    )
-    parsing = pyarrow.csv.ParseOptions(delimiter=separator_of(path), quote_char='"' if has_quotes else False)
+    if (has_quotes := _contains_byte(file, b'"')) and not _each_line_stands_alone(file):
+        yield from _read_slowly(file, request, 0)
+        return
+    n_read = 0
     try:
-        return pyarrow.csv.read_csv(path, parse_options=parsing, convert_options=conversion)
+        for block in _read_blocks(file, request, has_quotes=has_quotes):
+            n_read += block.num_rows
+            yield block
     except pa.ArrowInvalid:
-        return _read_slowly(path, texts, numbers)  # which finds the line
+        yield from _read_slowly(file, request, n_read)  # which finds the line
 
 
-def delimited_lines(path: Path) -> Iterator[int]:
+def _read_blocks(file: TableFile, request: ColumnRequest, *, has_quotes: bool) -> Iterator[pa.Table]:
+    """Yield what pyarrow reads of a file whose lines stand for themselves; raises ``pa.ArrowInvalid``."""
+    kinds = dict.fromkeys(request.names, pa.string())
+    kinds |= dict.fromkeys(set(request.texts) - set(request.contents), pa.dictionary(pa.int32(), pa.string()))
+    options = {
+        "read_options": pyarrow.csv.ReadOptions(block_size=BLOCK if request.contents else None),
+        "parse_options": pyarrow.csv.ParseOptions(delimiter=file.separator, quote_char='"' if has_quotes else False),
+        "convert_options": pyarrow.csv.ConvertOptions(
+            column_types=kinds, include_columns=list(kinds), null_values=[""], strings_can_be_null=True
+        ),
+    }
+    if not request.contents:
+        yield pyarrow.csv.read_csv(file.open_bytes(), **options)
+        return
+    with pyarrow.csv.open_csv(file.open_bytes(), **options) as batches:
+        for batch in batches:
+            yield pa.Table.from_batches([batch])
+
+
+def delimited_lines(file: TableFile) -> Iterator[int]:
     """Yield the line that each row begins in, from 1 on and without that of the header."""
-    rows = _read_rows(path)
+    rows = _read_rows(file)
     next(rows, None)
     return (line for line, _ in rows)
 
 
-def _read_slowly(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> pa.Table:
-    rows = _read_rows(path)
+def _read_slowly(file: TableFile, request: ColumnRequest, skipped: int) -> Iterator[pa.Table]:
+    """Yield the columns that are asked for, without the rows that were read before."""
+    rows = _read_rows(file)
     _, names = next(rows)
-    wanted = {name: names.index(name) for name in chain(texts, numbers)}
-    held: dict[str, list[str | None]] = {name: [] for name in wanted}
-    for line, cells in rows:
-        _check_length(line, cells, names, path)
-        for name, place in wanted.items():
-            held[name].append(cells[place] or None)
-    return pa.table({name: pa.array(cells, pa.string()) for name, cells in held.items()})
+    wanted = {name: names.index(name) for name in request.names}
+    rows = islice(rows, skipped, None)
+    empty = True
+    while block := list(islice(rows, ROWS)):
+        for line, cells in block:
+            _check_length(line, cells, names, file)
+        empty = False
+        yield pa.table(
+            {
+                name: pa.array([cells[place] or None for _, cells in block], pa.string())
+                for name, place in wanted.items()
+            }
+        )
+    if empty and not skipped:
+        yield pa.table({name: pa.array([], pa.string()) for name in wanted})
 
 
-def _check_length(line: int, cells: Sequence[str], names: Sequence[str], path: Path) -> None:
+def _check_length(line: int, cells: Sequence[str], names: Sequence[str], file: TableFile) -> None:
     if len(cells) != len(names):
-        separator = {",": "comma", "\t": "tab"}[separator_of(path)]
+        separator = _SEPARATOR_WORDS.get(file.separator, repr(file.separator))
         raise DataError(
             f"line {line} has {len(cells)} cells where the first line names {len(names)} columns",
-            where=path.name,
+            where=file.name,
             remedy=f"Put a cell that holds a {separator} in quotes, and write nothing between two {separator}s for a "
             "missing one.",
         )
 
 
-def _contains_byte(path: Path, byte: bytes) -> bool:
-    with path.open("rb") as stream:
+def _contains_byte(file: TableFile, byte: bytes) -> bool:
+    with file.open_bytes() as stream:
         return any(byte in block for block in iter(lambda: stream.read(BLOCK), b""))
 
 
-def _each_line_stands_alone(path: Path) -> bool:
+def _each_line_stands_alone(file: TableFile) -> bool:
     """Tell whether every cell in quotes ends in the line that it begins in, and where it should."""
-    if _contains_byte(path, NEVER.encode()):
+    if _contains_byte(file, NEVER.encode()):
         return False
-    pattern = _whole_line_pattern(separator_of(path))
+    pattern = _whole_line_pattern(file.separator)
     whole_lines = pyarrow.csv.ParseOptions(delimiter=NEVER, quote_char=False)
     reading = pyarrow.csv.ReadOptions(column_names=["line"], block_size=BLOCK)
     kinds = pyarrow.csv.ConvertOptions(column_types={"line": pa.string()})
     try:
-        with pyarrow.csv.open_csv(path, reading, whole_lines, kinds) as batches:
+        with pyarrow.csv.open_csv(file.open_bytes(), reading, whole_lines, kinds) as batches:
             return all(pc.all(pc.match_substring_regex(batch["line"], pattern)).as_py() for batch in batches)
     except pa.ArrowInvalid:
         return False
@@ -120,13 +149,14 @@ def _each_line_stands_alone(path: Path) -> bool:
 
 def _whole_line_pattern(separator: str) -> str:
     """Return the pattern of a line of which every cell is whole."""
-    cell = rf'(?:"(?:[^"]|"")*"|[^"{separator}][^{separator}]*|)'
-    return rf"^{cell}(?:{separator}{cell})*$"
+    mark = rf"\x{ord(separator):02x}"  # which means the same everywhere in a pattern, whatever the character is
+    cell = rf'(?:"(?:[^"]|"")*"|[^"{mark}][^{mark}]*|)'
+    return rf"^{cell}(?:{mark}{cell})*$"
 
 
-def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+def _numbered_lines(file: TableFile) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file with their line ends, numbered from 1 on."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    with file.open_text("") as stream:
         yield from enumerate(stream, 1)
 
 
@@ -138,29 +168,29 @@ def _strip_line_end(line: str) -> str:
     return line.rstrip("\r\n")
 
 
-def _read_rows(path: Path) -> Iterator[Row]:
+def _read_rows(file: TableFile) -> Iterator[Row]:
     """Yield the rows, the header first, by the one reading that makes sense of every quote; raises ``DataError``."""
-    pattern = re.compile(_whole_line_pattern(separator_of(path)))
-    if all(pattern.match(_strip_line_end(line)) for _, line in _numbered_lines(path)):
-        return _scan_rows(path)
+    pattern = re.compile(_whole_line_pattern(file.separator))
+    if all(pattern.match(_strip_line_end(line)) for _, line in _numbered_lines(file)):
+        return _scan_rows(file)
     try:
-        _check_rows(path)
+        _check_rows(file)
     except DataError:
-        if not _is_regular(path):
+        if not _is_regular(file):
             raise
-        return _by_line(path, pattern)
-    return _scan_rows(path)
+        return _by_line(file, pattern)
+    return _scan_rows(file)
 
 
-def _by_line(path: Path, pattern: re.Pattern[str]) -> Iterator[Row]:
+def _by_line(file: TableFile, pattern: re.Pattern[str]) -> Iterator[Row]:
     """Yield each line as a row; in a line that is not whole by itself, quotes are text."""
-    separator = separator_of(path)
-    for number, line in _numbered_lines(path):
+    separator = file.separator
+    for number, line in _numbered_lines(file):
         bare = _strip_line_end(line)
         if _is_blank(line):
             continue
         if pattern.match(bare):
-            scanner = _Scanner(separator, path.name)
+            scanner = _Scanner(separator, file.name)
             scanner.feed_line(number, bare, "")
             yield number, scanner.cells
         else:
@@ -171,24 +201,24 @@ def _unquote_cell(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', cell) else cell
 
 
-def _is_regular(path: Path) -> bool:
+def _is_regular(file: TableFile) -> bool:
     """Tell whether every line has as many separators as the first, one at least, whatever quotes there are."""
-    separator = separator_of(path)
-    counts = {line.count(separator) for _, line in _numbered_lines(path) if not _is_blank(line)}
+    separator = file.separator
+    counts = {line.count(separator) for _, line in _numbered_lines(file) if not _is_blank(line)}
     return len(counts) == 1 and counts.pop() > 0
 
 
-def _check_rows(path: Path) -> None:
+def _check_rows(file: TableFile) -> None:
     """Raise ``DataError`` where rows in quotes over several lines cannot be what was meant."""
-    rows = _scan_rows(path)
+    rows = _scan_rows(file)
     _, names = next(rows, (0, []))
     known: list[set[str]] = [set() for _ in names]
     long: list[tuple[int, list[list[str]]]] = []
-    separator = separator_of(path)
-    ends = dict(_numbered_lines(path)) if names else {}
+    separator = file.separator
+    ends = dict(_numbered_lines(file)) if names else {}
     starts = []
     for line, cells in rows:
-        _check_length(line, cells, names, path)
+        _check_length(line, cells, names, file)
         starts.append(line)
     for line, after in zip(starts, [*starts[1:], max(ends, default=0) + 1], strict=True):
         within = [
@@ -205,7 +235,7 @@ def _check_rows(path: Path) -> None:
         if _looks_like_rows(within, known):
             raise DataError(
                 f"the quote in line {line} makes one row of {len(within)} lines that look like rows themselves",
-                where=path.name,
+                where=file.name,
                 remedy=STRAY,
             )
 
@@ -222,21 +252,21 @@ def _looks_like_rows(lines: Sequence[Sequence[str]], known: Sequence[set[str]]) 
     return repeat or any(values <= elsewhere for values, elsewhere in zip(columns, known, strict=True))
 
 
-def _scan_rows(path: Path) -> Iterator[Row]:
+def _scan_rows(file: TableFile) -> Iterator[Row]:
     """Yield the rows as RFC 4180 defines them; raises ``DataError`` for a quote that ends in the middle of a cell."""
-    scanner, begin = _Scanner(separator_of(path), path.name), 0
-    for number, line in _numbered_lines(path):
+    scanner, begin = _Scanner(file.separator, file.name), 0
+    for number, line in _numbered_lines(file):
         if scanner.opened is None:
             if _is_blank(line):
                 continue
-            scanner, begin = _Scanner(separator_of(path), path.name), number
+            scanner, begin = _Scanner(file.separator, file.name), number
         bare = _strip_line_end(line)
         scanner.feed_line(number, bare, line[len(bare) :])
         if scanner.opened is None:
             yield begin, scanner.cells
     if scanner.opened is not None:
         raise DataError(
-            f"the quote that begins a cell in line {scanner.opened} is never closed", where=path.name, remedy=STRAY
+            f"the quote that begins a cell in line {scanner.opened} is never closed", where=file.name, remedy=STRAY
         )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from rft.data.remarks import Remark
-from rft.data.tables.columnar import Places, read_columns
+from rft.data.tables.columnar import read_columns
+from rft.data.tables.places import Places
+from rft.data.tables.stored_cells import StoredCells
+from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError
 
 MOST_GROUPS = 200  # of an attribute
@@ -25,43 +27,57 @@ class Examples:
         table: what each column is for -> (N,) strings, None where a cell is empty: ``label``, ``unit``,
             ``declared_split``, ``group_<attribute>``, ...
         values: the same as categories and codes.
-        places: where the rows stand in the file.
+        cells: the items.
+        places: where the rows stand in the files.
         remarks: what was noticed about its columns.
     """
 
     table: pd.DataFrame
     values: Mapping[str, pd.Categorical]
+    cells: StoredCells | None
     places: Places
     remarks: Sequence[Remark]
 
 
-def read_examples(path: Path, columns: Mapping[str, str], required: Collection[str], *, skipped: bool) -> Examples:
+def read_examples(
+    files: Sequence[TableFile],
+    columns: Mapping[str, str],
+    required: Collection[str],
+    *,
+    item: str | None = None,
+    skipped: bool = False,
+) -> Examples:
     """Read a table of examples.
 
     Args:
-        path: csv, tsv, jsonl or parquet.
-        columns: what a column is for -> its name in the file.
-        required: which of these must have a value in every row.
+        files: those of the table.
+        columns: what a column is for -> its name in the files.
+        required: which of these, and of ``item``, must have a value in every row.
+        item: the column of items, which stay on disk; None where there is none.
         skipped: rows without an item might be left out, which the error then says.
 
     Raises:
         DataError: as ``read_columns``, for an empty cell, and for an attribute that names no groups.
     """
-    held = read_columns(path, list(columns.values()), [])
+    contents = [item] if item is not None else []
+    held = read_columns(files, ColumnRequest(list(dict.fromkeys(columns.values())), contents=contents))
     values = {name: held.texts[column] for name, column in columns.items()}
-    for name in required:
-        if name in values and (empty := values[name].codes < 0).any():
+    lacking = [(columns[name], values[name].codes < 0) for name in required if name in values]
+    if item is not None and "item" in required:
+        lacking.append((item, held.contents[item].empty))
+    for column_name, empty in lacking:
+        if empty.any():
             remedy = 'Remove such rows, or set data.on_error = "skip" to count them.'
             raise DataError(
-                f"column {columns[name]!r} is empty in {held.places.name_rows(empty)}",
-                where=path.name,
-                remedy=remedy if skipped and name == "item" else None,
+                f"column {column_name!r} is empty in {held.places.name_rows(empty)}",
+                where=held.places.source,
+                remedy=remedy if skipped and column_name == item else None,
             )
     for name, column in values.items():
         if name.startswith(GROUP):
-            check_levels(name.removeprefix(GROUP), len(column.categories), path.name)
+            check_levels(name.removeprefix(GROUP), len(column.categories), held.places.source)
     table = pd.DataFrame({name: _to_objects(column) for name, column in values.items()})
-    return Examples(table, values, held.places, held.remarks)
+    return Examples(table, values, held.contents.get(item or ""), held.places, held.remarks)
 
 
 def check_levels(attribute: str, n: int, source: str) -> None:

@@ -1,0 +1,156 @@
+"""The files of a table: which they are, what messages call them, and how the bytes of a text become UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TextIO
+
+import pyarrow as pa
+
+from rft.errors import DataError
+
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+SEPARATORS = {".csv": ",", ".tsv": "\t"}  # unless a file says otherwise
+# Marks that a file may begin with, and the encoding that each stands for; that of UTF-32 begins like that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+@dataclass(frozen=True)
+class TextLayout:
+    """How tables of text are written, as far as the config says it.
+
+    Attributes:
+        separator: what parts cells; None: what the suffix says, or what the file shows.
+        encoding: None: what a mark at the beginning says, otherwise UTF-8.
+        assumed: whether the separator was found in the file, and not said by the config.
+    """
+
+    separator: str | None = None
+    encoding: str | None = None
+    assumed: bool = False
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One file of a table.
+
+    Attributes:
+        path: where it is.
+        name: what messages call it.
+        split: the split that its rows are in, where the config or a folder says it.
+        layout: how it is written.
+    """
+
+    path: Path
+    name: str
+    split: str | None = None
+    layout: TextLayout = field(default=TextLayout(), compare=False)
+
+    @classmethod
+    def from_path(cls, path: Path) -> TableFile:
+        """Return a file that is called by its name alone."""
+        return cls(path, path.name)
+
+    @property
+    def suffix(self) -> str:
+        """The suffix that says the kind of table, in lower case: ``.csv`` of ``d.CSV.gz``."""
+        suffixes = [suffix.lower() for suffix in self.path.suffixes] or [""]
+        return suffixes[-2] if len(suffixes) > 1 and self.compression else suffixes[-1]
+
+    @property
+    def compression(self) -> str | None:
+        """How the whole file is compressed, by its last suffix."""
+        return COMPRESSIONS.get(self.path.suffix.lower())
+
+    @property
+    def separator(self) -> str:
+        """What parts the cells of a line."""
+        return self.layout.separator or SEPARATORS.get(self.suffix, ",")
+
+    @cached_property
+    def encoding(self) -> str:
+        """What the bytes of a text are: as the config says, as a mark at the beginning says, otherwise UTF-8."""
+        return self.layout.encoding or self.marked_encoding or "utf-8"
+
+    @cached_property
+    def marked_encoding(self) -> str | None:
+        """The encoding that a mark at the beginning stands for, where that is not UTF-8."""
+        with self._open_plain() as stream:
+            begin = stream.read(4)
+        return next((encoding for mark, encoding in _MARKS.items() if begin.startswith(mark)), None)
+
+    def open_bytes(self) -> pa.NativeFile:
+        """Return the text as a stream of UTF-8 bytes, uncompressed; raises ``OSError``."""
+        stream, encoding = self._open_plain(), codecs.lookup(self.encoding).name
+        if encoding in ("utf-8", "utf-8-sig"):  # a mark of UTF-8 is left to those who read
+            return stream
+        return pa.transcoding_input_stream(stream, encoding, "utf-8")
+
+    def open_text(self, newline: str | None) -> TextIO:
+        """Return the text; ``newline`` as in ``open``; raises ``OSError``, and ``UnicodeDecodeError`` when read."""
+        return io.TextIOWrapper(self.open_bytes(), encoding="utf-8-sig", newline=newline)
+
+    def _open_plain(self) -> pa.NativeFile:
+        return pa.input_stream(str(self.path), compression=self.compression)
+
+
+@dataclass(frozen=True)
+class ColumnRequest:
+    """Columns by name, each once.
+
+    Attributes:
+        texts: of few distinct values: labels, groups, units.
+        numbers: of numbers; readers of text give them as they stand, so that what is no number can be told by its row.
+        contents: of the items themselves, which may be larger than memory: given as they are, some rows at a time.
+        enough_rows: of each file, after which it is not read on; None: all are read.
+    """
+
+    texts: Sequence[str]
+    numbers: Sequence[str] = ()
+    contents: Sequence[str] = ()
+    enough_rows: int | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """All columns, each once."""
+        return list(dict.fromkeys([*self.texts, *self.numbers, *self.contents]))
+
+
+def find_table_files(named: str, folder: Path, split: str | None, layout: TextLayout) -> list[TableFile]:
+    """Return the files that a name or a pattern such as ``part-*.parquet`` stands for, sorted.
+
+    Args:
+        named: as the config says it.
+        folder: what it is relative to.
+        split: that all of its rows are in; None where something else says it.
+        layout: how the files are written, as far as the config says it.
+
+    Raises:
+        DataError: when a pattern stands for no file.
+    """
+    if (folder / named).exists() or not glob.has_magic(named):
+        return [TableFile(folder / named, Path(named).name, split, layout)]
+    places = [Path(place) for place in sorted(glob.glob(named, root_dir=folder, recursive=True))]
+    places = [place for place in places if (folder / place).is_file()]
+    if not places:
+        raise DataError("no file has such a name", where=named, remedy="The pattern is relative to the config.")
+    doubled = len({place.name for place in places}) < len(places)
+    return [TableFile(folder / place, place.as_posix() if doubled else place.name, split, layout) for place in places]
+
+
+def name_source(files: Sequence[TableFile]) -> str:
+    """Return what messages call a table: its file, or the first and the number of the others."""
+    if len(files) == 1:
+        return files[0].name
+    return f"{files[0].name} and {len(files) - 1} other{'s' * (len(files) > 2)}"
