@@ -118,8 +118,6 @@ def test_a_config_is_accepted(snippet: Snippet, tmp_path: Path) -> None:
     for name, options in loaded.plugins.items():
         registered[name].plugin.check(options, loaded.core.data)
         assert all(getattr(loaded.core.data, key) for key in registered[name].plugin.needs), name
-    if loaded.core.name and getattr(loaded.plugins.get("privacy"), "private", False):
-        assert "classes" in config["data"], "whoever copies it must get a config that is accepted"
 
 
 def check_policy(snippet: Snippet, tables: dict[str, Any], path: Path) -> None:
