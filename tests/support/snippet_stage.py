@@ -149,7 +149,7 @@ def prepare_commands(stage: Path) -> dict[str, str]:
 def run_snippet(snippet: Snippet, stage: Path, environment: dict[str, str]) -> list[str]:
     """Run a block in the folder of its page; return what went wrong.
 
-    A block that is a file is written; one of Python or for a shell is run.
+    A block that is a file is written. One for a shell is run; one of Python behind those before it, as in a notebook.
     """
     text = snippet.text
     for wanted, stand_in in SUBSTITUTES:
@@ -158,7 +158,9 @@ def run_snippet(snippet: Snippet, stage: Path, environment: dict[str, str]) -> l
         (stage / snippet.file).parent.mkdir(exist_ok=True)
         (stage / snippet.file).write_text(text, encoding="utf-8")
     elif snippet.language == "python":
-        return _run([sys.executable, "-c", text], stage, environment)
+        with (stage / "session.py").open("a", encoding="utf-8") as session:
+            session.write(text)
+        return _run([sys.executable, "session.py"], stage, environment)
     elif snippet.language == "sh":
         return _run_script(text, stage, environment)
     return []
