@@ -17,6 +17,7 @@ from rft.errors import ConfigError, DataError
 from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
 from tests.support import ROOT
+from tests.support.snippets import PAGES, list_snippets
 
 pytest.importorskip("opacus")
 
@@ -161,9 +162,9 @@ class TestVoidPromises:
 
 
 def test_the_published_snippets_name_their_classes() -> None:
-    """Whoever copies from the README, an example or the demo gets a config that is accepted."""
+    """Whoever copies from a page or an example gets a config that is accepted."""
     texts = [path.read_text(encoding="utf-8") for path in ROOT.glob("examples/*/audit.toml")]
-    texts += [block for block in (ROOT / "README.md").read_text(encoding="utf-8").split("```") if block[:4] == "toml"]
+    texts += [snippet.text for page in PAGES for snippet in list_snippets(page) if snippet.language == "toml"]
     private = [text for text in texts if "\nepsilon" in text]
     assert len(private) == 3
     assert all("\nclasses = [" in text for text in private)

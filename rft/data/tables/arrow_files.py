@@ -38,7 +38,8 @@ def read_parquet(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
     if not request.contents and request.enough_rows is None:  # quicker, and codes take little
         yield pyarrow.parquet.read_table(file.path, columns=request.names, read_dictionary=list(request.texts))
         return
-    coded = [name for name in request.texts if name not in request.contents]
+    flat = {field.name for field in pyarrow.parquet.read_schema(file.path) if not pa.types.is_nested(field.type)}
+    coded = [name for name in request.texts if name in flat and name not in request.contents]
     with pyarrow.parquet.ParquetFile(file.path, read_dictionary=coded, buffer_size=BUFFER) as whole:
         empty = whole.schema_arrow.empty_table().select(request.names)
         batches = whole.iter_batches(ROWS, columns=request.names)
