@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from rft.backbones.classifier import ImageBackbone, Pooling, TextBackbone
 from rft.backbones.partition.trace import first_line
 from rft.backbones.sources import snapshot
-from rft.backbones.sources.folder_weights import load_model
+from rft.backbones.sources.folder_weights import load_model, tensor_names
 from rft.backbones.sources.image_processor import has_processor, read_preprocessing
-from rft.backbones.sources.snapshot import PretrainedFolder
+from rft.backbones.sources.mismatch import find_family
+from rft.backbones.sources.snapshot import CONFIG, PretrainedFolder
 from rft.config.schema import ModelConfig
 from rft.data.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
@@ -239,10 +240,13 @@ def _load_pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
     missing = [name for name in model.missing if "pooler" not in name]
     if missing or mismatched:
         first = f"without {missing[0]}" if missing else f"with {mismatched[0]}, where its config says otherwise"
+        total = len(model.network.state_dict())
+        family = find_family(tensor_names(source))
+        look = f" {CONFIG} says {config.model_type}, and the tensors look like {family.words}." if family else ""
         raise ModelError(
-            f"{len(missing) + len(mismatched)} tensors do not fit: {source.path.name!r} comes {first}",
+            f"{len(missing) + len(mismatched)} of {total} tensors do not fit: {source.path.name!r} comes {first}",
             where=source.where,
-            remedy="Give the folder that the model was saved into, whole.",
+            remedy=f"Give the folder that the model was saved into, whole.{look}",
         )
     network: nn.Module = model.network
     return network

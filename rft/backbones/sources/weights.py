@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from rft.backbones.sources.mismatch import mismatch_error, suggest_source
 from rft.backbones.sources.weights_place import WHERE, locate_weights, name_distribution
 from rft.errors import ModelError
 
@@ -60,26 +61,16 @@ def load_into(network: nn.Module, weights: WeightsFile, model_tensors: State) ->
         if weights.same_order
         else unwrap_names(weights.state, set(model_tensors))
     )
-    for name in sorted(wanted & set(state)):
-        if state[name].shape != model_tensors[name].shape:
-            shape, expected = tuple(state[name].shape), tuple(model_tensors[name].shape)
-            raise ModelError(f"shape of {name!r} is {shape}; the backbone expects {expected}", where=WHERE)
-    missing, unknown = _load_state(
-        network, {name: t for name, t in state.items() if name in wanted or name not in model_tensors}
-    )
-    lacking = sorted(name for name in missing & wanted if not is_counter(name))
-    if lacking:
-        raise ModelError(
-            f"{len(lacking)} tensors of the backbone are not in the file, first {lacking[0]!r}",
-            where=WHERE,
-            remedy=_adapter_hint(state),
+    expected = {name: model_tensors[name] for name in wanted if not is_counter(name)}
+    if any(name in state and state[name].shape != tensor.shape for name, tensor in expected.items()):
+        missing, unknown = wanted - set(state), set(state) - set(model_tensors)
+    else:
+        missing, unknown = _load_state(
+            network, {name: t for name, t in state.items() if name in wanted or name not in model_tensors}
         )
-    if unknown:
-        raise ModelError(
-            f"{len(unknown)} tensors of the file are not in the backbone, first {min(unknown)!r}",
-            where=WHERE,
-            remedy=_adapter_hint(state),
-        )
+        if not (missing & set(expected) or unknown):
+            return
+    raise mismatch_error(state, expected, missing=missing & set(expected), unknown=unknown, where=WHERE)
 
 
 def _load_state(network: nn.Module, state: State) -> tuple[set[str], set[str]]:
@@ -116,11 +107,6 @@ def check_finite(network: nn.Module, where: str) -> None:
         )
 
 
-def _adapter_hint(state: State) -> str | None:
-    adapter = any(".lora_" in name or ".base_layer." in name for name in state)
-    return "These are tensors of an adapter: merge it with merge_and_unload() and save the model." if adapter else None
-
-
 def match_by_position(state: State, model_tensors: State) -> State:
     """Return tensors under the names of the model, whose order is theirs; raises ``ModelError`` where it is not."""
     pairs = list(zip(state.items(), model_tensors.items(), strict=False))
@@ -128,7 +114,9 @@ def match_by_position(state: State, model_tensors: State) -> State:
     kinds_agree = all(a.rsplit(".", 1)[-1] == b.rsplit(".", 1)[-1] for (a, _), (b, _) in pairs)
     if len(state) != len(model_tensors) or not kinds_agree:
         raise ModelError(
-            f"the {len(state)} tensors of the file do not line up with the backbone's {len(model_tensors)}", where=WHERE
+            f"the {len(state)} tensors of the file do not line up with the backbone's {len(model_tensors)}",
+            where=WHERE,
+            remedy=suggest_source(state, 0.0),
         )
     return {name: tensor for (_, tensor), (name, _) in pairs}
 
@@ -187,9 +175,12 @@ def _name_foreign(path: Path) -> str | None:
     with path.open("rb") as file:
         start = file.read(512)
     if path.suffix == ".safetensors":
-        return None if len(start) > 8 and start[8:9] == b"{" else "it is no safetensors file, or only a part of one"
+        whole = len(start) > 8 and start[8:9] == b"{"
+        return None if whole else "it is no safetensors file, or only a part of one" if start else "it is empty"
     if start.startswith(TORCH_STARTS):
         return None
+    if not start:
+        return "it is empty"
     printable = start.isascii() and not any(byte < 9 or 13 < byte < 32 for byte in start)
     return "it is a text" if printable else "torch.save did not write it"
 
@@ -217,7 +208,11 @@ def _read_tensors(path: Path) -> State:
             remedy="Which is meant is not clear (the model, or its moving average?): save that one alone.",
         )
     if not states:
-        raise ModelError(f"{path.name} is no state dict (names to tensors)", where=WHERE)
+        raise ModelError(
+            f"{path.name} holds no state dict (names to tensors)",
+            where=WHERE,
+            remedy="Save one with torch.save(model.state_dict(), FILE); of an optimizer alone no model can be built.",
+        )
     return dict(next(iter(states.values())))
 
 

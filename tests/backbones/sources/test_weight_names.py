@@ -18,6 +18,7 @@ from torchvision import models
 
 import rft
 from rft.backbones.load import LoadedBackbone, load_backbone
+from rft.backbones.sources import mismatch
 from rft.config.schema import ModelConfig
 from rft.errors import ModelError, RftError
 from rft.models import external
@@ -91,7 +92,7 @@ def test_counters_that_older_files_lack_begin_at_zero(tmp_path: Path, state: Sta
     assert torch.equal(loaded_state["bn1.running_mean"], state["bn1.running_mean"])
     without = {name: tensor for name, tensor in counted.items() if name != "bn1.running_mean"}
     message = refusal_of(lambda: load_resnet(tmp_path, without))
-    assert "1 tensors of the backbone are not in the file, first 'bn1.running_mean'" in message
+    assert "1 tensor of the backbone is not in the file, first 'bn1.running_mean'" in message
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "net", "state_dict_ema", "ema"])
@@ -153,6 +154,101 @@ def test_published_files_of_torchvision_keep_older_names(tmp_path: Path, name: s
     state = load_backbone(settings, tmp_path, modality="image", seed=3, offline=True).backbone.network.state_dict()
     expected = network.state_dict()
     assert all(torch.equal(tensor, expected[key]) for key, tensor in state.items())
+
+
+# ---------------------------------------------------------------- of another architecture
+
+
+def other_weights(kind: str) -> State:
+    """Return the tensors of a small model of a kind."""
+    if kind == "bert":
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        network = hf.BertModel(hf.BertConfig(vocab_size=10, **sizes))
+    elif kind == "timm":
+        network = timm.create_model("tf_efficientnet_lite0")
+    else:
+        network = models.get_model(kind, weights=None)
+    return dict(network.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem", "remedy"),
+    [
+        (
+            "resnet50",
+            "77 of the 100 tensors of the backbone fit; 23 have another shape, first 'layer1.0.conv1.weight': "
+            "(64, 64, 1, 1) where the backbone has (64, 64, 3, 3); 198 tensors of the file are not in the backbone",
+            "They look like torchvision/resnet50: 320 of its 320 tensors are there. Name it in model.backbone.",
+        ),
+        (
+            "mobilenet_v3_small",
+            "0 of the 100 tensors of the backbone fit; 100 tensors of the backbone are not in the file",
+            "They look like torchvision/mobilenet_v3_small: 244 of its 244 tensors are there. Name it",
+        ),
+        ("timm", "0 of the 100", "They look like an EfficientNet or MobileNet of timm: name the architecture"),
+        ("bert", "23 tensors of the file are not in the backbone", "They look like a BERT of transformers: name the a"),
+    ],
+)
+def test_weights_of_another_architecture_are_counted_and_recognised(
+    tmp_path: Path, kind: str, problem: str, remedy: str
+) -> None:
+    weights = other_weights(kind)
+    trainer = {"epoch": 3, "optimizer": {"state": {}}, "model": rename_tensors(weights, "module.{}".format)}
+    said = refusal_of(lambda: load_resnet(tmp_path, trainer if kind == "resnet50" else weights)).splitlines()
+    assert problem in said[0]
+    assert remedy in said[1]
+
+
+def test_a_changed_model_is_told_from_another_one(tmp_path: Path, state: State) -> None:
+    message = refusal_of(lambda: load_resnet(tmp_path, {**state, "conv1.weight": torch.zeros(64, 3, 3, 3)}))
+    assert (
+        "99 of the 100 tensors of the backbone fit; 1 has another shape, first 'conv1.weight': (64, 3, 3, 3)" in message
+    )
+    assert (
+        "torchvision/resnet18: 121 of its 122 tensors are there. Build the changed one with model.factory." in message
+    )
+
+
+def test_what_looks_like_nothing_known_says_what_to_do(tmp_path: Path) -> None:
+    message = refusal_of(lambda: load_resnet(tmp_path, {"a": torch.zeros(2)}))
+    assert "1 tensor of the file is not in the backbone, first 'a'" in message
+    assert (
+        "Name the architecture that they were saved from in model.backbone, or build it with model.factory." in message
+    )
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_of_no_bytes_is_called_empty(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"w{suffix}").touch()
+    settings = ModelConfig(backbone="torchvision/resnet18", weights=f"w{suffix}")
+    message = refusal_of(lambda: load_backbone(settings, tmp_path, modality="image", seed=0, offline=True))
+    assert f"w{suffix} cannot be read as weights: it is empty" in message
+
+
+def test_the_state_of_an_optimizer_alone_is_no_model(tmp_path: Path) -> None:
+    message = refusal_of(lambda: load_resnet(tmp_path, {"optimizer": {"state": {0: {"step": torch.ones(1)}}}}))
+    assert "w.pth holds no state dict" in message
+    assert "torch.save(model.state_dict(), FILE)" in message
+
+
+@pytest.mark.slow
+def test_every_model_that_is_looked_for_is_one_of_torchvision_and_of_its_family() -> None:
+    for family in mismatch.FAMILIES:
+        for name in family.members:
+            with torch.device("meta"):
+                tensors = models.get_model(name, weights=None).state_dict()
+            assert mismatch.find_family(tensors) is family, name
+
+
+def test_a_folder_with_the_weights_of_another_model_says_what_they_look_like(tmp_path: Path) -> None:
+    save_bert(tmp_path / "model")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    vit = hf.ViTModel(hf.ViTConfig(image_size=32, **sizes))
+    save_file(dict(vit.state_dict()), tmp_path / "model" / "model.safetensors", metadata={"format": "pt"})
+    backbone = ModelConfig(backbone="transformers/model")
+    message = refusal_of(lambda: load_backbone(backbone, tmp_path, modality="text", seed=0, offline=True))
+    assert "tensors do not fit: 'model' comes without" in message
+    assert "config.json says bert, and the tensors look like a vision transformer of transformers" in message
 
 
 # ---------------------------------------------------------------- folders as the hub lays them out

@@ -11,6 +11,7 @@ from rft.backbones.sources.published.library_source import parse_file_of_model
 from rft.errors import ModelError
 
 WHERE = "model.weights"
+OWN = "timm/"  # what a repository of the same name as the model is called
 
 
 def require_weights(name: str, weights: str, *, offline: bool) -> None:
@@ -54,10 +55,9 @@ def find_repository(name: str) -> str | None:
         entries = [(entry_tag, options) for entry_tag, options in entries if entry_tag.strip("*") == tag]
     preferred = [entry for entry in entries if entry[0] == "" or entry[0].endswith("*")]
     chosen_tag, options = (preferred or entries or [("", {})])[0]
-    repository = options.get("hf_hub_id")
-    if repository is None or not repository.endswith("/"):
-        return repository
-    return f"{repository}{model}.{chosen_tag.strip('*')}".rstrip(".")
+    if options.get("hf_hub_id") != OWN:  # an address elsewhere, which timm may replace by a copy of its own
+        return None
+    return f"{OWN}{model}.{chosen_tag.strip('*')}".rstrip(".")
 
 
 def _read_table(tree: ast.Module | None, model: str) -> Iterator[tuple[str, dict[str, str]]]:
