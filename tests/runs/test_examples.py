@@ -104,7 +104,7 @@ def test_bert_reads_reviews(tmp_path: Path) -> None:
     run = rft.audit(path, tmp_path / "run")
     assert run.finding("performance.balanced_accuracy").interval.low > 0.7
     assert run.finding("fairness.accuracy_gap.age").value is not None
-    assert run.finding("attribution.completeness").value < 0.05
+    assert run.finding("attribution.map_change").value <= 0.05
     assert run.finding("attribution.shortcut.fit").value is not None
     saved = rft.load(tmp_path / "run").predict(["I love it, fits perfectly, buy it", "awful, cheap, returned it"])
     assert list(saved["prediction"]) == ["yes", "no"]

@@ -25,7 +25,8 @@ COLUMNS: dict[str, Columns] = {
         labels={"gradcam_share": "GradCAM share", "n": "examples"},
     ),
     "completeness": list_columns(
-        {"method": "name", "image": "key", "text": "key", "error": "number", "steps": "number"}, spellings=_METHODS
+        {"method": "name", "image": "key", "text": "key", "error": "number", "map_change": "number", "steps": "number"},
+        spellings=_METHODS,
     ),
     "mean_maps": list_columns(
         {

@@ -10,7 +10,7 @@ from rft.number_format import format_fixed
 from rft.plugins.attribution import Shortcut
 from rft.plugins.attribution.interventions import MIN_VISIBLE_SHARE, Intervention
 from rft.plugins.attribution.modality_words import METHOD_NAMES, ShortcutWording, Wording
-from rft.plugins.attribution.path import TOLERANCE, Completeness
+from rft.plugins.attribution.path import MAP_TOLERANCE, Completeness
 from rft.records import Finding, FindingDefinition, MeasuredStatus
 from rft.references import SAMEK, SUNDARARAJAN
 from rft.stats import multiplicity
@@ -36,14 +36,27 @@ def failed_maps_finding(method: str, sound: np.ndarray, words: Wording, *, layer
 
 
 def completeness_findings(examples: Sequence[Completeness], words: Wording) -> Iterator[Finding]:
-    """Yield the largest completeness error of integrated gradients, and how many examples have none."""
+    """Yield how far maps of integrated gradients have converged, how far off they are, and how many have no error."""
+    largest_change = FindingDefinition(
+        "attribution.map_change",
+        f"Largest change of the {words.maps} by the last doubling of the steps",
+        f"Integrated gradients take twice as many steps until the {words.maps} hardly change; this is the largest "
+        "change that was left, as a share of all attribution.",
+        unit="share of the attribution",
+        caveats=f"Up to {MAP_TOLERANCE:g} counts as converged.",
+        references=(SUNDARARAJAN,),
+        better="lower",
+        cases="none",
+    )
     largest_error = FindingDefinition(
         "attribution.completeness",
         "Largest completeness error of integrated gradients",
-        f"Attributions should sum to what the prediction gained over {words.baseline}; this is how far off they are.",
+        f"Attributions should sum to what the prediction gained over {words.baseline}, on every stretch of the way. How "
+        "far off they are is summed over the stretches, so that errors of opposite sign do not cancel.",
         unit="relative error",
         caveats=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
         references=(SUNDARARAJAN,),
+        better="lower",
         cases="none",
     )
     without_error = FindingDefinition(
@@ -52,10 +65,15 @@ def completeness_findings(examples: Sequence[Completeness], words: Wording) -> I
         f"{words.many.capitalize()} whose logit is the same {words.unchanged}, or not finite: nothing to compare with.",
         unit=words.many,
     )
+    changes = [example.map_change for example in examples if example.map_change is not None]
     errors = [example.error for example in examples if example.error is not None]
+    if changes:
+        status: MeasuredStatus = "warn" if max(changes) > MAP_TOLERANCE else "info"
+        yield largest_change.state_fact(max(changes), n=len(changes), status=status)
+    else:
+        yield largest_change.state_not_measured(f"no explained {words.one} has usable {words.maps}", n=0)
     if errors:
-        status: MeasuredStatus = "warn" if max(errors) > TOLERANCE else "info"
-        yield largest_error.state_fact(max(errors), n=len(errors), status=status)
+        yield largest_error.state_fact(max(errors), n=len(errors))
     else:
         yield largest_error.state_not_measured(f"the error is not defined for any explained {words.one}", n=0)
     undefined = len(examples) - len(errors)

@@ -1,59 +1,70 @@
-"""Integrated gradients along a straight path, with as many steps as completeness needs. Knows no modality.
+"""Integrated gradients along a straight path, with as many steps as the map needs. Knows no modality.
 
-Source: Sundararajan et al. 2017, ICML. The path from the baseline to what is explained is cut into pieces, and the
-attributions of the pieces add up to those of the path. The logit at both ends of a piece says how far the piece is from
-complete, so steps are added where they are lacking: the piece with the largest error is halved until the whole is
-complete or the steps are spent. Near a blurred image networks are far from smooth, and equal steps along the whole path
-need several times as many.
+Source: Sundararajan et al. 2017, ICML, by Gauss-Legendre quadrature over the whole path. Attributions that sum to the
+change of the logit need not be right: errors of opposite sign cancel in the sum and stay in the map. So the steps are
+doubled until the map itself hardly changes any more, and what is said of its error is a sum in which nothing cancels.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from captum.attr import IntegratedGradients
+from captum.attr import Saliency
 from torch import Tensor, nn
 
-TOLERANCE = 0.05  # largest relative completeness error that counts as complete
+from rft.records import Row
+
+MAP_TOLERANCE = 0.05  # largest change of a map by the last doubling, in its L1 norm, of one that has converged
 CHUNK = 8  # points of a backward pass; about 27 MB each for an image of 224 px
 
-_PIECES, _NODES = 4, 2  # of a path, to begin with, and Gauss-Legendre nodes in each piece
+_FIRST_STEPS = 4
+_ROUNDING = 1e-6  # of a logit in float32
 _NEGLIGIBLE = 1e-3  # of a logit: below it a relative error says more about rounding than about the attribution
 
 
 @dataclass(frozen=True)
 class Completeness:
-    """How nearly an attribution sums to the change of the logit from the baseline to what is explained.
+    """How far an attribution has converged, and how far it is off along the path.
 
     Attributes:
-        steps: number of gradients that were spent.
-        error: ``|sum of attributions - change| / |change|``; None where the change is too small to divide by.
+        steps: number of gradients that were spent, over all doublings.
+        error: each step stands for a stretch of the path; the sum of what the steps are off from the change of the
+            logit over their stretches, in absolute values, relative to the change over the whole path. None where that
+            is too small to divide by.
+        map_change: ``|map - map with half the steps|`` relative to ``|map|``, both L1 norms; None where a map is zero
+            or not finite.
     """
 
     steps: int
     error: float | None
+    map_change: float | None
+
+    def as_row(self) -> Row:
+        """Return the columns of a table."""
+        return {"steps": self.steps, "map_change": self.map_change, "error": self.error}
+
+    @property
+    def converged(self) -> bool:
+        """Whether the last doubling changed the map by no more than ``MAP_TOLERANCE``."""
+        return self.map_change is not None and self.map_change <= MAP_TOLERANCE
 
 
-class _Place(NamedTuple):
-    """A point of a path, from 0 (the baseline) to 1 (what is explained), and the logit there."""
+class _Quadrature(NamedTuple):
+    """An attribution by a number of steps.
 
-    at: float
-    logit: float
+    Attributes:
+        values: its map.
+        gains: (S,) how much of the logit's change each step accounts for.
+        weights: (S,) how long the stretch of the path is that it stands for; they sum to 1.
+    """
 
-
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """A piece of a path, its attribution, and how much that exceeds the change of the logit over the piece."""
-
-    start: _Place
-    end: _Place
-    values: Tensor
-    excess: float
+    values: np.ndarray
+    gains: np.ndarray
+    weights: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -77,44 +88,71 @@ class Path:
     def integrate(self, max_steps: int) -> tuple[np.ndarray, Completeness]:
         """Return the attribution, in ``shape`` without ``axis``, with at most ``max_steps`` (16 or more) gradients.
 
-        Where no completeness error is defined the attribution is that of the first steps.
+        Steps are doubled until the map has converged and sums to the change of the logit within as much: a map that
+        misses a steep part of the path with few steps and with twice as many has not.
         """
-        start, end = self._evaluate_at([0.0, 1.0])
-        change = abs(end.logit - start.logit)
-        defined = change > _NEGLIGIBLE * max(1.0, abs(end.logit))
-        pieces, steps = self._attribute_pieces(start, end, _PIECES), _PIECES * _NODES
-        while defined and _completeness_gap(pieces) > TOLERANCE * change and steps + 2 * _NODES <= max_steps:
-            worst = max(pieces, key=lambda piece: abs(piece.excess))
-            pieces.remove(worst)
-            pieces += self._attribute_pieces(worst.start, worst.end, 2)
-            steps += 2 * _NODES
-        error = _completeness_gap(pieces) / change if defined else math.nan
-        values = torch.stack([piece.values for piece in pieces]).sum(dim=0).numpy()
-        return values, Completeness(steps, error if math.isfinite(error) else None)
+        start, end = self._logits_at(np.array([0.0, 1.0]))
+        count, quadrature = 2 * _FIRST_STEPS, self._integrate_with(2 * _FIRST_STEPS)
+        map_change = _map_change(self._integrate_with(_FIRST_STEPS), quadrature, end)
+        spent = _FIRST_STEPS + count
+        while not _is_settled(map_change, quadrature, end - start) and spent + 2 * count <= max_steps:
+            count, previous = 2 * count, quadrature
+            quadrature = self._integrate_with(count)
+            map_change = _map_change(previous, quadrature, end)
+            spent += count
+        error = self._error_along(quadrature, end - start)
+        return quadrature.values.astype(np.float32), Completeness(spent, error, map_change)
 
-    def _attribute_pieces(self, start: _Place, end: _Place, count: int) -> list[_Piece]:
-        """Return the stretch between two places in ``count`` equal pieces."""
-        inner = np.linspace(start.at, end.at, count + 1)[1:-1].tolist()
-        places = [start, *self._evaluate_at(inner), end]
-        points = self._points_at([place.at for place in places])
-        values = IntegratedGradients(self.function).attribute(
-            points[1:], points[:-1], target=self.target, n_steps=_NODES, internal_batch_size=max(CHUNK, count)
-        )
-        summed = values.detach().sum(dim=self.axis + 1).cpu()
-        return [_build_piece(*parts) for parts in zip(places[:-1], places[1:], summed, strict=True)]
+    def _integrate_with(self, count: int) -> _Quadrature:
+        nodes, weights = np.polynomial.legendre.leggauss(count)
+        places, weights = (nodes + 1) / 2, weights / 2
+        total, gains = torch.zeros_like(self.example, dtype=torch.float64), []
+        saliency = Saliency(self.function)
+        for start in range(0, count, CHUNK):
+            points = self._points_at(places[start : start + CHUNK])
+            slopes = saliency.attribute(points.requires_grad_(), target=self.target, abs=False).detach().double()
+            parts = slopes * (self.example - self.baseline)
+            parts *= torch.from_numpy(weights[start : start + CHUNK]).to(parts).view(-1, *[1] * self.example.dim())
+            gains.append(parts.flatten(1).sum(dim=1).cpu().numpy())
+            total += parts.sum(dim=0)
+        return _Quadrature(total.sum(dim=self.axis).cpu().numpy(), np.concatenate(gains), weights)
 
-    def _evaluate_at(self, at: Sequence[float]) -> list[_Place]:
+    def _error_along(self, quadrature: _Quadrature, change: float) -> float | None:
+        """Return the error of ``Completeness``; the stretch of a step is as long as its weight.
+
+        The nodes of a Gauss-Legendre rule lie each in its stretch (the separation theorem of Chebyshev, Markov and
+        Stieltjes: Szegő 1939, Orthogonal Polynomials, 3.41).
+        """
+        borders = np.concatenate([[0.0], quadrature.weights.cumsum()])
+        logits = self._logits_at(borders)
+        if not abs(change) > _NEGLIGIBLE * max(1.0, abs(float(logits[-1]))):
+            return None
+        error = float(np.abs(quadrature.gains - np.diff(logits)).sum() / abs(change))
+        return error if math.isfinite(error) else None
+
+    def _logits_at(self, places: np.ndarray) -> np.ndarray:
+        """Return the (P,) logits at P places of the path, float64."""
         with torch.no_grad():
-            logits = self.function(self._points_at(at))[:, self.target].tolist()
-        return [_Place(*place) for place in zip(at, logits, strict=True)]
+            chunks = [self._points_at(places[start : start + CHUNK]) for start in range(0, len(places), CHUNK)]
+            outputs = torch.cat([self.function(points)[:, self.target] for points in chunks])
+        logits: np.ndarray = outputs.double().cpu().numpy()
+        return logits
 
-    def _points_at(self, at: Sequence[float]) -> Tensor:
-        return torch.stack([torch.lerp(self.baseline, self.example, place) for place in at])
-
-
-def _build_piece(start: _Place, end: _Place, values: Tensor) -> _Piece:
-    return _Piece(start, end, values, excess=float(values.double().sum()) - (end.logit - start.logit))
+    def _points_at(self, places: np.ndarray) -> Tensor:
+        return torch.stack([torch.lerp(self.baseline, self.example, place) for place in places.tolist()])
 
 
-def _completeness_gap(pieces: Sequence[_Piece]) -> float:
-    return abs(sum(piece.excess for piece in pieces))
+def _is_settled(map_change: float | None, quadrature: _Quadrature, change: float) -> bool:
+    """Tell whether more steps would change little, or nothing can come of them."""
+    if map_change is None:
+        return True
+    gap = abs(float(quadrature.gains.sum()) - change)
+    return map_change <= MAP_TOLERANCE and gap <= MAP_TOLERANCE * float(np.abs(quadrature.values).sum())
+
+
+def _map_change(previous: _Quadrature, latest: _Quadrature, logit: float) -> float | None:
+    """Return ``Completeness.map_change``; None for a map that is nothing but rounding errors of a ``logit``."""
+    size = float(np.abs(latest.values).sum())
+    change = float(np.abs(latest.values - previous.values).sum())
+    nothing = _ROUNDING * max(1.0, abs(logit))
+    return change / size if math.isfinite(change) and math.isfinite(size) and size > nothing else None

@@ -87,12 +87,13 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
         "attribution.failed_maps.gradcam",
         "attribution.deletion.gradcam",
         "attribution.failed_maps.integrated_gradients",
+        "attribution.map_change",
         "attribution.completeness",
         "attribution.completeness_undefined",
         "attribution.deletion.integrated_gradients",
     ]
     assert set(section.tables) == {"completeness", "mean_maps", "mean_map_counts", "shortcuts"}
-    assert list(section.tables["completeness"][0]) == ["image", "method", "steps", "error"]
+    assert list(section.tables["completeness"][0]) == ["image", "method", "steps", "map_change", "error"]
     assert list(section.tables["mean_maps"][0]) == ["method", "attribute", "group", "n", "row", "column", "value"]
     assert set(section.captions) == set(section.tables)
     for figure in section.figures:

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
@@ -20,8 +21,8 @@ from rft.plugins.attribution.images.methods import (
     gradcam_maps,
     integrated_gradients,
 )
-from rft.plugins.attribution.network import Network
-from rft.plugins.attribution.path import TOLERANCE
+from rft.plugins.attribution.network import FromPixels, Network
+from rft.plugins.attribution.path import MAP_TOLERANCE, Path
 from tests.support.attribution_cases import SIDE, Convolutional, Frozen, Linear, Region, noise
 
 
@@ -52,7 +53,8 @@ def test_integrated_gradients_of_a_linear_model_are_weight_times_difference() ->
     expected = (weights * (explained.pixels - explained.baseline)).sum(dim=1).numpy()
     np.testing.assert_allclose(maps.values, expected, atol=1e-6)
     assert maps.completeness is not None
-    assert all(error.steps == 8 and error.error is not None and error.error < 1e-3 for error in maps.completeness)
+    assert all(found.steps == 12 and found.converged for found in maps.completeness)
+    assert all(found.error is not None and found.error < 1e-3 for found in maps.completeness)
 
 
 def test_integrated_gradients_match_a_naive_riemann_sum() -> None:
@@ -76,27 +78,67 @@ class Kinked(Frozen):
         return torch.stack([torch.full_like(rise, -1.0), rise], dim=1)
 
 
-def test_steps_are_added_until_the_attribution_is_complete() -> None:
+def test_steps_are_doubled_until_the_map_has_converged() -> None:
     network, explained = explain_model(Kinked(), noise(4))
-    few = integrated_gradients(network, explained, max_steps=16).completeness
-    many = integrated_gradients(network, explained, max_steps=256).completeness
-    assert few is not None
-    assert many is not None
-    assert max(estimate.error or 0.0 for estimate in few) > TOLERANCE  # said, not hidden
-    assert all(
-        estimate.error is not None and estimate.error <= TOLERANCE and 8 < estimate.steps <= 256 for estimate in many
+    few = integrated_gradients(network, explained, max_steps=16)
+    many = integrated_gradients(network, explained, max_steps=2000)
+    assert few.completeness is not None
+    assert many.completeness is not None
+    assert all(estimate.steps == 12 for estimate in few.completeness)
+    assert max(estimate.error or 0.0 for estimate in few.completeness) > 0.5  # said, not hidden
+    assert all(estimate.converged and 28 <= estimate.steps <= 2000 for estimate in many.completeness)
+    expected = naive_integrated_gradients(network.model, explained, steps=2000)
+    assert np.abs(many.values - expected).sum() <= MAP_TOLERANCE * np.abs(expected).sum()
+
+
+def test_the_map_is_that_of_captum_with_the_same_quadrature() -> None:
+    network, explained = explain_model(Convolutional(), noise(3))
+    maps = integrated_gradients(network, explained, max_steps=16)
+    expected = IntegratedGradients(FromPixels(network)).attribute(
+        explained.pixels, explained.baseline, target=explained.target, n_steps=8, method="gausslegendre"
     )
+    np.testing.assert_allclose(maps.values, expected.detach().sum(dim=1).numpy(), atol=1e-6)
 
 
-def test_the_reported_error_is_that_of_the_returned_map() -> None:
-    network, explained = explain_model(Kinked(), noise(4))
-    maps = integrated_gradients(network, explained, max_steps=24)
-    ends = [network.logits({"pixels": pixels}).double() for pixels in (explained.pixels, explained.baseline)]
-    change = (ends[0] - ends[1])[:, 1].numpy()
-    expected = np.abs(maps.values.astype(np.float64).sum(axis=(1, 2)) - change) / np.abs(change)
+class Waves(Frozen):
+    """Goes up in the first half of the path and down in the second: both can be overstated, and the sum be right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finish()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        brightness = pixels.mean(dim=(1, 2, 3))
+        wave = 1 - torch.cos(2 * torch.pi * brightness) + 0.1 * brightness
+        return torch.stack([-wave, wave], dim=1)
+
+
+def test_errors_of_opposite_sign_do_not_cancel() -> None:
+    path = Path(FromPixels(Network(Waves(), "cpu")), torch.zeros(3, 4, 4), torch.ones(3, 4, 4), target=1, axis=0)
+    quadrature = path._integrate_with(2)
+    assert quadrature.gains.sum() == pytest.approx(0.1, abs=1e-5)  # complete, as the sum has it
+    rise = np.pi * np.sin(np.pi * (1 - 1 / np.sqrt(3)))  # of the first half by its step; it is 2
+    assert path._error_along(quadrature, 0.1) == pytest.approx(2 * (rise - 2) / 0.1, rel=1e-3)
+
+
+def test_the_reported_error_and_change_are_those_of_the_returned_map() -> None:
+    model = Kinked()
+    network, explained = explain_model(model, noise(2))
+    maps = integrated_gradients(network, explained, max_steps=16)  # 4 steps, then 8
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    exact = copy.deepcopy(model).double()
     assert maps.completeness is not None
-    np.testing.assert_allclose([error.error for error in maps.completeness], expected, atol=1e-4)
-    assert all(estimate.steps <= 24 for estimate in maps.completeness)
+    for row, completeness in enumerate(maps.completeness):
+        image, start = explained.pixels[row].double(), explained.baseline[row].double()
+        borders, off, target = np.concatenate([[0], weights.cumsum() / 2]), 0.0, int(explained.target[row])
+        for node, weight, low, high in zip(nodes, weights, borders[:-1], borders[1:], strict=True):
+            point = (start + (node + 1) / 2 * (image - start)).requires_grad_()
+            slope = torch.autograd.grad(exact.classify(point[None])[0, target], point)[0]
+            ends = exact.classify(torch.stack([start + at * (image - start) for at in (low, high)]))[:, target]
+            off += abs(float((slope * (image - start)).sum() * weight / 2 - (ends[1] - ends[0])))
+        change = exact.classify(torch.stack([start, image]))[:, target]
+        assert completeness.error == pytest.approx(off / abs(float(change[1] - change[0])), rel=0.05, abs=1e-4)
+        assert completeness.map_change is not None
 
 
 def test_no_completeness_error_where_nothing_changes() -> None:
@@ -104,7 +146,7 @@ def test_no_completeness_error_where_nothing_changes() -> None:
     network, explained = explain_model(Convolutional(), pixels)
     maps = integrated_gradients(network, explained, max_steps=256)
     assert maps.completeness is not None
-    assert [(error.error, error.steps) for error in maps.completeness] == [(None, 8)] * 2
+    assert [(found.error, found.map_change, found.steps) for found in maps.completeness] == [(None, None, 12)] * 2
 
 
 def test_gradcam_matches_autograd_and_the_closed_form() -> None:

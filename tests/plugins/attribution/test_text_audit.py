@@ -71,12 +71,13 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
         "attribution.shortcut.animal",
         "attribution.shortcut.article",
         "attribution.failed_maps.integrated_gradients",
+        "attribution.map_change",
         "attribution.completeness",
         "attribution.completeness_undefined",
         "attribution.deletion.integrated_gradients",
     ]
     assert set(section.tables) == {"shortcuts", "completeness", "position_profile"}
-    assert list(section.tables["completeness"][0]) == ["text", "method", "steps", "error"]
+    assert list(section.tables["completeness"][0]) == ["text", "method", "steps", "map_change", "error"]
     assert sum(float(row["share"] or 0) for row in section.tables["position_profile"]) == pytest.approx(1)
     assert set(section.captions) == set(section.tables)
     for figure in section.figures:

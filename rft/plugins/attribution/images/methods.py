@@ -121,7 +121,7 @@ def gradcam_maps(network: Network, explained: Explained) -> Maps:
 def integrated_gradients(network: Network, explained: Explained, *, max_steps: int) -> Maps:
     """Return (N, H, W) integrated gradients from the blurred images, summed over channels, and how complete each is.
 
-    Source: Sundararajan et al. 2017, ICML; the steps, at most ``max_steps``, are placed as ``path`` says.
+    Source: Sundararajan et al. 2017, ICML; the steps, at most ``max_steps``, are those that ``path`` needs.
     """
     function, results = FromPixels(network), []
     for index in track_progress(range(len(explained)), "Integrated gradients"):

@@ -74,8 +74,9 @@ _CAPTIONS = {
     "shortcuts": "Predictions that flip when a region is taken from another image. How much of the region the model "
     "sees, the share of its input that this covers and the shares of attribution in it stand beside: an even map has "
     "as much in it as it covers.",
-    "completeness": "Integrated gradients of each explained image: gradients spent, and how far the attributions are "
-    "from summing to the change of the logit, relative to that change.",
+    "completeness": "Integrated gradients of each explained image: gradients spent, how much of the map the last "
+    "doubling of the steps changed, and how far off the attributions are along the path, relative to the change of the "
+    "logit.",
     "mean_maps": "Mean maps over a coarse grid, row and column counted from the top left; each map sums to 1.",
     "mean_map_counts": f"Explained images of each group; means of fewer than {mean_maps.MIN_MAPS_PER_GROUP} are "
     "not drawn.",
@@ -225,7 +226,7 @@ def _build_tables(
 
 def _completeness_rows(maps: Maps) -> Table:
     return [
-        {"image": number, "method": maps.method, "steps": completeness.steps, "error": completeness.error}
+        {"image": number, "method": maps.method, **completeness.as_row()}
         for number, completeness in enumerate(maps.completeness or (), start=1)
     ]
 

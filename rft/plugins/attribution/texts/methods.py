@@ -47,7 +47,7 @@ def integrated_gradients(
     """Return integrated gradients of the logits ``target`` (N,), summed over the dimensions of the word embeddings.
 
     The path leads from the text with the token ``baseline`` for each ordinary token to the text (Sundararajan et al.
-    2017, ICML, section 6.3); special tokens stay. At most ``max_steps`` gradients are placed as ``path`` says.
+    2017, ICML, section 6.3); special tokens stay. At most ``max_steps`` gradients are taken, as ``path`` says.
 
     Raises:
         Unavailable: when the model has no layer of word embeddings, or does not begin with it.

@@ -62,8 +62,8 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
 
 _CAPTIONS = {
     "shortcuts": "Predictions that flip when words are replaced, in texts that have them.",
-    "completeness": "Integrated gradients of each explained text: gradients spent, and how far the attributions are "
-    "from summing to the change of the logit, relative to that change.",
+    "completeness": "Integrated gradients of each explained text: gradients spent, how much of the attributions the "
+    "last doubling of the steps changed, and how far off they are along the path, relative to the change of the logit.",
     "position_profile": "Share of the absolute attribution in each tenth of a text, special tokens left out; spread "
     f"evenly it would be {1 / profile.PARTS:g} everywhere.",
     "tokens": "Tokens of explained texts. Special tokens have no attribution.",
@@ -168,6 +168,6 @@ def _build_tables(
 
 def _completeness_rows(scores: Scores) -> Table:
     return [
-        {"text": number, "method": METHOD, "steps": completeness.steps, "error": completeness.error}
+        {"text": number, "method": METHOD, **completeness.as_row()}
         for number, completeness in enumerate(scores.completeness, start=1)
     ]
