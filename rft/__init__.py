@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
 
-from rft.errors import RftError
-from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
-from rft.version import __version__
-
+TYPE_CHECKING = False  # as type checkers know it; typing itself takes long to import
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from rft.errors import RftError
     from rft.models.saved import SavedModel
+    from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
     from rft.run import FinishedRun
+    from rft.version import __version__
 
 __all__ = ["AuditRun", "Figure", "Finding", "Interval", "RftError", "Section", "Split", "__version__", "audit", "load"]
+
+IMPORTED_WHEN_ASKED_FOR = {"__version__": "rft.version", "RftError": "rft.errors"} | dict.fromkeys(
+    ("AuditRun", "Figure", "Finding", "Interval", "Section", "Split"), "rft.records"
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Return what takes long to import, such as pydantic: the command answers signals before that is imported."""
+    if name not in IMPORTED_WHEN_ASKED_FOR:
+        raise AttributeError(f"module 'rft' has no attribute {name!r}")
+    return getattr(import_module(IMPORTED_WHEN_ASKED_FOR[name]), name)
 
 
 def audit(
@@ -38,6 +51,8 @@ def audit(
     Raises:
         RftError: for anything that the user can mend; its message says what, where and how.
     """
+    from pathlib import Path
+
     from rft.pipeline.preflight import plan_audit
 
     plan = plan_audit(config, overrides or [], offline=offline)  # before torch is imported, which takes seconds
@@ -58,6 +73,8 @@ def load(folder: str | Path) -> SavedModel | Any:
 
     A folder that a plugin wrote holds a model of its own, such as ``mitigated``; see ``MitigatedModel.predict``.
     """
+    from pathlib import Path
+
     from rft.models.saved import load_model
     from rft.plugins import discover_plugins
 
