@@ -37,6 +37,7 @@ def audit(
     device: str | None = None,
     offline: bool = False,
     force: bool = False,
+    share: bool = False,
 ) -> FinishedRun:
     """Fine-tune and audit as ``audit.toml`` says.
 
@@ -47,6 +48,7 @@ def audit(
         device: torch device name; chosen by itself when None.
         offline: forbid downloads of weights.
         force: replace a run that ``out`` holds.
+        share: let the group of ``out`` read the report; predictions and the model stay private.
 
     Raises:
         RftError: for anything that the user can mend; its message says what, where and how.
@@ -64,7 +66,7 @@ def audit(
         check_writable(Path(out), force=force)
     run = run_audit(plan, device=device, offline=offline)
     if out is not None:
-        run.save(out, force=force)
+        run.save(out, force=force, share=share)
     return run
 
 

@@ -41,6 +41,12 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE
 RunKey = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="The key of the run; in the user's own folder otherwise.")
 ]
+Share = Annotated[
+    bool,
+    typer.Option(
+        "--share", envvar="RFT_SHARE", help="Let the folder's group read the report; no predictions or model."
+    ),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 
 

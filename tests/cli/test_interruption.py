@@ -80,13 +80,16 @@ def test_signals_that_are_ignored_stay_ignored() -> None:
 
 
 def test_an_error_that_a_library_makes_of_an_interruption_is_one() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interruption) as raised, unwind_when_interrupted():
+    def import_interrupted() -> None:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)
         except KeyboardInterrupt as interruption:
             raise ImportError("cannot import name") from interruption
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interruption) as raised, unwind_when_interrupted():
+        import_interrupted()
     assert exit_code(raised.value) == 143
     assert signal.getsignal(signal.SIGTERM) is before
     with pytest.raises(ImportError), unwind_when_interrupted():
