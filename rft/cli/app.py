@@ -19,6 +19,7 @@ from rft.cli.interruption import MESSAGE, exit_code, unwind_when_interrupted
 from rft.cli.terminal import LogFormatter, Terminal
 from rft.errors import RftError
 from rft.runtime.out_of_memory import raise_if_out_of_memory
+from rft.runtime.quiet import quiet_libraries
 
 EXIT = {"pass": 0, "no_rules": 0, "fail": 1, "uncertain": 3}
 BUG = 70
@@ -72,10 +73,9 @@ def report_errors(debug: bool) -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # remarks of torchao's import, for its developers
     logging.getLogger("rft").setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
-        with unwind_when_interrupted(), _out_of_memory_as_error():
+        with quiet_libraries(bars=err.is_terminal), unwind_when_interrupted(), _out_of_memory_as_error():
             yield
     except RftError as error:
         if debug:

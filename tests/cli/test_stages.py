@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -16,19 +17,27 @@ from rft.runtime.progress import Stage, StageListener, listen_to_stages, track_p
 LINE = re.compile(r"rft: (.+): \d+(\.\d)? (ms|s|min|h)( \d+ s)?$")
 
 
-def test_each_stage_is_a_line_with_its_counts_and_seconds(tiny: Path) -> None:
+@pytest.fixture(params=[0.0, math.inf], ids=["long loops", "short loops"])
+def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Let all loops count as long, or none, however fast this machine is."""
+    monkeypatch.setattr("rft.runtime.progress.SHORT", request.param)
+    return bool(request.param)
+
+
+def test_each_stage_is_a_line_with_its_counts_and_seconds(tiny: Path, short: bool) -> None:
     done = CliRunner().invoke(app, ["audit", str(tiny), "--out", str(tiny.parent / "run")])
     assert done.exit_code == 0, done.stderr
-    stages = [
-        re.sub(r"\d+ findings", "N findings", match[1])
-        for line in done.stderr.splitlines()
-        if (match := LINE.match(line))
-    ]
-    assert stages == [
+    lines = [match[1] for line in done.stderr.splitlines() if (match := LINE.match(line))]
+    counted = [re.sub(r"\d+ findings", "N findings", line) for line in lines]
+    loops = [line for line in counted if line.count(": ") and not line.startswith("audit: ")]
+    assert [line for line in counted if line not in loops] == [
         "data, 20 train, 20 test",
         "features and training, 40 examples, 5 epochs",
         *(f"audit: {name}, N findings" for name in ("dataset", "backbone", "training", "performance")),
     ]
+    extracted = [f"features and training: {loop}" for loop in ("Features of train, 20", "Features of test, 20")]
+    expected = ["data: Reading, 40", *extracted, "features and training: Training, 5"]
+    assert loops == ([] if short else expected)
 
 
 def test_the_python_api_is_silent(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,8 +83,8 @@ def test_a_long_stage_says_that_it_runs_and_where_it_is() -> None:
         lines.beat()
     assert said == [
         "rft: audit: privacy (Shadows, 30 of 200): running for 30 s",
-        "rft: audit: privacy (Shadows, 60 of 200): running for 60 s",
-        "rft: audit: privacy (Shadows, 90 of 200): running for 90 s",
+        "rft: audit: privacy (Shadows, 60 of 200): running for 1 min 0 s",
+        "rft: audit: privacy (Shadows, 90 of 200): running for 1 min 30 s",
         "rft: audit: privacy (Shadows, 120 of 200): running for 2 min 0 s",
     ]
     lines.end(stage, 130.0)
