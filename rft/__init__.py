@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
 
-from rft.errors import RftError
-from rft.version import __version__
-
+TYPE_CHECKING = False  # as type checkers know it; typing itself takes long to import
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from rft.errors import RftError
     from rft.models.saved import SavedModel
     from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
     from rft.run import FinishedRun
+    from rft.version import __version__
 
 __all__ = ["AuditRun", "Figure", "Finding", "Interval", "RftError", "Section", "Split", "__version__", "audit", "load"]
 
+IMPORTED_WHEN_ASKED_FOR = {"__version__": "rft.version", "RftError": "rft.errors"} | dict.fromkeys(
+    ("AuditRun", "Figure", "Finding", "Interval", "Section", "Split"), "rft.records"
+)
+
 
 def __getattr__(name: str) -> Any:
-    """Import the classes of records when they are asked for: pydantic and numpy take longer than ``rft --help``."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from rft import records
-
-    return getattr(records, name)
+    """Return what takes long to import, such as pydantic: the command answers signals before that is imported."""
+    if name not in IMPORTED_WHEN_ASKED_FOR:
+        raise AttributeError(f"module 'rft' has no attribute {name!r}")
+    return getattr(import_module(IMPORTED_WHEN_ASKED_FOR[name]), name)
 
 
 def __dir__() -> list[str]:
@@ -38,6 +42,7 @@ def audit(
     device: str | None = None,
     offline: bool = False,
     force: bool = False,
+    share: bool = False,
 ) -> FinishedRun:
     """Fine-tune and audit as ``audit.toml`` says.
 
@@ -48,10 +53,13 @@ def audit(
         device: torch device name; chosen by itself when None.
         offline: forbid downloads of weights.
         force: replace a run that ``out`` holds.
+        share: let the group of ``out`` read the report; predictions and the model stay private.
 
     Raises:
         RftError: for anything that the user can mend; its message says what, where and how.
     """
+    from pathlib import Path
+
     from rft.pipeline.preflight import plan_audit
 
     plan = plan_audit(config, overrides or [], offline=offline)  # before torch is imported, which takes seconds
@@ -63,7 +71,7 @@ def audit(
         check_writable(Path(out), force=force)
     run = run_audit(plan, device=device, offline=offline)
     if out is not None:
-        run.save(out, force=force)
+        run.save(out, force=force, share=share)
     return run
 
 
@@ -72,6 +80,8 @@ def load(folder: str | Path) -> SavedModel | Any:
 
     A folder that a plugin wrote holds a model of its own, such as ``mitigated``; see ``MitigatedModel.predict``.
     """
+    from pathlib import Path
+
     from rft.models.saved import load_model
     from rft.plugins import discover_plugins
 

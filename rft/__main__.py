@@ -1,5 +1,5 @@
 """``python -m rft``."""
 
-from rft.cli.main import main
+from rft.cli.start import main
 
 main()

@@ -44,6 +44,12 @@ class OutputError(RftError):
     """The output folder cannot be written: it is in use, or the disk is full."""
 
 
+class BusyError(OutputError):
+    """Another process uses what this one needs; the same command may succeed later."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
 class IntegrityError(RftError):
     """A check that a promise rests on failed before anything was trained or released."""
 

@@ -26,9 +26,12 @@ class FinishedRun(AuditRun):
         """What belongs to the run beside ``audit.json``; None for a run that was read from a file."""
         return self._artifacts
 
-    def save(self, folder: str | Path, *, force: bool = False) -> Path:
-        """Write the run folder, whole or not at all; raises ``OutputError`` when it holds a run already."""
-        return save(self, Path(folder), self.artifacts, force=force)
+    def save(self, folder: str | Path, *, force: bool = False, share: bool = False) -> Path:
+        """Write the run folder, whole or not at all; raises ``OutputError`` when it holds a run already.
+
+        With ``share`` the group of the folder may read the report, the card, the record and the evidence.
+        """
+        return save(self, Path(folder), self.artifacts, force=force, share=share)
 
     def _repr_html_(self) -> str:
         return summary_html(self)

@@ -1,7 +1,8 @@
 """What every command shares: the application, its terminals, its options, and errors turned into exit codes.
 
 0 pass (or no rules and integrity holds), 1 fail, 3 uncertain, 2 the input or config is wrong, 4 a file of a run is not
-the one that was written, 70 a bug in rft, 130 interrupted.
+the one that was written, 75 another process
+uses what this one needs: try again, 70 a bug in rft; 130, 143 and 129 interrupted by Ctrl-C, SIGTERM and SIGHUP.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Annotated
 
 import typer
 
+from rft.cli.interruption import MESSAGE, exit_code, unwind_when_interrupted
 from rft.cli.terminal import LogFormatter, Terminal
 from rft.errors import RftError
 from rft.runtime.out_of_memory import raise_if_out_of_memory
+from rft.runtime.quiet import quiet_libraries
 
 EXIT = {"pass": 0, "no_rules": 0, "fail": 1, "uncertain": 3}
-BUG, INTERRUPTED = 70, 130
+BUG = 70
 
 app = typer.Typer(
     help="Responsible fine-tuning: fine-tune a pretrained model and audit it in the same run.",
@@ -40,6 +43,12 @@ Overrides = Annotated[
 ]
 RunKey = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="The key of the run; in the user's own folder otherwise.")
+]
+Share = Annotated[
+    bool,
+    typer.Option(
+        "--share", envvar="RFT_SHARE", help="Let the folder's group read the report; no predictions or model."
+    ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 
@@ -66,19 +75,18 @@ def report_errors(debug: bool) -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # remarks of torchao's import, for its developers
     logging.getLogger("rft").setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
-        with _out_of_memory_as_error():
+        with quiet_libraries(bars=err.is_terminal), unwind_when_interrupted(), _out_of_memory_as_error():
             yield
     except RftError as error:
         if debug:
             err.say_traceback()
         say_error(error)
         raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        err.say("rft: interrupted; nothing half-written was left", style="red")
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as interruption:
+        err.say(MESSAGE, style="red")
+        raise typer.Exit(exit_code(interruption)) from None
     except (typer.Exit, SystemExit):
         raise
     except Exception as error:  # a bug: the one place where an unknown error becomes an exit code

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import rft
-from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, err, out, report_errors
+from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, Share, err, out, report_errors
 from rft.cli.show import show_run
-from rft.number_format import format_duration
-from rft.runtime.progress import Stage, listen_to_stages
+from rft.cli.stage_lines import say_stages
+from rft.runtime.patience import allow_waiting
+
+MAX_WAIT = 7 * 24 * 3600  # seconds
 
 if TYPE_CHECKING:
     from rft.records import AuditRun
@@ -27,6 +28,13 @@ def audit(
     device: Device = None,
     offline: Offline = False,
     force: Force = False,
+    share: Share = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            "--wait", metavar="SECONDS", min=0, max=MAX_WAIT, help="Wait while another audit uses the privacy ledger."
+        ),
+    ] = 0,
     debug: Debug = False,
 ) -> None:
     """Fine-tune, audit, and write the report."""
@@ -34,27 +42,14 @@ def audit(
         from rft.report import check_storable, place_of
 
         check_storable()
-        with say_stages():
-            run = rft.audit(config, folder, overrides=overrides or [], device=device, offline=offline, force=force)
-            saved = folder or run.save(default_folder(run), force=force)
+        with nullcontext() if err.is_terminal else say_stages(err.say), allow_waiting(wait):
+            run = rft.audit(
+                config, overrides=overrides or [], device=device, offline=offline, out=folder, force=force, share=share
+            )
+            saved = folder or run.save(default_folder(run), force=force, share=share)
         show_run(run)
         out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {place_of(run.run.volatile.id)}")
         raise typer.Exit(EXIT[run.verdict.status])
-
-
-@contextmanager
-def say_stages() -> Iterator[None]:
-    """Write a line on stderr for each stage that is over, unless that is a terminal, which shows bars."""
-    if err.is_terminal:
-        yield
-        return
-
-    def say_stage(stage: Stage, seconds: float) -> None:
-        detail = f", {stage.detail}" if stage.detail else ""
-        err.say(f"rft: {stage.name}{detail}: {format_duration(seconds)}")
-
-    with listen_to_stages(say_stage):
-        yield
 
 
 def default_folder(run: AuditRun) -> Path:

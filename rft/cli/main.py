@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -23,7 +22,7 @@ from rft.cli.runs.sign import sign
 from rft.cli.runs.verify import verify
 from rft.version import __version__, list_libraries
 
-__all__ = ["app", "main"]
+__all__ = ["app"]
 
 COMMANDS = (
     init,
@@ -54,11 +53,3 @@ def show_version(
     if show:
         out.say(f"rft {__version__}", *list_libraries())
         raise typer.Exit
-
-
-def main() -> None:
-    """Run the command line."""
-    # Read by OpenMP when torch is first imported. Its threads spin while they wait for each other, so that with any
-    # other process on one of the cores, a forward pass took up to 25 times longer; waiting passively costs 15 %.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    app()

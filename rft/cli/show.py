@@ -10,27 +10,53 @@ from rft.number_format import format_count
 if TYPE_CHECKING:
     from rft.records import AuditRun, Section, Table, Verdict
 
+VERDICT_STYLES = {"pass": "bold green", "fail": "bold red", "uncertain": "bold yellow", "no_rules": "bold"}
+
 
 def show_run(run: AuditRun) -> None:
-    """Print the verdict, its rules, headlines, and what needs a look."""
+    """Print the verdict, a line for each question, and how much is to be reviewed or was not measured."""
+    from rft.report.views.page import count_unjudged
+
     _show_verdict("Verdict", run.verdict)
     for later in run.later_verdicts:
         _show_verdict(f"Later verdict by {later.file}", later.verdict)
-    for section in run.sections:
-        for finding in section.findings:
-            if finding.headline and finding.status == "info":
-                out.say(f"  measured   {finding.id} = {finding.value:.3g}  {finding.title}")
-            elif finding.status == "warn":
-                ends = f" [{finding.interval.low:.3g}, {finding.interval.high:.3g}]" if finding.interval else ""
-                out.say(f"  look at    {finding.id} = {finding.value:.3g}{ends}  {finding.title}")
-            elif finding.status == "not_measured" and finding.absence is None and section.plugin in run.run.config:
-                out.say(f"  missing    {finding.id}: {finding.reason}")  # asked for with a table, and failed
+    to_review = sum(count for _, count in count_unjudged(run))
+    facts = [(pillar.label, pillar.summary) for pillar in run.pillars]
+    facts += _list_other_headlines(run)
+    facts.append(("To review", f"{to_review} {'finding' if to_review == 1 else 'findings'} that no rule judges"))
+    facts.append(("Not measured", _count_not_measured(run)))
+    out.facts(facts)
 
 
 def _show_verdict(label: str, verdict: Verdict) -> None:
-    out.say(f"{label}: {verdict.status.replace('_', ' ')}", style="bold")
-    for rule in verdict.rules:
-        out.say(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}")
+    from rft.report.views.verdict import PARTS
+
+    out.say(f"{label}: {verdict.status.replace('_', ' ')}", style=VERDICT_STYLES[verdict.status])
+    counts = {word: sum(rule.outcome == outcome for rule in verdict.rules) for outcome, word in PARTS.items()}
+    unmet = [
+        (f"  {rule.outcome}", f"{rule.rule}: {rule.explanation}") for rule in verdict.rules if rule.outcome != "pass"
+    ]
+    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    out.facts([("Rules", said or "none"), *unmet])
+
+
+def _list_other_headlines(run: AuditRun) -> list[tuple[str, str]]:
+    """Return the headlines of plugins that ask none of the questions."""
+    asked = {pillar.plugin for pillar in run.pillars}
+    return [
+        (section.title or section.plugin, f"{finding.title}: {finding.value:.3g}")
+        for section in run.sections
+        if section.plugin not in asked
+        for finding in section.findings
+        if finding.headline and finding.value is not None and finding.status == "info"
+    ]
+
+
+def _count_not_measured(run: AuditRun) -> str:
+    """Return how many findings have no value: those that were requested first."""
+    absent = [finding for section in run.sections for finding in section.findings if finding.status == "not_measured"]
+    requested = sum(finding.absence is None for finding in absent)
+    return f"{requested} requested, {len(absent) - requested} not requested or not applicable"
 
 
 def show_findings(section: Section) -> None:

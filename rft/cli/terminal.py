@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import textwrap
 import traceback
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from rich.text import Text
 from rft.visible import visible
 
 PIPED = 160  # columns where the output is no terminal: files have no edge
+LABEL = 12  # columns of the labels in front of facts, at least: short ones of several lists stand alike
 NAME = 18  # columns that a name gets before it is broken; numbers never are
 
 
@@ -58,6 +60,15 @@ class Terminal:
         for row in shown:
             table.add_row(*map(Text, row))
         self._console.print(table)
+
+    def facts(self, facts: Sequence[tuple[str, str]]) -> None:
+        """Write (label, text) pairs in two columns; a terminal breaks texts beneath themselves, a file keeps lines."""
+        width = max(LABEL, *(len(label) for label, _ in facts)) + 2
+        for label, text in facts:
+            line = visible(label).ljust(width) + visible(text)
+            if self.is_terminal:
+                line = textwrap.fill(line, self._console.width, subsequent_indent=" " * width, break_on_hyphens=False)
+            self._console.print(Text(line))
 
     def row(self, cells: Sequence[str], widths: Sequence[int]) -> None:
         """Write one row of a table whose rows come one by one, at once.

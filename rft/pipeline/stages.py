@@ -24,7 +24,7 @@ from rft.pipeline.targets.external import load_external_target
 from rft.pipeline.targets.fine_tuned import fine_tune
 from rft.pipeline.targets.predictions_alone import read_predictions_alone
 from rft.plugins import AuditedModel, Plugin
-from rft.records import Artifacts, FindingDefinition, Run, Section, VolatileFacts
+from rft.records import Artifacts, FindingDefinition, Run, Section, Training, VolatileFacts
 from rft.run import FinishedRun
 from rft.runtime import memory
 from rft.runtime.allocator import keep_freed_memory
@@ -93,10 +93,20 @@ def _prepare_target(
     with track_stage("data") as stage:
         dataset = data.read_dataset(core.data, settings.folder, core.seed, external=core.external)
         stage.detail = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
-    with track_stage("predictions" if core.external else "features and training"):
+    examples = sum(map(len, dataset.splits.values()))
+    with track_stage("predictions" if core.external else "features and training") as stage:
         if core.external:
+            stage.detail = f"{examples:,} examples"
             return dataset, load_external_target(settings, dataset, device, offline=offline)
-        return dataset, fine_tune(settings, dataset, trainer, device, offline=offline)
+        audited = fine_tune(settings, dataset, trainer, device, offline=offline)
+        stage.detail = f"{examples:,} examples, {_count_passes(audited.facts.training)}"
+        return dataset, audited
+
+
+def _count_passes(training: Training) -> str:
+    """Return how long a model was trained, as its trainer counts it: in epochs, or in steps of random batches."""
+    counts = ((training.epochs, "epochs"), (training.steps, "steps"))
+    return next((f"{count:,} {word}" for count, word in counts if count is not None), "no epochs")
 
 
 def check_plan(plan: AuditPlan) -> Trainer:
@@ -173,8 +183,9 @@ def _count_cases(participant: ActivePlugin, audited: AuditedModel) -> tuple[Coun
 def _run_plugin(participant: ActivePlugin, audited: AuditedModel) -> Section:
     """Return a plugin's section; one that fails or refuses gives a finding that says so, never silence."""
     try:
-        with track_stage(f"audit: {participant.name}"):
+        with track_stage(f"audit: {participant.name}") as stage:
             section = participant.plugin.audit(audited, participant.options)
+            stage.detail = f"{len(section.findings)} findings"
     except Unavailable as reason:
         return _unmeasured_section(participant.plugin, str(reason))
     except (EvidenceError, IntegrityError):  # a promise that does not hold is more than an audit that is missing

@@ -10,22 +10,39 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
+SHORT = 1.0  # seconds: a loop that took less is a part of its stage and no stage of its own
 
 
 @dataclass
 class Stage:
-    """A part of an audit; ``detail`` may be set while it runs, and is said with it."""
+    """A part of an audit.
+
+    Attributes:
+        name: what is done.
+        detail: counts, which may be set while it runs and are said with it.
+        loop: where it is, as far as that is counted: ``Training, 3 of 30``.
+    """
 
     name: str
     detail: str = ""
+    loop: str = ""
 
 
-_listener: ContextVar[Callable[[Stage, float], None] | None] = ContextVar("listener", default=None)
+@dataclass(frozen=True)
+class StageListener:
+    """What is called with each stage: when it begins, and when it is over with the seconds that it took."""
+
+    begin: Callable[[Stage], None]
+    end: Callable[[Stage, float], None]
+
+
+_listener: ContextVar[StageListener | None] = ContextVar("listener", default=None)
+_stage: ContextVar[Stage | None] = ContextVar("stage", default=None)
 
 
 @contextmanager
-def listen_to_stages(listener: Callable[[Stage, float], None]) -> Iterator[None]:
-    """Have ``listener`` called with each stage that ends within this context, and the seconds that it took."""
+def listen_to_stages(listener: StageListener) -> Iterator[None]:
+    """Have ``listener`` called with each stage, and each long loop of one, within this context."""
     token = _listener.set(listener)
     try:
         yield
@@ -35,11 +52,17 @@ def listen_to_stages(listener: Callable[[Stage, float], None]) -> Iterator[None]
 
 @contextmanager
 def track_stage(name: str) -> Iterator[Stage]:
-    """Tell whoever listens that a stage is over, unless it failed."""
-    stage, begun = Stage(name), time.monotonic()
-    yield stage
-    if (listener := _listener.get()) is not None:
-        listener(stage, time.monotonic() - begun)
+    """Tell whoever listens that a stage begins, and that it is over, unless it failed."""
+    stage, begun, listener = Stage(name), time.monotonic(), _listener.get()
+    if listener is not None:
+        listener.begin(stage)
+    token = _stage.set(stage)
+    try:
+        yield stage
+    finally:
+        _stage.reset(token)
+    if listener is not None:
+        listener.end(stage, time.monotonic() - begun)
 
 
 def track_progress(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
@@ -54,6 +77,20 @@ def track_progress(items: Iterable[T], description: str, total: int | None = Non
     from rich.progress import track as rich_track
 
     console = Console(stderr=True)
-    yield from rich_track(
-        items, description, total=total, console=console, transient=True, disable=not console.is_terminal
-    )
+    bar = rich_track(items, description, total=total, console=console, transient=True, disable=not console.is_terminal)
+    yield from _count_loop(bar, description, total if total is not None else getattr(items, "__len__", lambda: None)())
+
+
+def _count_loop(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+    """Yield ``items`` and note in the stage that runs how many are done; a long loop is said when it is over."""
+    stage, listener, begun, done = _stage.get(), _listener.get(), time.monotonic(), 0
+    if stage is None:
+        yield from items
+        return
+    for item in items:
+        stage.loop = f"{description}, {done:,}" + ("" if total is None else f" of {total:,}")
+        yield item
+        done += 1
+    stage.loop = ""
+    if listener is not None and (seconds := time.monotonic() - begun) >= SHORT:
+        listener.end(Stage(f"{stage.name}: {description}", f"{done:,}"), seconds)

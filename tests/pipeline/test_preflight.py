@@ -27,7 +27,7 @@ socket.create_connection = socket.getaddrinfo = refused
 urllib.request.getproxies = dict
 sys.argv = ["rft", "audit", *sys.argv[1:]]
 try:
-    from rft.cli.main import main
+    from rft.cli.start import main
     main()
 finally:
     assert "torch" not in sys.modules

@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +15,7 @@ import pytest
 
 from rft.errors import DataError, EvidenceError, OutputError
 from rft.records import Verdict
-from rft.report import check_writable, open_run, save, verify, write_made_from
+from rft.report import check_writable, open_run, place_of, save, verify, write_made_from
 from rft.report.run_folder import folder
 from tests.support.example_run import example_artifacts, example_run
 
@@ -42,6 +44,39 @@ def test_a_saved_run_holds_everything_and_nothing_else(saved: Path) -> None:
 def test_only_the_owner_may_read(saved: Path) -> None:
     for place in [saved, *saved.rglob("*")]:
         assert place.stat().st_mode & 0o777 == (0o700 if place.is_dir() else 0o600), place
+
+
+@pytest.fixture(params=[0o077, 0o022], ids=["umask 077", "umask 022"])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def list_modes(folder: Path) -> dict[str, int]:
+    return {place.relative_to(folder).as_posix(): stat.S_IMODE(place.stat().st_mode) for place in folder.rglob("*")}
+
+
+def test_unless_it_is_shared_no_umask_opens_a_run(tmp_path: Path, umask: int) -> None:
+    saved = save(example_run(), tmp_path / "runs" / "one", example_artifacts())
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o700
+    assert set(list_modes(saved).values()) == {0o700, 0o600}
+    assert stat.S_IMODE(saved.parent.stat().st_mode) == 0o777 & ~umask
+
+
+def test_a_shared_run_opens_what_may_go_to_others_and_nothing_else(tmp_path: Path, umask: int) -> None:
+    saved = save(example_run(), tmp_path / "new" / "runs" / "one", example_artifacts(), share=True)
+    modes = list_modes(saved)
+    readable = {name for name, mode in modes.items() if mode & 0o077}
+    assert readable == {"audit.json", "report.html", "model-card.md", "evidence.json"}
+    assert {modes[name] for name in readable} == {0o640}, "the group reads and nobody else"
+    assert {modes["predictions.parquet"], modes["model"], modes["assets"]} == {0o600, 0o700}
+    for place in (saved, saved.parent, saved.parent.parent):  # which the group must pass to get there
+        assert stat.S_IMODE(place.stat().st_mode) == 0o750
+    assert not place_of(example_run().run.volatile.id).stat().st_mode & 0o077, "the key stays with its owner"
+    made = write_made_from(open_run(saved), saved, tmp_path / "made", share=True)
+    assert set(list_modes(made).values()) == {0o640}
+    assert stat.S_IMODE(made.stat().st_mode) == 0o750
 
 
 def test_without_artifacts_the_rest_is_written(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rft.cli.app import EXIT, Debug, Force, RunFolder, RunKey, out, report_errors
+from rft.cli.app import EXIT, Debug, Force, RunFolder, RunKey, Share, out, report_errors
 from rft.cli.show import show_run
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def report(
     public: Annotated[
         bool, typer.Option("--public", help="Leave out what strangers may not see, and say what that is.")
     ] = False,
+    share: Share = False,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
@@ -52,7 +53,7 @@ def report(
         suffix = "-public" if public else f"-{policy_file.stem}" if policy_file else "-report"
         pages = _list_pages(run, folder, brief=brief, pdf=pdf)
         beside = target or folder.resolve().with_name(folder.resolve().name + suffix)
-        written = write_made_from(run, folder, beside, pages=pages, force=force)
+        written = write_made_from(run, folder, beside, pages=pages, force=force, share=share)
         show_run(run)
         for name in ("report.html", *pages):
             out.say(f"{name.partition('.')[0].capitalize()}: {written / name}")

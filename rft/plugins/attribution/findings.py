@@ -51,8 +51,8 @@ def completeness_findings(examples: Sequence[Completeness], words: Wording) -> I
     largest_error = FindingDefinition(
         "attribution.completeness",
         "Largest completeness error of integrated gradients",
-        f"Attributions should sum to what the prediction gained over {words.baseline}, on every stretch of the way. How "
-        "far off they are is summed over the stretches, so that errors of opposite sign do not cancel.",
+        f"Attributions should sum to what the prediction gained over {words.baseline}, on every stretch of the way. "
+        "How far off they are is summed over the stretches, so that errors of opposite sign do not cancel.",
         unit="relative error",
         caveats=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
         references=(SUNDARARAJAN,),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rft.errors import OutputError
 
 OWNER_ONLY = 0o700  # predictions, images and keys are personal data
+GROUP_TOO = 0o750  # whoever is in the group of the folder may read what is shared in it, and nobody else
 
 
 def replace_file(file: Path, text: str) -> None:
@@ -34,16 +35,30 @@ def replace_bytes(file: Path, content: bytes) -> None:
     sync_folder(file.parent)
 
 
-def sync_tree(folder: Path) -> None:
-    """Flush every file to the disk, and close files and folders to other users."""
+def sync_tree(folder: Path, shared: Collection[str] = ()) -> None:
+    """Flush every file to the disk, and close files and folders to other users, whatever the umask is.
+
+    Args:
+        folder: what to flush.
+        shared: names of the files in it that its group may read.
+    """
     for place, _, names in os.walk(folder):
         for name in names:
             file = Path(place, name)
-            file.chmod(0o600)
+            file.chmod(0o640 if name in shared and file.parent == folder else 0o600)
             with file.open("r+b") as stream:
                 os.fsync(stream.fileno())
-        Path(place).chmod(OWNER_ONLY)
+        Path(place).chmod(GROUP_TOO if shared and Path(place) == folder else OWNER_ONLY)
         sync_folder(Path(place))
+
+
+def make_parents(folder: Path, *, shared: bool) -> None:
+    """Make the folders above ``folder`` that are not there; those that lead to what is shared let its group pass."""
+    missing = [parent for parent in folder.parents if not parent.exists()]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if shared:
+        for parent in missing:
+            parent.chmod(GROUP_TOO)
 
 
 def sync_folder(folder: Path) -> None:

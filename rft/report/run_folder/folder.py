@@ -22,7 +22,7 @@ from rft.report.render.embedded import read_images
 from rft.report.render.html import render
 from rft.report.render.model_card import model_card
 from rft.report.run_folder import evidence
-from rft.report.run_folder.atomic_io import clear_errors, sync_folder, sync_tree
+from rft.report.run_folder.atomic_io import clear_errors, make_parents, sync_folder, sync_tree
 from rft.report.run_folder.run_key import RunKey, key_for
 
 RUN_FILE = "audit.json"
@@ -48,12 +48,22 @@ def check_writable(folder: Path, *, force: bool = False) -> None:
         raise OutputError("already holds a run", where=where, remedy=remedy)
 
 
-def save(run: AuditRun, folder: Path, artifacts: Artifacts | None = None, *, force: bool = False) -> Path:
+def save(
+    run: AuditRun, folder: Path, artifacts: Artifacts | None = None, *, force: bool = False, share: bool = False
+) -> Path:
     """Write the run folder and return it.
 
     Everything is written beside the folder and renamed at the end: an error or an interruption leaves nothing behind,
     and with ``force`` the old run stands until the new one does. Parts that ``artifacts`` lacks are left out. The
     key of the run is written into the user's state folder.
+
+    Args:
+        run: what to write.
+        folder: where to write, whole or not at all.
+        artifacts: what belongs to the run beside its record.
+        force: replace a run that stands there.
+        share: let the group of the folder read what may go to others: the pages, ``audit.json`` and the evidence.
+            Predictions, the model and the images of examples stay the owner's alone.
 
     Raises:
         OutputError: the folder is in use (see ``check_writable``), the disk is full, or it cannot be written.
@@ -61,9 +71,9 @@ def save(run: AuditRun, folder: Path, artifacts: Artifacts | None = None, *, for
     folder = Path(folder).resolve()
     check_writable(folder, force=force)
     key = _run_key(run, artifacts)
-    with clear_errors(folder), _staging_folder(folder) as staging:
+    with clear_errors(folder), _staging_folder(folder, share=share) as staging:
         _write_everything(run, artifacts, staging, key)
-        sync_tree(staging)
+        sync_tree(staging, (*evidence.FOR_OTHERS, evidence.FILE) if share else ())
         key.write()  # before the run stands: without its key nobody could tell whether the inputs are the same
         _put_in_place(staging, folder, force=force)
     if artifacts is not None and artifacts.finalize is not None:
@@ -102,6 +112,7 @@ def write_made_from(
     *,
     pages: Mapping[str, Callable[[Path], None]] = MappingProxyType({}),
     force: bool = False,
+    share: bool = False,
 ) -> Path:
     """Write what is made from a run alone into a folder of its own, and return it; the run stays as it is.
 
@@ -111,6 +122,7 @@ def write_made_from(
         folder: where to write, whole or not at all.
         pages: name of a further file -> writes it, given its path.
         force: replace what a former call left there.
+        share: let the group of the folder read it.
 
     Raises:
         OutputError: the folder is in use (see ``check_writable``) or would be within the run, or the run within it; the
@@ -120,14 +132,14 @@ def write_made_from(
     _check_apart(folder, source)
     check_writable(folder, force=force)
     images = read_images((source / PAGE_FILE).read_text(encoding="utf-8"))
-    with clear_errors(folder), _staging_folder(folder) as staging:
+    with clear_errors(folder), _staging_folder(folder, share=share) as staging:
         for name, text in _write_texts(run, images).items():
             (staging / name).write_text(text, encoding="utf-8", newline="\n")
         for name, write in pages.items():
             write(staging / name)
         described = evidence.describe_made_from(run, staging, source)
         (staging / evidence.FILE).write_text(described, encoding="utf-8", newline="\n")
-        sync_tree(staging)
+        sync_tree(staging, [file.name for file in staging.iterdir()] if share else ())
         _put_in_place(staging, folder, force=force)
     return folder
 
@@ -181,9 +193,9 @@ def _write_texts(run: AuditRun, images: Mapping[str, bytes]) -> dict[str, str]:
 
 
 @contextmanager
-def _staging_folder(folder: Path) -> Iterator[Path]:
+def _staging_folder(folder: Path, *, share: bool) -> Iterator[Path]:
     """Give an empty folder beside ``folder``, which is gone afterwards unless it was renamed."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_parents(folder, shared=share)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))  # mode 0700
     try:
         yield staging

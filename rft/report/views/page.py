@@ -79,7 +79,7 @@ def view_run(run: AuditRun) -> PageView:
         audited=model_facts.describe_model(run),
         trained=run.model.training.mode != "external",
         verdict=view_verdict(run),
-        unjudged=_count_unjudged(run),
+        unjudged=count_unjudged(run),
         later_verdicts=tuple(view_verdict(run, later.verdict) for later in run.later_verdicts),
         overview=view_overview(run),
         model=model_facts.list_model_facts(run, backbone),
@@ -121,7 +121,8 @@ def key_findings(section: SectionView, most: int) -> tuple[FindingView, ...]:
     return tuple(sorted(measured, key=lambda finding: finding.rank)[:most])
 
 
-def _count_unjudged(run: AuditRun) -> tuple[tuple[SectionView, int], ...]:
+def count_unjudged(run: AuditRun) -> tuple[tuple[SectionView, int], ...]:
+    """Return the sections with findings to review that no rule judges, and how many of them each has."""
     judged = judged_findings(run)
     sections = [view_section(section, judged) for section in run.sections]
     counts = [sum(map(_is_unjudged, section.findings)) for section in sections]

@@ -34,6 +34,7 @@ from rft.plugins.privacy.ledger.ledger_anchor import (
     remember_anchor,
 )
 from rft.records import Row
+from rft.runtime.patience import try_until_free
 from rft.training import Population
 from rft.training.privacy_facts import LedgerFacts
 
@@ -210,7 +211,8 @@ def open_account(
 
     Raises:
         ConfigError: another population, another budget, or too little of it is left; nothing was recorded.
-        OutputError: the ledger is in use, or cannot be written.
+        BusyError: another training uses the ledger, for longer than ``allow_waiting`` allows.
+        OutputError: the ledger cannot be written.
         EvidenceError: the ledger, its key or a checkpoint is missing, or is not the one that was written.
     """
     charge = Charge(secrets.token_hex(8), purpose, identity, _utc_now(), tuple(mechanisms), randomness=randomness)
@@ -220,13 +222,8 @@ def open_account(
     root = ledger_folder(ledger, population.folder)
     terms = AccountTerms(delta, budget, tuple(overlaps), resumable)
     make_folder(root)
-    with ExitStack() as held:
-        with hold_lock(root / LOCK_FILE, patience=LOCK_PATIENCE):
-            make_folder(root / population.name)
-            for name in sorted({population.name, *overlaps}):
-                if (root / name).is_dir():  # otherwise refused in a moment
-                    held.enter_context(hold_lock(root / name / LOCK_FILE))
-            account = _admit_training(root, population, charge, terms)
+    held, account = try_until_free(lambda: _hold_and_admit(root, population, charge, terms))
+    with held:
         yield account
         account.close()
 
@@ -239,6 +236,23 @@ class AccountTerms:
     budget: float | None
     overlaps: tuple[str, ...]
     resumable: bool
+
+
+def _hold_and_admit(
+    root: Path, population: Population, charge: Charge, terms: AccountTerms
+) -> tuple[ExitStack, RecordedAccount]:
+    """Return the locks of the populations, held, and the account of a training; raises ``BusyError`` holding none.
+
+    Nobody waits for a population with the lock of the folder in hand: the training that has it may need that to go on.
+    """
+    with ExitStack() as held:
+        with hold_lock(root / LOCK_FILE, patience=LOCK_PATIENCE):
+            make_folder(root / population.name)
+            for name in sorted({population.name, *terms.overlaps}):
+                if (root / name).is_dir():  # otherwise refused in a moment
+                    held.enter_context(hold_lock(root / name / LOCK_FILE))
+            account = _admit_training(root, population, charge, terms)
+        return held.pop_all(), account
 
 
 def _admit_training(root: Path, population: Population, charge: Charge, terms: AccountTerms) -> RecordedAccount:

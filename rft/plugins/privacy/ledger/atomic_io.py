@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from rft.errors import OutputError
+from rft.errors import BusyError, OutputError
 
 OWNER_ONLY_FILE, OWNER_ONLY_FOLDER = 0o600, 0o700
 
@@ -76,7 +76,8 @@ def hold_lock(path: Path, *, patience: float = 0.0) -> Iterator[None]:
         patience: seconds to wait for another process.
 
     Raises:
-        OutputError: another process holds the lock, or the file cannot be locked.
+        BusyError: another process holds the lock.
+        OutputError: the file cannot be locked.
     """
     with clear_errors(path):
         file = open(path, "r+b", opener=_owner_only)  # noqa: SIM115 (errors of the caller's block are not about this file)
@@ -114,9 +115,9 @@ def _acquire_lock(file: IO[bytes], path: Path, patience: float) -> None:
             if not isinstance(error.__cause__, BlockingIOError):
                 raise
             if time.monotonic() >= deadline:
-                remedy = "Wait until it has finished: two at a time could spend the same budget twice."
+                remedy = "Wait until it has finished (--wait SECONDS): two at a time could spend the same budget twice."
                 problem = "the ledger is in use by another training"
-                raise OutputError(problem, where=str(path.parent), remedy=remedy) from None
+                raise BusyError(problem, where=str(path.parent), remedy=remedy) from None
         time.sleep(0.05)
 
 

@@ -7,6 +7,8 @@ import hashlib
 import os
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 
-from rft.errors import ConfigError, DataError, EvidenceError, OutputError
+from rft.errors import BusyError, ConfigError, DataError, EvidenceError, OutputError
 from rft.plugins.privacy.accounting.accountants import Mechanism, composed_spending
 from rft.plugins.privacy.ledger import account as ledger
 from rft.plugins.privacy.ledger import chain, unit_hashes
 from rft.plugins.privacy.ledger.account import Account, finalize_trainings, open_account
 from rft.plugins.privacy.ledger.ledger_anchor import ledger_folder
+from rft.runtime.patience import allow_waiting
 from tests.support.ledger_cases import (
     CLINIC,
     DELTA,
@@ -517,6 +520,40 @@ def test_a_ledger_is_lent_to_one_training_at_a_time(tmp_path: Path) -> None:
         assert ledger_facts(first).population != ledger_facts(second).population
     with account(tmp_path, name="lobby", unit_ids=OTHERS), pytest.raises(OutputError, match="in use"):
         finish(account(tmp_path, overlaps=["lobby"]))
+
+
+def test_who_may_wait_is_admitted_when_the_ledger_is_free(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    finish(account(tmp_path, name="lobby", unit_ids=OTHERS))
+    free = threading.Event()
+
+    def hold() -> None:
+        with account(tmp_path):
+            held.set()
+            while "waiting for up to 60 s" not in caplog.text:
+                time.sleep(0.01)
+            finish(account(tmp_path, name="lobby", unit_ids=OTHERS))  # nobody waits with the folder's lock in hand
+            free.set()
+
+    held = threading.Event()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    with allow_waiting(60):
+        finish(account(tmp_path))
+    assert free.is_set()
+    holder.join()
+    assert caplog.text.count("the ledger is in use by another training; waiting for up to 60 s") == 1
+
+
+def test_waiting_ends_with_an_exit_code_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    begun = time.monotonic()
+    with account(tmp_path), allow_waiting(0.3), pytest.raises(BusyError) as refused:
+        finish(account(tmp_path))
+    assert 0.3 <= time.monotonic() - begun < 30
+    assert refused.value.exit_code == 75
+    with account(tmp_path), pytest.raises(BusyError):  # without leave nobody waits
+        finish(account(tmp_path))
+    assert caplog.text.count("waiting for") == 1
 
 
 @pytest.mark.parametrize(
