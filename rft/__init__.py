@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rft.api.predictions import audit_predictions
 from rft.errors import RftError
 from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
 from rft.version import __version__
@@ -13,7 +14,19 @@ if TYPE_CHECKING:
     from rft.models.saved import SavedModel
     from rft.run import FinishedRun
 
-__all__ = ["AuditRun", "Figure", "Finding", "Interval", "RftError", "Section", "Split", "__version__", "audit", "load"]
+__all__ = [
+    "AuditRun",
+    "Figure",
+    "Finding",
+    "Interval",
+    "RftError",
+    "Section",
+    "Split",
+    "__version__",
+    "audit",
+    "audit_predictions",
+    "load",
+]
 
 
 def audit(
@@ -38,19 +51,11 @@ def audit(
     Raises:
         RftError: for anything that the user can mend; its message says what, where and how.
     """
+    from rft.api.run import run_plan
     from rft.pipeline.preflight import plan_audit
 
     plan = plan_audit(config, overrides or [], offline=offline)  # before torch is imported, which takes seconds
-    from rft.pipeline.stages import run_audit
-    from rft.report import check_storable, check_writable
-
-    if out is not None:
-        check_storable()
-        check_writable(Path(out), force=force)
-    run = run_audit(plan, device=device, offline=offline)
-    if out is not None:
-        run.save(out, force=force)
-    return run
+    return run_plan(plan, out, device=device, offline=offline, force=force)
 
 
 def load(folder: str | Path) -> SavedModel | Any:

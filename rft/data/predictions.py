@@ -21,8 +21,10 @@ from rft.config.schema import Config, DataConfig, PredictionsConfig
 from rft.data.manifest import Dataset, check_labels, relative_name
 from rft.data.remarks import Remark, log_warnings
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
-from rft.data.tables.columnar import Columns, Places, column_names, from_codes, read_columns
+from rft.data.tables.columnar import Columns, Places, TableSource, column_names, from_codes, read_columns
+from rft.data.tables.digest import digest_columns
 from rft.data.tables.example_columns import check_levels
+from rft.data.tables.in_memory import TableInMemory
 from rft.data.tables.spelling import spelling_remarks
 from rft.errors import DataError, near
 from rft.records import InputFile, Split
@@ -46,7 +48,7 @@ class _Layout:
     id: str | None
 
     @classmethod
-    def from_config(cls, core: Config, named: PredictionsConfig, path: Path) -> _Layout:
+    def from_config(cls, core: Config, named: PredictionsConfig, path: TableSource) -> _Layout:
         data = core.data
         if named.layout == "rft":
             scores = {name.removeprefix("score_"): name for name in column_names(path) if name.startswith("score_")}
@@ -67,12 +69,13 @@ class _Layout:
         return [*self.scores.values(), *([self.score] if self.score else [])]
 
 
-def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]:
+def read_predictions(core: Config, folder: Path, table: TableInMemory | None = None) -> tuple[Dataset, pd.DataFrame]:
     """Read the table that ``[predictions]`` and ``[data]`` describe.
 
     Args:
         core: a config with ``[predictions]``.
         folder: what its paths are relative to.
+        table: read in the place of ``predictions.file``, where the caller holds it in memory.
 
     Returns:
         The splits, whose examples have no items, and the table of predictions as in ``rft.plugins.AuditedModel``, with
@@ -83,9 +86,10 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
             that is no class, scores that are no probabilities, an id that stands twice, or too many groups.
     """
     assert core.predictions is not None
-    path = folder / core.predictions.file
+    path = table or folder / core.predictions.file
     layout = _Layout.from_config(core, core.predictions, path)
     held = read_columns(path, layout.texts, layout.numbers)
+    source = _identify_source(path, held, folder)
     if core.predictions.layout == "rft" and held.texts["unit"].categories.empty:
         layout = replace(layout, unit=None)  # none was declared
     for attribute, column in layout.groups.items():
@@ -106,11 +110,17 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
         scores=scores,
         groups={attribute: held.texts[column] for attribute, column in layout.groups.items()},
     )
-    with path.open("rb") as stream:
-        source = InputFile(relative_name(path, folder), hashlib.file_digest(stream, "sha256").hexdigest())
     remarks = [*held.remarks, *_split_remarks(held, layout), *_spelling_remarks(held, layout)]
     log_warnings(remarks)
     return Dataset(rows.splits(), classes, skipped, [source], remarks), rows.to_frame()
+
+
+def _identify_source(table: TableSource, held: Columns, folder: Path) -> InputFile:
+    """Return what was read, with the hash of the file, or of the cells of a table in memory."""
+    if isinstance(table, TableInMemory):
+        return InputFile(table.address, digest_columns(held))
+    with table.open("rb") as stream:
+        return InputFile(relative_name(table, folder), hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,14 @@ import pyarrow.parquet
 
 from rft.data.remarks import Remark
 from rft.data.tables.delimited import delimited_lines, delimited_names, read_delimited, separator_of
+from rft.data.tables.in_memory import TableInMemory, held_columns, held_names
 from rft.data.tables.json_rows import is_array, json_lines, json_names, read_json, text_of
 from rft.data.tables.spelling import normal_form, quote_name
 from rft.errors import DataError, near
+from rft.records import IN_MEMORY
 
 NAMED_ROWS = 5
+TableSource = Path | TableInMemory
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,11 @@ class Places:
     """Where the rows of a table stand in its file: the lines of a text, the rows of anything else, from 1 on.
 
     Attributes:
-        path: the file.
+        path: the file, or a table in memory.
         rows: (N,) the rows of the file that are meant; None: all of them.
     """
 
-    path: Path
+    path: TableSource
     rows: np.ndarray | None = None
 
     @property
@@ -69,6 +72,8 @@ class Places:
 
     @cached_property
     def _lines(self) -> Callable[[Path], Iterator[int]] | None:
+        if isinstance(self.path, TableInMemory):
+            return None
         suffix = self.path.suffix.lower()
         if suffix == ".jsonl" and not is_array(self.path):
             return json_lines
@@ -79,7 +84,7 @@ class Places:
         return "row" if self._lines is None else "line"
 
     def _line_numbers(self, rows: Sequence[int]) -> list[int]:
-        if self._lines is None:
+        if self._lines is None or isinstance(self.path, TableInMemory):
             return [row + 1 for row in rows]
         lines = list(islice(self._lines(self.path), max(rows) + 1))  # looked for when they are asked for, in errors
         return [lines[row] for row in rows]
@@ -108,13 +113,17 @@ class Columns:
         return Columns(texts, numbers, self.places.select_rows(mask), self.remarks)
 
 
-def column_names(path: Path) -> list[str]:
-    """Return the names of the columns of a csv, tsv, jsonl or parquet file; raises ``DataError``."""
+def column_names(path: TableSource) -> list[str]:
+    """Return the names of the columns of a csv, tsv, jsonl or parquet file, or of a table in memory.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     with _errors_named(path):
         return _NAMES[path.suffix.lower()](path)
 
 
-def read_columns(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Columns:
+def read_columns(path: TableSource, texts: Sequence[str], numbers: Sequence[str]) -> Columns:
     """Read the named columns of a table.
 
     Raises:
@@ -144,7 +153,7 @@ def from_codes(codes: np.ndarray, names: Any) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=pd.Index(names))
 
 
-def _check_names(path: Path, wanted: Sequence[str], known: Sequence[str]) -> None:
+def _check_names(path: TableSource, wanted: Sequence[str], known: Sequence[str]) -> None:
     for column in wanted:
         if column not in known:
             raise DataError(f"has no column {column!r}", where=path.name, remedy=_suggest_column(path, column, known))
@@ -154,8 +163,8 @@ def _check_names(path: Path, wanted: Sequence[str], known: Sequence[str]) -> Non
             )
 
 
-def _suggest_column(path: Path, column: str, known: Sequence[str]) -> str:
-    if len(known) == 1 and path.suffix.lower() in (".csv", ".tsv"):
+def _suggest_column(path: TableSource, column: str, known: Sequence[str]) -> str:
+    if len(known) == 1 and isinstance(path, Path) and path.suffix.lower() in (".csv", ".tsv"):
         for mark, word in ((";", "semicolons"), ("\t", "tabs"), (",", "commas"), ("|", "bars")):
             if mark in known[0] and mark != separator_of(path):
                 said = "commas" if separator_of(path) == "," else "tabs"
@@ -187,7 +196,7 @@ def _alike_columns(wanted: Sequence[str], known: Sequence[str]) -> list[Remark]:
 class _errors_named:
     """Turn what readers raise for a bad file into an error that names the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: TableSource) -> None:
         self.path = path
 
     def __enter__(self) -> None:
@@ -199,7 +208,7 @@ class _errors_named:
         if isinstance(error, FileNotFoundError):
             remedy = "Its path is relative to the config."
             raise DataError("no such file", where=self.path.name, remedy=remedy) from None
-        if isinstance(error, UnicodeDecodeError):
+        if isinstance(error, UnicodeDecodeError) and isinstance(self.path, Path):
             problem = f"line {_first_line_of_another_encoding(self.path)} is no UTF-8"
             raise DataError(problem, where=self.path.name, remedy="Save it as UTF-8.") from None
         if isinstance(error, (pa.ArrowException, ValueError, OSError, RecursionError)):
@@ -224,11 +233,14 @@ def _read_parquet(path: Path, texts: list[str], numbers: list[str]) -> pa.Table:
     return pyarrow.parquet.read_table(path, columns=[*texts, *numbers], read_dictionary=texts)
 
 
-_NAMES: dict[str, Callable[[Path], list[str]]] = {
+_NAMES: dict[str, Callable[[Any], list[str]]] = {
     **{".csv": delimited_names, ".tsv": delimited_names},
-    **{".jsonl": json_names, ".parquet": _parquet_names},
+    **{".jsonl": json_names, ".parquet": _parquet_names, IN_MEMORY: held_names},
 }
-_READERS = {".csv": read_delimited, ".tsv": read_delimited, ".jsonl": read_json, ".parquet": _read_parquet}
+_READERS: dict[str, Callable[[Any, list[str], list[str]], pa.Table]] = {
+    **{".csv": read_delimited, ".tsv": read_delimited, ".jsonl": read_json, ".parquet": _read_parquet},
+    IN_MEMORY: held_columns,
+}
 
 
 def _read_categorical(column: pa.ChunkedArray, name: str, source: str) -> pd.Categorical:
@@ -237,7 +249,7 @@ def _read_categorical(column: pa.ChunkedArray, name: str, source: str) -> pd.Cat
     whole = encoded.unify_dictionaries().combine_chunks()
     whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
     values = _read_as_texts(whole.dictionary, name, source)
-    codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = whole.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
     if len(kept := values.dropna().unique()) == len(values):
         return from_codes(codes, kept)
     renumbered = np.append(pd.Index(kept).get_indexer(values), -1)  # an empty cell is missing; the last one is code -1
