@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rft.api.model import audit_model
 from rft.api.predictions import audit_predictions
 from rft.errors import RftError
 from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
@@ -24,6 +25,7 @@ __all__ = [
     "Split",
     "__version__",
     "audit",
+    "audit_model",
     "audit_predictions",
     "load",
 ]

@@ -56,9 +56,10 @@ class ConfigArguments:
         raw: dict[str, Any] = {}
         for argument, key in self.keys.items():
             value = to_plain(self.values.get(argument))
+            table, _, name = key.rpartition(".")
+            content = raw.setdefault(table, {}) if table else raw
             if value is not None and value != []:
-                table, _, name = key.rpartition(".")
-                (raw.setdefault(table, {}) if table else raw)[name] = value
+                content[name] = value
         return raw
 
 

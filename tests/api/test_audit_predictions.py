@@ -18,7 +18,7 @@ from rft.cli.main import app
 from rft.data.tables.columnar import read_columns
 from rft.data.tables.digest import digest_columns
 from rft.data.tables.in_memory import hold_table
-from rft.errors import ConfigError, DataError, OutputError, RftError
+from rft.errors import ConfigError, DataError, ModelError, OutputError, RftError
 from tests.runs.test_predictions_alone import make_scores
 
 COLUMNS: dict[str, Any] = {
@@ -190,6 +190,8 @@ def test_verify_says_that_the_input_was_in_memory(tmp_path: Path) -> None:
     assert done.exit_code == 3
     assert "Not checked: the input frame, which was an object in memory and no file." in done.stdout
     assert "--key" not in done.stdout
+    with pytest.raises(ModelError, match="audited a table of predictions, so the run has no model"):
+        rft.load(tmp_path / "run")
     (tmp_path / "run/model-card.md").write_text("other", encoding="utf-8")
     assert CliRunner().invoke(app, ["verify", str(tmp_path / "run")]).exit_code == 4
 
