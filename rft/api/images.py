@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
@@ -192,8 +193,8 @@ def _lay_out(
     groups = {name: columns[f"group_{name}"] for name in config.groups}
     remarks = [*spelling_remarks(columns["label"], groups, columns.get("unit"))]
     log_warnings(remarks)
-    places = Places(TableInMemory(ROWS, None, tuple(columns)))
-    source = InputFile(f"{IN_MEMORY}{ROWS}", digest_columns(Columns(columns, {}, places)))
+    digest = digest_columns(Columns(columns, {}, Places(TableInMemory(ROWS, pa.table({}), ()))))
+    source = InputFile(f"{IN_MEMORY}{ROWS}", digest)
     return Dataset(held, classes, 0, [source], remarks)
 
 

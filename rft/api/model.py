@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rft.api.arguments import ConfigArguments, to_text
 from rft.api.wording import name_arguments
@@ -13,8 +13,6 @@ from rft.errors import ConfigError, near
 from rft.records import IN_MEMORY
 
 if TYPE_CHECKING:
-    from rft.api.predictors import Kind
-    from rft.api.rows import RowColumns
     from rft.pipeline.plan import AuditPlan
     from rft.run import FinishedRun
 
@@ -112,56 +110,46 @@ def audit_model(
         RftError: for anything that the caller can mend; its message says what, where and how. Arguments are checked
             before rows are read, rows before the model is run.
     """
-    from rft.api.predictors import find_kind, list_classes
-    from rft.api.rows import RowColumns, first_input
-    from rft.api.run import check_out
+    from rft.api.held_model import HeldModel
+    from rft.api.predictors import find_kind
+    from rft.api.rows import RowColumns
+    from rft.api.run import check_out, run_plan
 
     with name_arguments({**OF_IMAGES, **OF_PREDICTIONS}):
-        kind, columns = find_kind(model), RowColumns(groups, unit, label)
-        images = kind == "module" and _takes_images(first_input(test, "test", columns))
-        known = list_classes(model) if kind == "estimator" else None
-        called = type(model).__name__
+        splits = {"test": test} if train is None else {"train": train, "test": test}
+        held = HeldModel(model, find_kind(model), splits, RowColumns(groups, unit, label), outputs, device)
+        held.check_arguments()
+        images, called = held.takes_images(), type(model).__name__
         values: dict[str, object] = {
             "name": name or called,
             "seed": seed,
             "policy": policy,
             "card": card,
             "report": report,
-            "groups": columns.group_names(),
+            "groups": held.columns.group_names(),
             "positive": to_text(positive),
-            "classes": _choose_classes(classes, known),
+            "classes": _choose_classes(classes, held.known_classes()),
             "label": label or "label",
-            "unit": columns.unit_name(),
+            "unit": held.columns.unit_name(),
             "split": None if train is None else "split",
             "outputs": outputs,
             "rows": f"{IN_MEMORY}rows",
             "input": "input",
             "model": f"{IN_MEMORY}{called}",
-            "predictions": f"{IN_MEMORY}predictions of {called}",
+            "predictions": f"{IN_MEMORY}{held.name_predictions()}",
             "layout": "rft",
         }
-        keys = OF_IMAGES if images else OF_PREDICTIONS
-        plan = ConfigArguments(FUNCTION, keys, values, plugins).plan_audit()
-        _check_plan(plan, outputs)
+        plan = ConfigArguments(FUNCTION, OF_IMAGES if images else OF_PREDICTIONS, values, plugins).plan_audit()
+        _check_plan(plan)
         check_out(out, force=force)
-        splits = {"train": train, "test": test} if train is not None else {"test": test}
-        if not images:
-            return _audit_predictions_of(model, kind, splits, columns, plan, outputs, device, out, force=force)
-        return _audit_images(model, splits, columns, plan, outputs, device, out, force=force)
+        with held.prepare_target(plan.settings.core.data, images=images) as (target, place):
+            return run_plan(replace(plan, in_memory=target), out, device=place, force=force)
 
 
-def _takes_images(value: Any) -> bool:
-    from rft.api.images import is_image
-
-    return is_image(value)
-
-
-def _check_plan(plan: AuditPlan, outputs: str | None) -> None:
+def _check_plan(plan: AuditPlan) -> None:
     """Raise ``ConfigError`` for all that is wrong with the arguments, before any row is read."""
     from rft.pipeline.stages import check_plan
 
-    if outputs not in (None, "logits", "probabilities"):
-        raise ConfigError(f"expected 'logits' or 'probabilities', not {outputs!r}", where="outputs")
     described = plan.settings.core.data
     if described.positive is not None and described.positive not in (described.classes or [described.positive]):
         raise ConfigError(
@@ -182,55 +170,3 @@ def _choose_classes(given: Sequence[object] | None, known: Sequence[str] | None)
             remedy="Leave them out.",
         )
     return list(known) if known is not None else named
-
-
-def _audit_images(
-    module: Any,
-    splits: Mapping[str, object],
-    columns: RowColumns,
-    plan: AuditPlan,
-    outputs: str | None,
-    device: str | None,
-    out: str | Path | None,
-    *,
-    force: bool,
-) -> FinishedRun:
-    """Audit a torch module of images itself."""
-    from rft.api.images import ImageSurvey, build_target
-    from rft.api.rows import read_rows
-    from rft.api.run import run_plan
-    from rft.features.extract import choose_device
-    from rft.models.in_memory import borrow_module, find_device
-
-    place = find_device(module) if device is None else choose_device(device)
-    surveys = {name: ImageSurvey(name) for name in splits}
-    rows = [read_rows(examples, name, columns, surveys[name].add_image) for name, examples in splits.items()]
-    with borrow_module(module):
-        module.to(place).requires_grad_(False).eval()
-        target = build_target(module, rows, surveys, plan.settings.core.data, outputs=outputs, device=place)
-        return run_plan(replace(plan, in_memory=target), out, device=place, force=force)
-
-
-def _audit_predictions_of(
-    model: Any,
-    kind: Kind,
-    splits: Mapping[str, object],
-    columns: RowColumns,
-    plan: AuditPlan,
-    outputs: str | None,
-    device: str | None,
-    out: str | Path | None,
-    *,
-    force: bool,
-) -> FinishedRun:
-    """Audit what a model says of its rows."""
-    from rft.api.predictors import predict_rows, tabulate_rows
-    from rft.api.rows import read_rows
-    from rft.api.run import run_plan
-    from rft.pipeline.targets.predictions_alone import PredictionsInMemory
-
-    rows = [read_rows(examples, name, columns, lambda _: None) for name, examples in splits.items()]
-    classes = plan.settings.core.data.classes
-    predicted = predict_rows(model, kind, rows, classes, outputs, device)
-    table = tabulate_rows(rows, predicted, f"predictions of {type(model).__name__}", numbered=kind != "estimator")
-    return run_plan(replace(plan, in_memory=PredictionsInMemory(table)), out, force=force)

@@ -50,7 +50,7 @@ class RowColumns:
         keys = [] if self.groups is None or _is_table(self.groups) else _names_of(self.groups)
         return [*keys, *([self.unit] if isinstance(self.unit, str) else [])]
 
-    def groups_of(self, split: str, column: Callable[[str], Any]) -> dict[str, Any]:
+    def groups_of(self, split: str, column: Callable[[str], Any]) -> dict[str, object]:
         """Return group -> (N,) values of a split, given what returns a column of its rows by name."""
         if self.groups is None:
             return {}
@@ -111,20 +111,25 @@ class DatasetInputs(Sequence[Any]):
 
     def __getitem__(self, row: Any) -> Any:
         """Return the input of a row; of a mapping without the hidden keys."""
-        item = self.dataset[int(row)]
+        return self.take_input(self.dataset[int(row)])
+
+    def take_input(self, item: Any) -> Any:
+        """Return the input in an item."""
         if isinstance(item, Mapping):
             return {key: value for key, value in item.items() if key not in self.hidden}
         return item[0]
 
 
-def read_rows(examples: Any, split: str, columns: RowColumns, observe: Callable[[Any], None]) -> LabelledRows:
+def read_rows(
+    examples: Any, split: str, columns: RowColumns, observe: Callable[[Any], None] | None = None
+) -> LabelledRows:
     """Return the rows of a split.
 
     Args:
         examples: ``(X, y)``, or a Dataset.
         split: ``train`` or ``test``.
         columns: groups, unit and label.
-        observe: called with the input of each row, in order.
+        observe: called with the input of each row, in order; None: a table of inputs is not gone through.
 
     Raises:
         DataError: they are neither, lengths differ, a column is not there, or a label or a unit is missing.
@@ -211,20 +216,21 @@ def _split_pair(examples: tuple[Any, ...], split: str) -> tuple[Any, Any]:
 
 
 def _take_apart(
-    examples: Any, split: str, columns: RowColumns, observe: Callable[[Any], None]
+    examples: Any, split: str, columns: RowColumns, observe: Callable[[Any], None] | None
 ) -> tuple[Any, Any, Callable[[str], Any]]:
     """Return the inputs, the labels, and what returns a named column, of (X, y) or a Dataset."""
     if isinstance(examples, tuple):
         inputs, labels = _split_pair(examples, split)
-        for row in range(count_rows(inputs)):
-            observe(pick_row(inputs, row))
+        if observe:
+            for row in range(count_rows(inputs)):
+                observe(pick_row(inputs, row))
         return inputs, labels, lambda name: _column_of(inputs, name, split)
     _require_dataset(examples, split)
     return _read_dataset(examples, split, columns, observe)
 
 
 def _read_dataset(
-    dataset: Any, split: str, columns: RowColumns, observe: Callable[[Any], None]
+    dataset: Any, split: str, columns: RowColumns, observe: Callable[[Any], None] | None
 ) -> tuple[DatasetInputs, list[Any], Callable[[str], Any]]:
     """Read each item of a Dataset once, for its label and what stands beside it."""
     label, keys = _label_key(dataset[0], columns.label, split), columns.named_keys()
@@ -236,7 +242,8 @@ def _read_dataset(
         labels.append(item[label] if label else item[1])
         for key in keys:
             read[key].append(_plain_value(_value_of(item, key, split)))
-        observe({k: v for k, v in item.items() if k not in inputs.hidden} if label else item[0])
+        if observe:
+            observe(inputs.take_input(item))
     return inputs, labels, lambda name: read[name]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rft.errors import RftError
+from rft.plugins import discover_plugins
 
 OPTIONS = {"--out": "out", "--force": "force=True", "--device": "device"}
 _TABLE = re.compile(r"\[(\w+)\](?!\])")
@@ -36,8 +37,11 @@ def _reword(text: str, names: Mapping[str, str]) -> str:
     text = _PREFIX.sub("", text)
     text = _KEY.sub(lambda match: names.get(match[0], match[0]), text)
     text = _OPTION.sub(lambda match: OPTIONS[match[0]], text)
-    return _TABLE.sub(lambda match: _name_table(match[1]), text.replace("[[policy]]", "policy"))
+    return _TABLE.sub(_name_table, text.replace("[[policy]]", "policy"))
 
 
-def _name_table(table: str) -> str:
-    return "the arguments" if table in _CORE else f'plugins["{table}"]'
+def _name_table(table: re.Match[str]) -> str:
+    """Return what is said for the name of a table in brackets; other words in brackets stay."""
+    if table[1] in _CORE:
+        return "the arguments"
+    return f'plugins["{table[1]}"]' if table[1] in discover_plugins() else table[0]

@@ -131,7 +131,13 @@ class TestImages:
         pixels, labels = make_images()
         tensors = (to_tensors(pixels) - 0.45) / 0.22
         network = make_network()
-        run = rft.audit_model(network, test=(tensors, labels), plugins={"attribution": {"samples": 2}})
+        run = rft.audit_model(
+            network,
+            test=(tensors, labels),
+            plugins={"attribution": {"samples": 2}},
+            report={"show_examples": True},
+        )
+        assert run.section("attribution").assets
         with torch.no_grad():
             expected = network(tensors).double().softmax(dim=1).numpy()
         scores = run.artifacts.predictions[["score_0", "score_1"]].to_numpy()
@@ -320,6 +326,12 @@ class TestPredictions:
         assert run.finding("performance.roc_auc").value is not None
         assert run.finding("performance.accuracy").value != people["model"].score(*people["test"])
 
+    def test_what_an_estimator_knows_is_not_said_again(self, people: dict[str, Any]) -> None:
+        with pytest.raises(ConfigError, match="outputs: has no effect here: predict_proba gives probabilities"):
+            rft.audit_model(people["model"], test=people["test"], outputs="logits")
+        with pytest.raises(ConfigError, match="classes: are a, b, and the classes_ of the estimator no, yes"):
+            rft.audit_model(people["model"], test=people["test"], classes=["a", "b"])
+
     def test_a_decision_function_is_no_probability(self, people: dict[str, Any]) -> None:
         margins = LinearSVC().fit(*people["train"])
         run = rft.audit_model(margins, test=people["test"], train=people["train"], plugins={"privacy": {}})
@@ -410,6 +422,8 @@ class _Counted:
         ({"unit": {"train": [1]}}, DataError, "unit: says nothing of the test rows"),
         ({"unit": [1, None, 2, 2]}, DataError, "test: the unit is missing in row 2"),
         ({"outputs": "scores"}, ConfigError, "outputs: expected 'logits' or 'probabilities', not 'scores'"),
+        ({"device": "cpu"}, ConfigError, "device: has no effect here: only a torch module is put on a device"),
+        ({"label": "y"}, ConfigError, "label: has no effect here: it is a key of a Dataset's items"),
         ({"classes": ["a", "b"], "positive": "c"}, ConfigError, "positive: 'c' is none of the classes a, b"),
         ({"plugins": {"fairness": {}}}, ConfigError, 'plugins["fairness"]: needs groups, which is not set'),
         ({"plugins": {"privacy": {"epsilon": 1.0}}}, ConfigError, "would train the model"),

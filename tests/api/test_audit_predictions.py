@@ -147,7 +147,7 @@ def test_rows_that_lack_something_stop_the_audit_or_are_counted() -> None:
         ),
         ({"plugins": {"privacy": {"epsilon": 3.0}}}, ConfigError, 'Remove the keys of plugins["privacy"]'),
         ({"plugins": {"fairness": {}}, "groups": []}, ConfigError, "needs groups, which is not set"),
-        ({"policy": [{"finding": "x.y", "max": 1}]}, ConfigError, 'such as plugins["x"]'),
+        ({"policy": [{"finding": "privacy.epsilon", "max": 1}]}, ConfigError, 'such as plugins["privacy"]'),
         ({"policy": [{"finding": "x.y"}]}, ConfigError, "policy.1: a rule needs"),
         ({"seed": -1}, ConfigError, "rft.audit_predictions: seed: input should be greater than or equal to 0"),
     ],
