@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ from rft.models.external_model import ExternalModel
 from rft.models.in_memory import WHERE, ModuleAdapter, TwoColumns, find_outputs, name_classes
 from rft.pipeline.targets.module_in_memory import ModuleInMemory
 from rft.records import IN_MEMORY, InputFile, Split
+
+Call = Callable[[nn.Module, Batch], Any]
 
 CHANNELS = (1, 3)
 ROWS = "rows"  # what the data is called in the config and in messages
@@ -150,7 +152,7 @@ def _refuse_random(images: _Images, survey: ImageSurvey) -> None:
             )
 
 
-def _call_for(module: nn.Module, inputs: Any, preprocessing: TensorPreprocessing) -> Any:
+def _call_for(module: nn.Module, inputs: Any, preprocessing: TensorPreprocessing) -> Call:
     """Return what runs the module on pixels, in its own range and type of numbers; by name where rows have one."""
     first = pick_row(inputs, 0)
     key = next(iter(first)) if isinstance(first, Mapping) else None
@@ -171,31 +173,30 @@ def _lay_out(
     config: DataConfig,
 ) -> Dataset:
     """Return the data set; its classes are in the order of the outputs."""
-    labels = {rows.name: name_labels(rows.labels, classes, rows.name) for rows in splits}
-    table = pd.DataFrame(
-        {"label": np.concatenate([*labels.values()]), "split": np.repeat([*labels], [len(rows) for rows in splits])}
-    )
-    check_labels(table, config.model_copy(update={"classes": list(classes)}), ROWS, external=True)
-    number = {name: index for index, name in enumerate(classes)}
-    held = {
-        rows.name: Split(
-            name=rows.name,
-            ids=np.array([f"{rows.name}/{row}" for row in range(len(rows))], dtype=object),
-            items=images[rows.name],
-            labels=np.array([number[label] for label in labels[rows.name]], np.int64),
-            groups=rows.groups,
-            units=rows.units,
-            digests=np.array(surveys[rows.name].digests, dtype=object),
-        )
-        for rows in splits
-    }
+    held = {rows.name: _build_split(rows, images[rows.name], surveys[rows.name], classes) for rows in splits}
     columns = _join_columns(held, classes)
+    table = pd.DataFrame({name: columns[name].astype(object) for name in ("label", "split")})
+    check_labels(table, config.model_copy(update={"classes": list(classes)}), ROWS, external=True)
     groups = {name: columns[f"group_{name}"] for name in config.groups}
     remarks = [*spelling_remarks(columns["label"], groups, columns.get("unit"))]
     log_warnings(remarks)
     digest = digest_columns(Columns(columns, {}, Places(TableInMemory(ROWS, pa.table({}), ()))))
-    source = InputFile(f"{IN_MEMORY}{ROWS}", digest)
-    return Dataset(held, classes, 0, [source], remarks)
+    return Dataset(held, classes, 0, [InputFile(f"{IN_MEMORY}{ROWS}", digest)], remarks)
+
+
+def _build_split(rows: LabelledRows, images: _Images, survey: ImageSurvey, classes: Sequence[str]) -> Split:
+    """Return the rows of a split; raises ``DataError`` for a label that is no class."""
+    number = {name: index for index, name in enumerate(classes)}
+    labels = name_labels(rows.labels, classes, rows.name)
+    return Split(
+        name=rows.name,
+        ids=np.array([f"{rows.name}/{row}" for row in range(len(rows))], dtype=object),
+        items=images,
+        labels=np.array([number[label] for label in labels], np.int64),
+        groups=rows.groups,
+        units=rows.units,
+        digests=np.array(survey.digests, dtype=object),
+    )
 
 
 def _join_columns(splits: Mapping[str, Split], classes: Sequence[str]) -> dict[str, pd.Categorical]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rft.api.arguments import ConfigArguments, to_text
 from rft.api.wording import name_arguments
 from rft.errors import ConfigError, near
 from rft.records import IN_MEMORY
@@ -110,6 +109,7 @@ def audit_model(
         RftError: for anything that the caller can mend; its message says what, where and how. Arguments are checked
             before rows are read, rows before the model is run.
     """
+    from rft.api.arguments import ConfigArguments, to_text
     from rft.api.held_model import HeldModel
     from rft.api.predictors import find_kind
     from rft.api.rows import RowColumns

@@ -81,7 +81,7 @@ def predict_estimator(model: Any, rows: LabelledRows, classes: Sequence[str] | N
     Raises:
         ModelError: it fails, or gives something else than one class, and K probabilities, a row.
     """
-    decided = ask_model(partial(model.predict, _arrays_only(rows)), rows.name, "predict")
+    decided = ask_model(partial(model.predict, _require_arrays(rows)), rows.name, "predict")
     decisions = np.array(read_texts(decided, "prediction"), dtype=object)
     _check_rows(decisions, rows, "predict")
     if not hasattr(model, "predict_proba"):
@@ -110,7 +110,7 @@ def predict_function(
     Raises:
         ModelError: it fails, or gives something else.
     """
-    answer = ask_model(partial(call, _arrays_only(rows)), rows.name, "the call")
+    answer = ask_model(partial(call, _require_arrays(rows)), rows.name, "the call")
     values = answer.detach().cpu().numpy() if hasattr(answer, "detach") else np.asarray(answer)
     _check_rows(values, rows, "the call")
     if values.ndim == 1 and values.dtype.kind in "OUSTbiu":
@@ -260,7 +260,7 @@ def ask_model(call: Callable[[], Any], split: str, what: str) -> Any:
         raise ModelError(f"{what} failed on the {split} rows: {reason}", where=WHERE) from error
 
 
-def _arrays_only(rows: LabelledRows) -> Any:
+def _require_arrays(rows: LabelledRows) -> Any:
     if isinstance(rows.inputs, DatasetInputs):
         raise DataError("a Dataset goes with a torch module", where=rows.name, remedy="Give (X, y).")
     return rows.inputs

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rft.errors import RftError
-from rft.plugins import discover_plugins
 
 OPTIONS = {"--out": "out", "--force": "force=True", "--device": "device"}
 _TABLE = re.compile(r"\[(\w+)\](?!\])")
@@ -42,6 +41,8 @@ def _reword(text: str, names: Mapping[str, str]) -> str:
 
 def _name_table(table: re.Match[str]) -> str:
     """Return what is said for the name of a table in brackets; other words in brackets stay."""
+    from rft.plugins import discover_plugins
+
     if table[1] in _CORE:
         return "the arguments"
     return f'plugins["{table[1]}"]' if table[1] in discover_plugins() else table[0]
