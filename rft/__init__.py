@@ -9,17 +9,33 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from rft.api.model import audit_model
+    from rft.api.predictions import audit_predictions
     from rft.errors import RftError
     from rft.models.saved import SavedModel
     from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
     from rft.run import FinishedRun
     from rft.version import __version__
 
-__all__ = ["AuditRun", "Figure", "Finding", "Interval", "RftError", "Section", "Split", "__version__", "audit", "load"]
+__all__ = [
+    "AuditRun",
+    "Figure",
+    "Finding",
+    "Interval",
+    "RftError",
+    "Section",
+    "Split",
+    "__version__",
+    "audit",
+    "audit_model",
+    "audit_predictions",
+    "load",
+]
 
 IMPORTED_WHEN_ASKED_FOR = {"__version__": "rft.version", "RftError": "rft.errors"} | dict.fromkeys(
     ("AuditRun", "Figure", "Finding", "Interval", "Section", "Split"), "rft.records"
 )
+IMPORTED_WHEN_ASKED_FOR |= {"audit_model": "rft.api.model", "audit_predictions": "rft.api.predictions"}
 
 
 def __getattr__(name: str) -> Any:
@@ -58,21 +74,11 @@ def audit(
     Raises:
         RftError: for anything that the user can mend; its message says what, where and how.
     """
-    from pathlib import Path
-
+    from rft.api.run import run_plan
     from rft.pipeline.preflight import plan_audit
 
     plan = plan_audit(config, overrides or [], offline=offline)  # before torch is imported, which takes seconds
-    from rft.pipeline.stages import run_audit
-    from rft.report import check_storable, check_writable
-
-    if out is not None:
-        check_storable()
-        check_writable(Path(out), force=force)
-    run = run_audit(plan, device=device, offline=offline)
-    if out is not None:
-        run.save(out, force=force, share=share)
-    return run
+    return run_plan(plan, out, device=device, offline=offline, force=force, share=share)
 
 
 def load(folder: str | Path) -> SavedModel | Any:

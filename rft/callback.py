@@ -39,8 +39,8 @@ class AuditCallback(TrainerCallback):
 
     The model and its tokenizer or image processor (``processing_class`` of the Trainer) are saved first, to
     ``audited-model`` in the Trainer's output folder, so that they are there whatever comes of the audit. Then the
-    config is audited with that folder as ``model.checkpoint``, the run folder is written, and a section "Audit" is put
-    into the model card, ``README.md`` in the output folder, in place of a former one.
+    config is audited with that folder as ``model.checkpoint``, the run folder is written, a section "Audit" is put into
+    the model card, ``README.md`` in the output folder, in place of a former one, and verdict and report are printed.
 
     ``Trainer.create_model_card`` and ``Trainer.push_to_hub`` write that card anew; ``add_to_card`` puts the section
     back. Adapters of peft must be merged before training ends. The run folder holds predictions for each example: keep
@@ -104,6 +104,7 @@ class AuditCallback(TrainerCallback):
             warnings.warn(said, stacklevel=2)
             return
         self.run = run
+        _print_verdict(run, self.out / "report.html")
         add_to_card(output / CARD, run, self.out / "report.html")
 
     def _model_overrides(self, saved: Path) -> list[str]:
@@ -127,6 +128,12 @@ def add_to_card(card: Path, run: AuditRun, report: Path) -> None:
     beside = card.with_name(f".{card.name}.partial")
     beside.write_text(renewed if times else f"{text.rstrip()}\n\n{section}\n", encoding="utf-8")
     beside.replace(card)
+
+
+def _print_verdict(run: AuditRun, report: Path) -> None:
+    """Print the verdict and where the report is, as ``rft audit`` does."""
+    verdict = view_verdict(run)
+    print(visible(f"rft: {verdict.word}. {verdict.sentence}\nReport: {report}", breaks=True))
 
 
 def _write_audit_section(run: AuditRun, report: str) -> str:

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from rft.errors import ConfigError, DataError, OutputError, RftError
+import rft
+from rft.errors import ConfigError, DataError, ModelError, OutputError, RftError
 from tests.support import ROOT
 from tests.support.checkpoints import TEXT_AUDIT, bert, word_tokenizer, write_texts
 
@@ -56,7 +57,7 @@ def trainer(output: Path, callback: AuditCallback, labels: list[str] | None = No
     )
 
 
-def test_training_ends_with_an_audit(config: Path, tmp_path: Path) -> None:
+def test_training_ends_with_an_audit(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output, run = tmp_path / "my model", tmp_path / "runs" / "x"
     callback = AuditCallback(config, run, device="cpu")
     trained = trainer(output, callback)
@@ -65,10 +66,15 @@ def test_training_ends_with_an_audit(config: Path, tmp_path: Path) -> None:
     assert callback.run.model.training.mode == "external"
     assert callback.run.run.config["model"] == {"checkpoint": "my model/audited-model"}
     assert callback.run.verdict.status == "fail"
+    printed = capsys.readouterr().out
+    assert re.search(r"^rft: Fail\. Accuracy is .*; at least 0\.99 was asked\.", printed, re.MULTILINE)
+    assert f"\nReport: {run / 'report.html'}\n" in printed
     saved = transformers.AutoModelForSequenceClassification.from_pretrained(output / "audited-model")
     for name, tensor in trained.model.state_dict().items():
         assert (saved.state_dict()[name] == tensor).all()
     assert not list((output / "audited-model").glob("*.bin"))
+    with pytest.raises(ModelError, match=r"audited the checkpoint my model/audited-model, which others trained"):
+        rft.load(run)
 
     card = (output / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlibrary_name: transformers\n")
@@ -139,8 +145,6 @@ def test_other_processes_leave_it_to_the_main_one(config: Path, tmp_path: Path) 
 
 def test_a_new_card_has_front_matter_that_yaml_reads(config: Path, tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
-    import rft
-
     bert(["negative", "positive"]).save_pretrained(tmp_path / "model")
     word_tokenizer().save_pretrained(tmp_path / "model")
     run = rft.audit(config, overrides=["model.checkpoint=model"], device="cpu")

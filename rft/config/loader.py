@@ -22,6 +22,7 @@ from rft.config.schema import Config, Rule
 from rft.config.stored import stored_backbone, stored_path
 from rft.config.toml_text import read_toml, read_value
 from rft.errors import ConfigError
+from rft.records import IN_MEMORY
 
 PATHS = (
     ("data", "manifest"),
@@ -106,23 +107,55 @@ def examine_config(
     except ConfigError as error:
         return None, [error]
     raw.setdefault("name", _name_after(path))
+    loaded, problems = examine_tables(raw, options, where=path.name, folder=path.resolve().parent)
+    return loaded, [*_find_objects(raw, path.name), *problems]
+
+
+def _find_objects(raw: Mapping[str, Any], where: str) -> list[ConfigError]:
+    """Return an error for each path that stands for an object in memory: of a config that a run recorded."""
+    paths = {(table, key): raw[table].get(key) for table, key in PATHS if isinstance(raw.get(table), dict)}
+    return [
+        ConfigError(
+            f"{table}.{key}: {value!r} stands for an object that was in memory",
+            where=where,
+            remedy="Write it to a file and name that, or call rft from Python again.",
+        )
+        for (table, key), value in paths.items()
+        if isinstance(value, str) and value.startswith(IN_MEMORY)
+    ]
+
+
+def examine_tables(
+    raw: Mapping[str, object], options: Mapping[str, type[Options]], *, where: str, folder: Path
+) -> tuple[LoadedConfig | None, list[ConfigError]]:
+    """Validate the tables of a config, wherever they come from: a file, or the arguments of a function.
+
+    Args:
+        raw: as a TOML file holds them.
+        options: plugin name -> the model of its table.
+        where: the file or function, for errors.
+        folder: what paths in the config are relative to.
+
+    Returns:
+        The config, None where it cannot be read; and all that is not as it should be.
+    """
     models: dict[str, type[BaseModel]] = {"": Config, **options}
-    problems = list_unknown_tables(sorted(raw), [*Config.model_fields, *options], models, path.name)
+    problems = list_unknown_tables(sorted(raw), [*Config.model_fields, *options], models, where)
     tables: dict[str, Any] = {}
-    contents = {"": {key: raw[key] for key in raw if key in Config.model_fields}}
-    contents |= {name: raw[name] for name in options if name in raw}
+    core_tables = {key: raw[key] for key in raw if key in Config.model_fields}
+    contents = {"": core_tables, **{name: raw[name] for name in options if name in raw}}
     for name, content in contents.items():
         try:
             tables[name] = models[name].model_validate(content)
         except ValidationError as error:
-            problems += list_problems(error, models, name, path.name, name)
+            problems += list_problems(error, models, name, where, name)
     if problems:
         return None, problems
     core, plugins = tables[""], {name: table for name, table in tables.items() if name}
     situation = core.situation(plugins)
     for name, table in tables.items():
-        problems += list_idle_keys(table, name, situation, path.name)
-    return LoadedConfig(core, plugins, path.resolve().parent, raw), problems
+        problems += list_idle_keys(table, name, situation, where)
+    return LoadedConfig(core, plugins, folder, raw), problems
 
 
 def _name_after(path: Path) -> str:

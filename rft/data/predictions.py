@@ -21,12 +21,14 @@ from rft.data.manifest import Dataset, check_labels, hash_files
 from rft.data.remarks import Remark, log_warnings
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
 from rft.data.tables.columnar import Columns, column_names, from_codes, read_columns
+from rft.data.tables.digest import digest_columns
 from rft.data.tables.example_columns import check_levels
+from rft.data.tables.in_memory import TableInMemory
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
 from rft.data.tables.table_file import ColumnRequest, TableFile, TextLayout, find_table_files
 from rft.errors import DataError, near
-from rft.records import Split
+from rft.records import InputFile, Split
 
 ROUNDING = 1e-6  # by which a probability may leave [0, 1], as one of 32 bits does
 SUM_TO_ONE = 1e-3  # by which probabilities of a row may miss 1, as those with three decimals do
@@ -68,12 +70,13 @@ class _Layout:
         return [*self.scores.values(), *([self.score] if self.score else [])]
 
 
-def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]:
+def read_predictions(core: Config, folder: Path, table: TableInMemory | None = None) -> tuple[Dataset, pd.DataFrame]:
     """Read the table that ``[predictions]`` and ``[data]`` describe.
 
     Args:
         core: a config with ``[predictions]``.
         folder: what its paths are relative to.
+        table: read in the place of ``predictions.file``, where the caller holds it in memory.
 
     Returns:
         The splits, whose examples have no items, and the table of predictions as in ``rft.plugins.AuditedModel``, with
@@ -85,9 +88,10 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
     """
     assert core.predictions is not None
     text_layout = TextLayout(core.data.separator, core.data.encoding)
-    files = find_table_files(core.predictions.file, folder, None, text_layout)
+    files = [table] if table is not None else find_table_files(core.predictions.file, folder, None, text_layout)
     layout = _Layout.from_config(core, core.predictions, files[0])
     held = read_columns(files, ColumnRequest(list(dict.fromkeys(layout.texts)), list(dict.fromkeys(layout.numbers))))
+    sources = list(_identify_sources(files, held, folder))
     if core.predictions.layout == "rft" and held.texts["unit"].categories.empty:
         layout = replace(layout, unit=None)  # none was declared
     for attribute, column in layout.groups.items():
@@ -108,10 +112,18 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
         scores=scores,
         groups={attribute: held.texts[column] for attribute, column in layout.groups.items()},
     )
-    sources = list(hash_files((file.path for file in files), folder))
     remarks = [*held.remarks, *_split_remarks(held, layout), *_spelling_remarks(held, layout)]
     log_warnings(remarks)
     return Dataset(rows.splits(), classes, skipped, sources, remarks), rows.to_frame()
+
+
+def _identify_sources(files: Sequence[TableFile], held: Columns, folder: Path) -> Iterator[InputFile]:
+    """Yield what was read, with the hash of each file, or of the cells of a table in memory."""
+    for file in files:
+        if isinstance(file, TableInMemory):
+            yield InputFile(file.address, digest_columns(held.texts, held.numbers))
+        else:
+            yield from hash_files([file.path], folder)
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,24 @@ def load_external(
         external_model = checkpoint.read_checkpoint(settings, folder, modality=modality, offline=offline)
     else:
         external_model = factory.read_factory(settings, folder, modality=modality)
+    return prepare_external(external_model, classes, outputs=settings.outputs, modality=modality, device=device)
+
+
+def prepare_external(
+    external_model: ExternalModel, classes: Sequence[str], *, outputs: str, modality: str, device: str
+) -> LoadedExternal:
+    """Check a model that others trained, on its examples, and bring it to the form in which audits look at it.
+
+    Args:
+        external_model: as it was loaded; its network is put on the device, in eval mode and frozen.
+        classes: the labels of the data.
+        outputs: ``logits`` or ``probabilities``.
+        modality: ``image`` or ``text``.
+        device: where the model is put.
+
+    Raises:
+        ModelError: its labels are not those of the data, or its outputs are unusable.
+    """
     order = match_labels(external_model.labels, classes, external_model.where)
     check_weights(external_model.network, external_model.where)
     network = external_model.network.to(device).requires_grad_(False).eval()
@@ -101,12 +119,12 @@ def load_external(
     classifier = ExternalClassifier(
         network,
         order,
-        probabilities=settings.outputs == "probabilities",
+        probabilities=outputs == "probabilities",
         modality=modality,
         embedding_layer=_embedding_layer(network, example, external_model) if modality == "text" else None,
     )
     with torch.no_grad():
-        check_outputs(classifier(example).cpu(), settings.outputs, external_model.where)
+        check_outputs(classifier(example).cpu(), outputs, external_model.where)
     return LoadedExternal(classifier, external_model.preprocessing, external_model.where, external_model.revision)
 
 

@@ -24,6 +24,7 @@ from rft.data.images import read_pixels, to_tensor
 from rft.data.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import EvidenceError, ModelError
+from rft.models.absent import explain_absent_model
 from rft.models.description import ModelDescription
 from rft.runtime.float32 import ieee_float32
 
@@ -106,11 +107,14 @@ def load_model(folder: str | Path) -> SavedModel:
     """Load the model of a run folder (or of its ``model`` folder).
 
     Raises:
-        ModelError: when there is none, or it was made by a newer rft.
+        ModelError: when there is none, with the reason, or it was made by a newer rft.
         EvidenceError: when its tensors, config or tokenizer are not the ones that were written.
     """
     folder = Path(folder)
-    folder = folder / "model" if (folder / "model").is_dir() else folder
+    inner = folder / "model"
+    if not inner.is_dir() and (absent := explain_absent_model(folder)) is not None:
+        raise absent
+    folder = inner if inner.is_dir() else folder
     description = ModelDescription.read(folder)
     if _hash_files(folder / HUB_FOLDER) != description.files:
         raise EvidenceError("its config and tokenizer are not the ones that the audit wrote", where=HUB_FOLDER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rft.config import loader
 from rft.config.loader import LoadedConfig
@@ -14,6 +14,17 @@ from rft.config.schema import Rule
 from rft.errors import ConfigError
 from rft.plugins import Plugin, Registered, discover_plugins
 from rft.runtime.libraries import import_library
+
+if TYPE_CHECKING:
+    from rft.data import Dataset
+    from rft.plugins import AuditedModel
+
+
+class TargetInMemory(Protocol):
+    """A model, or its predictions, that the caller of rft holds in memory: one of ``rft.pipeline.targets``."""
+
+    def prepare(self, settings: LoadedConfig, device: str) -> tuple[Dataset, AuditedModel]:
+        """Return its data and what is audited of it; raises ``RftError``."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +47,19 @@ class ActivePlugin:
 
 @dataclass(frozen=True)
 class AuditPlan:
-    """A validated config, the plugins that take part, in the order of their sections, and all that are installed."""
+    """What an audit is to do.
+
+    Attributes:
+        settings: the validated config.
+        active: the plugins that take part, in the order of their sections.
+        registered: all that are installed.
+        in_memory: what is audited where the caller holds it in memory; None: the config names it.
+    """
 
     settings: LoadedConfig
     active: tuple[ActivePlugin, ...]
     registered: tuple[Registered, ...] = ()
+    in_memory: TargetInMemory | None = None
 
 
 def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> AuditPlan:
@@ -55,7 +74,11 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> AuditPlan:
             the rest.
     """
     registry = discover_plugins()
-    settings = read_settings(path, overrides, registry)
+    return build_plan(read_settings(path, overrides, registry), registry)
+
+
+def build_plan(settings: LoadedConfig, registry: Mapping[str, Registered]) -> AuditPlan:
+    """Return the plan of a validated config; raises ``ConfigError`` where its plugins cannot take part."""
     active = activate_plugins(registry, settings)
     for rule in settings.core.policy:
         check_rule(rule, active)

@@ -58,7 +58,7 @@ def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = Fal
     keep_freed_memory()
 
     with ieee_float32():
-        dataset, audited = _prepare_target(plan.settings, trainer, device, offline=offline)
+        dataset, audited = _prepare_target(plan, trainer, device, offline=offline)
         counted = [_count_cases(participant, audited) for participant in plan.active]
         small = _find_small_cells(plan.settings, counted, audited)
         shown = audited.without(small) if plan.settings.core.report.suppress_below else audited
@@ -84,10 +84,13 @@ def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = Fal
 
 
 def _prepare_target(
-    settings: LoadedConfig, trainer: Trainer, device: str, *, offline: bool
+    plan: AuditPlan, trainer: Trainer, device: str, *, offline: bool
 ) -> tuple[data.Dataset, AuditedModel]:
     """Return the data and what is audited on it: a model trained here, one trained elsewhere, or predictions alone."""
-    core = settings.core
+    settings, core = plan.settings, plan.settings.core
+    if plan.in_memory is not None:
+        with track_stage("predictions"):
+            return plan.in_memory.prepare(settings, device)
     if core.predictions is not None:
         return read_predictions_alone(settings)
     with track_stage("data") as stage:

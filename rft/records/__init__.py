@@ -62,12 +62,13 @@ from rft.records.runs import (
     VolatileFacts,
 )
 from rft.records.sections import OWN_FOLDERS, Chapter, Section, Source
-from rft.records.split import InputFile, Split, Texts
+from rft.records.split import IN_MEMORY, InputFile, Split, Texts
 
 __all__ = [
     "CHANGE",
     "FIGURE_KINDS",
     "FORMAT_VERSION",
+    "IN_MEMORY",
     "OWN_FOLDERS",
     "About",
     "Absence",

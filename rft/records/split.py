@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 Texts = Any  # (N,) strings: see ``Split``
+IN_MEMORY = "memory:"  # what the name of an object that the caller of rft held in memory begins with
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,12 @@ class Split:
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file that the run read. Neither its name nor its hash may leave the machine: both are digested with a key.
+    """What the run read. Neither its name nor its hash may leave the machine: both are digested with a key.
 
     Attributes:
-        path: relative to the config's folder, or absolute where the config or manifest says so.
-        sha256: of its bytes, as hex.
+        path: of a file, relative to the config's folder, or absolute where the config or manifest says so; or
+            ``memory:`` and the name of an object that the caller held in memory.
+        sha256: of its bytes, as hex; of an object, of what was read of it (``rft.data.tables.digest``).
     """
 
     path: str

@@ -510,6 +510,10 @@ assert np.abs(ours[:, ::-1] - theirs).max() < 1e-5, (ours, theirs)
 assert run.finding("performance.accuracy").value is not None
 assert run.finding("attribution.map_change").value <= 0.05
 assert run.finding("attribution.deletion.gradcam").reason
+rows, labels = pixels.transpose(0, 2, 3, 1), [0, 1, 0, 1, 1]
+held = rft.audit_model(model, test=(rows, labels), classes=["red", "blue"])  # in memory: by its predictions
+assert held.model.modality == "predictions"
+assert np.abs(held.artifacts.predictions[["score_red", "score_blue"]].to_numpy() - theirs).max() < 1e-6
 print("done")
 """
 KERAS_FACTORY = """

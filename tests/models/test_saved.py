@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from rft.backbones.partition.lora import add_adapters, merge_adapters
 from rft.config.schema import LoraConfig, ModelConfig
 from rft.errors import DataError, EvidenceError, ModelError
 from rft.models.saved import load_model, write_model
+from rft.report import save
 from rft.training import trained_state
 from tests.support import families
+from tests.support.small_run import small_artifacts, small_run
 
 CLASSES = ("good", "poor", "rude")
 
@@ -162,6 +165,16 @@ def test_a_description_says_what_is_wrong_with_it(tmp_path: Path) -> None:
         path.write_text(json.dumps(content | changes), encoding="utf-8")
         with pytest.raises(ModelError, match=rf"model\.json: does not describe a model: {message}"):
             load_model(tmp_path)
+
+
+def test_a_run_without_its_model_says_so(tmp_path: Path) -> None:
+    run = save(small_run(), tmp_path / "run", small_artifacts())
+    shutil.rmtree(run / "model")
+    with pytest.raises(ModelError, match="holds no folder model: it was left out or taken away"):
+        load_model(run)
+    (run / "audit.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ModelError, match="holds no model"):
+        load_model(run)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_run_of_predictions_alone_and_without_findings() -> None:
     audited = run.model.model_copy(update={"modality": "predictions", "backbone": None, "model_sha256": None})
     empty = Section(plugin="quiet", title="Quiet")
     page = render(run.model_copy(update={"model": audited, "sections": (empty,)}))
-    assert "Audit of a table of predictions; the model was not given" in page
+    assert "Audit of a table of predictions; the model was not looked at" in page
     assert '<h2 id="section-quiet-heading">Quiet</h2>' in page
 
 

@@ -108,10 +108,10 @@ class TestOneRun:
         assert hashlib.sha256((tmp_path / "scores.csv").read_bytes()).hexdigest() not in json.dumps(evidence)
         assert evidence["model"] is None
         report = (out / "report.html").read_text(encoding="utf-8")
-        assert "Audit of a table of predictions; the model was not given" in report
+        assert "Audit of a table of predictions; the model was not looked at" in report
         assert "the table of predictions scores.csv" in report
         card = (out / "model-card.md").read_text(encoding="utf-8")
-        assert "was not given: only its predictions were audited" in card
+        assert "was not looked at: only its predictions were audited" in card
         assert ". Audited by rft" in card
         assert invoke_rft("verify", out)[0] == 0
         assert invoke_rft("report", out)[0] == 0

@@ -116,9 +116,14 @@ def _checked_in_part(verification: Verification) -> list[str]:
     """Return what was checked and what was not, and how to have it checked, in lines."""
     named, rest = verification.unchecked[:MOST_NAMES], verification.unchecked[MOST_NAMES:]
     more = f", and {len(rest):,} more" if rest else ""
-    return [
+    lines = [
         f"{verification.checked:,} files of the run are the ones that were written. "
-        f"Not checked: {', '.join(named)}{more}.",
+        f"Not checked: {', '.join(named)}{more}."
+    ]
+    if verification.unchecked == verification.in_memory:  # neither the key nor a folder would help
+        return lines
+    return [
+        *lines,
         "Inputs, and files that are not for others, are checked with the key of the run, which stays with the owner of "
         "the data: name it with --key, and the folder of the inputs with --data.",
     ]

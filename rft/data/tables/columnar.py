@@ -319,7 +319,7 @@ def _read_categorical(column: pa.ChunkedArray, name: str, source: str) -> pd.Cat
     whole = encoded.unify_dictionaries().combine_chunks()
     whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
     values = _read_as_texts(whole.dictionary, name, source)
-    codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = whole.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
     if len(kept := values.dropna().unique()) == len(values):
         return from_codes(codes, kept)
     renumbered = np.append(pd.Index(kept).get_indexer(values), -1)  # an empty cell is missing; the last one is code -1

@@ -20,10 +20,12 @@ from rft.data.tables.arrow_files import (
 )
 from rft.data.tables.delimited import delimited_lines, delimited_names, read_delimited
 from rft.data.tables.excel import excel_names, excel_rows, read_excel
+from rft.data.tables.in_memory import held_names, read_held
 from rft.data.tables.json_rows import json_names, json_places, read_json
 from rft.data.tables.table_file import COMPRESSIONS, ColumnRequest, TableFile
 from rft.data.tables.tar_shards import read_shard, shard_items, shard_names
 from rft.errors import DataError
+from rft.records import IN_MEMORY
 
 Numbered = tuple[str, Iterator[int]]  # ``line`` or ``row``, and the number of each row
 
@@ -70,6 +72,7 @@ _ALL = (
         (".arrow", ".feather"), arrow_names, read_arrow, list_class_names=arrow_class_names, list_items=arrow_items
     ),
     TableFormat((".xlsx",), excel_names, read_excel, lambda file: ("row", excel_rows(file))),
+    TableFormat((IN_MEMORY,), held_names, read_held),
     TableFormat((".tar",), shard_names, read_shard, list_items=shard_items),
 )
 FORMATS = {suffix: kind for kind in _ALL for suffix in kind.suffixes}
@@ -88,7 +91,7 @@ _REMEDIES = {
 
 def format_of(file: TableFile) -> TableFormat:
     """Return the kind of a file by its suffix; raises ``DataError`` for one that is not known, and for a folder."""
-    if file.path.is_dir():
+    if file.is_folder:
         raise DataError(
             "is a folder, where a table is expected",
             where=file.name,

@@ -63,6 +63,11 @@ class TableFile:
         return cls(path, path.name)
 
     @property
+    def is_folder(self) -> bool:
+        """Whether a folder lies where the file should be."""
+        return self.path.is_dir()
+
+    @property
     def suffix(self) -> str:
         """The suffix that says the kind of table, in lower case: ``.csv`` of ``d.CSV.gz``."""
         suffixes = [suffix.lower() for suffix in self.path.suffixes] or [""]

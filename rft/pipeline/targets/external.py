@@ -37,14 +37,33 @@ def load_external_target(settings: LoadedConfig, dataset: Dataset, device: str, 
     Raises:
         ModelError: the model cannot be loaded, its outputs are unusable, or predicting changes it.
     """
-    core, model_config = settings.core, settings.core.network
+    core = settings.core
     loaded = load_external(
-        model_config, settings.folder, dataset.classes, modality=core.data.modality, device=device, offline=offline
+        core.network, settings.folder, dataset.classes, modality=core.data.modality, device=device, offline=offline
     )
+    return predict_with_external(settings, dataset, loaded, device, outputs=core.network.outputs)
+
+
+def predict_with_external(
+    settings: LoadedConfig, dataset: Dataset, loaded: LoadedExternal, device: str, *, outputs: str
+) -> AuditedModel:
+    """Predict with a model that others trained and return it as audits see it.
+
+    Args:
+        settings: the config.
+        dataset: what it predicts.
+        loaded: the model, on the device.
+        device: torch device name.
+        outputs: ``logits`` or ``probabilities``, which is what it gives.
+
+    Raises:
+        ModelError: its outputs are unusable, or predicting changes it.
+    """
+    core = settings.core
     sha256 = hash_tensors(loaded.classifier.state_dict())
     inputs = loaded.preprocessing.inputs(dataset.splits, core.data, core.seed)
-    logits = _predict_logits(loaded, inputs, dataset, device, model_config.memory_bytes)
-    check_outputs(torch.cat(list(logits.values())), model_config.outputs, loaded.where)
+    logits = _predict_logits(loaded, inputs, dataset, device, core.network.memory_bytes)
+    check_outputs(torch.cat(list(logits.values())), outputs, loaded.where)
     _check_unchanged(loaded, sha256)
     audited = build_audited_model(
         settings,

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rft.errors import DataError, EvidenceError
-from rft.records import AuditRun, InputFile, JsonObject, Record, first_problem
+from rft.records import IN_MEMORY, AuditRun, InputFile, JsonObject, Record, first_problem
 from rft.report.run_folder.run_key import ALGORITHM, RunKey, find_key
 from rft.runtime.progress import track_progress
 
@@ -96,6 +96,7 @@ class Verification:
         unchecked: what could not be checked.
         checked: files of the run that were checked.
         inputs: inputs that were checked.
+        in_memory: of ``unchecked``, the inputs that were objects in memory: nobody can read them again.
         evidence: what the folder was held against.
         evidence_sha256: of the file, to be written down where only the owner of the run can write.
     """
@@ -106,6 +107,7 @@ class Verification:
     evidence: Evidence
     evidence_sha256: str
     inputs: int = 0
+    in_memory: tuple[str, ...] = ()
 
 
 def describe_folder(run: AuditRun, inputs: Sequence[InputFile], folder: Path, key: RunKey) -> str:
@@ -197,11 +199,17 @@ def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -
         unchecked = [f"{len(inputs)} input{'s' * (len(inputs) > 1)}"] if inputs else []
         return replace(verification, unchecked=(*verification.unchecked, *unchecked))
     problems, absent, checked = _check_inputs(owner, inputs, data)
+    in_memory = tuple(
+        f"the input {path.removeprefix(IN_MEMORY)}, which was an object in memory and no file"
+        for path in owner.inputs
+        if path.startswith(IN_MEMORY)
+    )
     return replace(
         verification,
         problems=(*verification.problems, *problems),
-        unchecked=(*verification.unchecked, *absent),
+        unchecked=(*verification.unchecked, *absent, *in_memory),
         inputs=checked,
+        in_memory=in_memory,
     )
 
 
@@ -281,6 +289,8 @@ def _check_inputs(key: RunKey, listed: Mapping[str, str], data: Path | None) -> 
     if named.keys() != listed.keys():
         problems.append("the inputs that the key names are not those that evidence.json lists")
     for digest, path in track_progress(named.items(), "Checking inputs", total=len(named)):
+        if path.startswith(IN_MEMORY):
+            continue
         try:
             sha256 = _hash_file((data or key.folder) / path)
         except OSError as error:

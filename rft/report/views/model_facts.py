@@ -58,7 +58,7 @@ def is_predictions_alone(run: AuditRun) -> bool:
 def describe_model(run: AuditRun) -> str:
     """Return what this is an audit of."""
     if is_predictions_alone(run):
-        return "table of predictions; the model was not given"
+        return "table of predictions; the model was not looked at"
     return "fine-tuned model" if run.model.training.mode != "external" else "model trained elsewhere"
 
 
@@ -81,7 +81,10 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
     if external_model := _external_model_label(run):
         facts.append(("Trained elsewhere", external_model))
     if is_predictions_alone(run):
-        facts += [("Audited", _predictions_label(run)), ("Model", "was not given: only its predictions were audited")]
+        facts += [
+            ("Audited", _predictions_label(run)),
+            ("Model", "was not looked at: only its predictions were audited"),
+        ]
     if model.revision is not None:
         facts.append(("Revision", model.revision))
     if model.preprocessing is not None:
