@@ -140,7 +140,7 @@ class ModelConfig(_Table):
     memory: str | None = None
     image_size: Annotated[int | None, Field(ge=28, le=1024), IMAGES] = None
     preprocessing: Annotated[str | None, IMAGES] = None
-    row_norm: bool = False
+    row_norm: bool | None = None
 
     @property
     def external(self) -> bool:
@@ -255,16 +255,30 @@ class PredictionsConfig(_Table):
 
 
 class TrainConfig(_Table):
-    """``[train]``: the standard loop."""
+    """``[train]``: the standard loop. What is left out follows from what is trained, and on how many examples.
 
-    epochs: int = Field(default=20, ge=1)
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: Positive = 0.01
+    ``rft.training.default_recipes`` says how; ``optimizer = "sgd"`` alone is the loop of textbooks.
+    """
+
+    epochs: int | None = Field(default=None, ge=1)
+    optimizer: Literal["sgd", "adamw"] | None = None
+    learning_rate: Positive | None = None
+    schedule: Annotated[
+        Literal["constant", "cosine"] | None,
+        Applies(lambda run, _: not run.private, "the learning rate of private training is constant"),
+    ] = None
     momentum: Annotated[
-        float, Field(ge=0, lt=1), Applies(lambda run, _: run.optimizer == "sgd", "adamw has no momentum")
-    ] = 0.9
-    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    batch_size: int = Field(default=32, ge=1)
+        Annotated[float, Field(ge=0, lt=1)] | None,
+        Applies(lambda run, _: run.optimizer == "sgd", 'it is that of train.optimizer = "sgd"'),
+    ] = None
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    batch_size: int | None = Field(default=None, ge=1)
+    patience: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        Applies(
+            lambda run, _: not run.private, "when to stop would be read off examples, and epsilon covers no such look"
+        ),
+    ] = None
     views: Annotated[int, Field(ge=1, le=64), IMAGES] = 1
     class_weights: dict[str, Positive] | None = None
 
@@ -374,6 +388,13 @@ class Config(_Table):
     def external(self) -> bool:
         """Whether nothing is trained: the model, or a table of its predictions, is audited as it is."""
         return self.model is None or self.model.external
+
+    @property
+    def row_norm(self) -> bool:
+        """``model.row_norm``; left out, it suits a head alone, but is no part of the loop of textbooks."""
+        if self.network.row_norm is not None:
+            return self.network.row_norm
+        return self.network.frozen == "all" and self.train.optimizer != "sgd"
 
     def situation(self, plugins: Mapping[str, Options]) -> Situation:
         """Return what decides which keys have an effect.
