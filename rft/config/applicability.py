@@ -1,6 +1,6 @@
 """When a key of ``audit.toml`` has an effect. Each key says so where it is declared; one that has none is refused.
 
-    momentum: Annotated[float, Applies(lambda run, _: run.optimizer == "sgd", "adamw has no momentum")] = 0.9
+    momentum: Annotated[float | None, Applies(lambda run, _: run.optimizer == "sgd", "it is that of sgd")] = None
 
 A setting that silently does nothing lets its user believe in another audit than the one that was made.
 """
@@ -24,7 +24,7 @@ class Situation:
         modality: ``image``, ``text``, or ``predictions`` where no example is read.
         trained: whether the model is trained in this run; otherwise others trained it.
         freeze: ``all``, ``none`` or a layer; None where nothing is trained.
-        optimizer: ``sgd`` or ``adamw``.
+        optimizer: ``sgd`` or ``adamw``; None where the config leaves it open.
         private: whether a plugin trains with differential privacy.
         population: whether the config names whose data it is.
         scores: whether there are probabilities, and not decisions alone.
@@ -36,7 +36,7 @@ class Situation:
     modality: Literal["image", "text", "predictions"] = "image"
     trained: bool = True
     freeze: str | None = "all"
-    optimizer: str = "sgd"
+    optimizer: str | None = None
     private: bool = False
     population: bool = False
     scores: bool = True

@@ -95,8 +95,9 @@ class ModelConfig(Table):
     """What else nothing says. Of a torchvision backbone with weights of your own: the published weights whose
     transforms they were trained with (`IMAGENET1K_V2`). Of a factory that does not return its transform:
     `package.module:transform`."""
-    row_norm: bool = False
-    """Scale each row of D features to length sqrt(D): steadier training, and what private training wants."""
+    row_norm: bool | None = None
+    """Scale each row of D features to length sqrt(D). By default true for a head alone, but with
+    `train.optimizer = "sgd"`, otherwise false."""
 
     @property
     def external(self) -> bool:

@@ -70,22 +70,39 @@ class PredictionsConfig(Table):
 
 
 class TrainConfig(Table):
-    """``[train]``: the standard loop."""
+    """``[train]``: the standard loop. What is left out follows from what is trained, and on how many examples.
 
-    epochs: int = Field(default=20, ge=1)
+    [Training](training.md) says how; `optimizer = "sgd"` alone is the loop of textbooks.
+    """
+
+    epochs: int | None = Field(default=None, ge=1)
     """Passes over the training examples."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw"] | None = None
     """How weights follow gradients."""
-    learning_rate: Positive = 0.01
+    learning_rate: Positive | None = None
     """Size of a step."""
+    schedule: Annotated[
+        Literal["constant", "cosine"] | None,
+        Applies(lambda run, _: not run.private, "the learning rate of private training is constant"),
+    ] = None
+    """Whether the learning rate stays, or falls to 0 along half a cosine."""
     momentum: Annotated[
-        float, Field(ge=0, lt=1), Applies(lambda run, _: run.optimizer == "sgd", "adamw has no momentum")
-    ] = 0.9
-    """Share of the last step that is taken again."""
-    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+        Annotated[float, Field(ge=0, lt=1)] | None,
+        Applies(lambda run, _: run.optimizer == "sgd", 'it is that of train.optimizer = "sgd"'),
+    ] = None
+    """Share of the last step that is taken again, of `optimizer = "sgd"`."""
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """How strongly weights are drawn to 0."""
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
     """Examples in a step."""
+    patience: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        Applies(
+            lambda run, _: not run.private, "when to stop would be read off examples, and epsilon covers no such look"
+        ),
+    ] = None
+    """Stop after so many epochs without a lower loss on the split validation, and keep the best. Without it every epoch
+    is run."""
     views: Annotated[int, Field(ge=1, le=64), IMAGES] = 1
     """Augmented views of each training image, made once and cached; 1 for none but the image itself."""
     class_weights: dict[str, Positive] | None = None
@@ -210,6 +227,13 @@ class Config(Table):
     def external(self) -> bool:
         """Whether nothing is trained: the model, or a table of its predictions, is audited as it is."""
         return self.model is None or self.model.external
+
+    @property
+    def row_norm(self) -> bool:
+        """``model.row_norm``; left out, it suits a head alone, but is no part of the loop of textbooks."""
+        if self.network.row_norm is not None:
+            return self.network.row_norm
+        return self.network.frozen == "all" and self.train.optimizer != "sgd"
 
     def situation(self, plugins: Mapping[str, Options]) -> Situation:
         """Return what decides which keys have an effect.

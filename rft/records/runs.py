@@ -165,8 +165,12 @@ class Training(Record):
 
     mode: Literal["standard", "private", "external"]
     epochs: int | None = None
+    planned_epochs: int | None = None
     optimizer: str | None = None
     learning_rate: Number | None = None
+    schedule: str | None = None
+    momentum: Number | None = None
+    weight_decay: Number | None = None
     batch_size: int | None = None
     cached: bool | None = None
     class_weights: dict[str, Number] | None = None

@@ -18,13 +18,26 @@ from torch import nn
 from rft.training.privacy_facts import PrivacyFacts
 
 if TYPE_CHECKING:
+    from rft.config.schema import TrainConfig
     from rft.features import Features
     from rft.features.batch_independence import BatchDependence
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a head is trained. ``optimizer`` is ``sgd`` or ``adamw``; ``momentum`` is for SGD only."""
+    """How a head is trained: every number that a training follows from, but its seed.
+
+    Attributes:
+        epochs: passes over the training examples, at least 1.
+        optimizer: ``sgd`` or ``adamw``.
+        learning_rate: of the first step, above 0.
+        momentum: of SGD, in [0, 1).
+        weight_decay: at least 0.
+        batch_size: examples a step, at least 1.
+        schedule: ``constant``, or ``cosine``: the learning rate falls to 0 along half a cosine wave (Loshchilov and
+            Hutter 2017, ICLR, without restarts). Private training takes constant ones alone.
+        stop_after: how many of the epochs are taken, where validation stopped training before the last; None: all.
+    """
 
     epochs: int
     optimizer: str
@@ -32,6 +45,13 @@ class Recipe:
     momentum: float
     weight_decay: float
     batch_size: int
+    schedule: str = "constant"
+    stop_after: int | None = None
+
+    @property
+    def taken_epochs(self) -> int:
+        """How many epochs are taken."""
+        return self.stop_after or self.epochs
 
     def build_optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the torch optimizer over these parameters."""
@@ -40,6 +60,31 @@ class Recipe:
                 parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
             )
         return torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+    def count_steps(self, examples: int) -> int:
+        """Return how many steps so many examples take."""
+        return self.epochs * -(-examples // self.batch_size)
+
+    def build_scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+        """Return what sets the learning rate of each of so many steps."""
+        if self.schedule == "cosine":
+            return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is trained and on how much, as far as default recipes follow from it.
+
+    Attributes:
+        examples: N, of the training split.
+        units: how many units they are of; N where none are declared.
+        is_head: whether a linear head on cached vectors is all that is trained.
+    """
+
+    examples: int
+    units: int
+    is_head: bool
 
 
 @dataclass(frozen=True)
@@ -58,6 +103,21 @@ class Population:
 
 
 @dataclass(frozen=True)
+class EarlyStopping:
+    """The validation examples that training is stopped by.
+
+    Attributes:
+        features: of the V validation examples, of the task's kind.
+        labels: (V,) class indices, int64.
+        patience: epochs without a lower loss on them after which training ends, at least 1.
+    """
+
+    features: Features
+    labels: torch.Tensor
+    patience: int
+
+
+@dataclass(frozen=True)
 class Task:
     """What is to be fitted.
 
@@ -73,6 +133,7 @@ class Task:
             example's weight is its own: the mean over a batch divides by the number of examples, not by weights.
         population: whose data this is, or None where the config does not say.
         batch_dependence: what the other examples did to an example's features; None where nobody measured it.
+        early_stopping: what a training without privacy is stopped by; None: it takes all epochs.
         network: hash of all that ``new_suffix`` makes its networks from, but the seed: tensors, frozen or not, and
             settings. With it an interrupted training knows whether it is the same that goes on. "" without population.
     """
@@ -88,6 +149,7 @@ class Task:
     population: Population | None = None
     batch_dependence: BatchDependence | None = None
     network: str = ""
+    early_stopping: EarlyStopping | None = None
 
 
 @dataclass(frozen=True)
@@ -104,9 +166,11 @@ class Fit:
 
     Attributes:
         state: what ``trained_state`` returns of it.
-        log: one row an epoch: ``{"epoch": 1, "loss": ..., ...}``; the loss is the mean over what the epoch saw.
+        log: one row an epoch: ``{"epoch": 1, "loss": ..., ...}``; the loss is the mean over what the epoch saw, and
+            ``validation_loss`` that over the validation examples after it, where training is stopped by them.
         unchanged_tensors: how many trained tensors are what they were before training; None where nobody looked.
         privacy: the public numbers and results of private training; None where training was not private.
+        kept_epoch: the epoch whose weights were kept, where validation chose it; None: the last.
         finalize: to be called when the result is saved; None where nobody waits for that.
     """
 
@@ -114,6 +178,7 @@ class Fit:
     log: list[dict[str, float]] = field(default_factory=list)
     unchanged_tensors: int | None = None
     privacy: PrivacyFacts | None = None
+    kept_epoch: int | None = None
     finalize: Callable[[], None] | None = None
 
     @property
@@ -145,6 +210,9 @@ class Trainer(Protocol):
 
     @property
     def needs_independent_examples(self) -> bool: ...
+
+    def choose_recipe(self, asked: TrainConfig, workload: Workload) -> Recipe:
+        """Return the recipe with what ``[train]`` leaves open filled in, from public numbers alone."""
 
     def prepare(self, task: Task) -> PrivacyFacts | None:
         """Calibrate before anything is trained, or raise ``RftError`` with the reason; None without privacy."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rft.config.schema import TrainConfig
 from rft.errors import RftError
 from rft.runtime.progress import track_progress
-from rft.training import Fit, Job, Task, trained_state
+from rft.training import EarlyStopping, Fit, Job, Recipe, Task, Workload, trained_state
+from rft.training.default_recipes import choose_standard_recipe
 from rft.training.linear_heads import Heads, Vectors, linear_head_vectors, shared_gradient, unchanged_tensors
 from rft.training.threads import one_thread, suitable_threads
+
+VALIDATION_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,10 @@ class StandardTrainer:
     """Trains without privacy. It has no settings of its own: the task's recipe says all."""
 
     needs_independent_examples = False
+
+    def choose_recipe(self, asked: TrainConfig, workload: Workload) -> Recipe:
+        """Return the recipe; what is left open suits a head, or the layers, that are trained without privacy."""
+        return choose_standard_recipe(asked, workload)
 
     def prepare(self, task: Task) -> None:
         """Do nothing: there is nothing to calibrate."""
@@ -44,10 +53,12 @@ def _fit_suffix(task: Task, job: Job) -> Fit:
     initial = {name: parameter.detach().clone() for name, parameter in trained.items()}
     optimizer = task.recipe.build_optimizer(list(trained.values()))
     members = torch.arange(len(task.labels)) if job.members is None else torch.as_tensor(job.members).nonzero()[:, 0]
+    scheduler = task.recipe.build_scheduler(optimizer, task.recipe.count_steps(len(members)))
     shuffling = torch.Generator().manual_seed(job.seed)
     log: list[dict[str, float]] = []
+    best = _BestEpoch()
     with suitable_threads(suffix, task.device), _seeded_torch(job.seed, task.device):
-        for epoch in track_progress(range(1, task.recipe.epochs + 1), "Training"):
+        for epoch in track_progress(range(1, task.recipe.taken_epochs + 1), "Training"):
             total = 0.0
             order = members[torch.randperm(len(members), generator=shuffling)]
             for rows in order.split(task.recipe.batch_size):
@@ -55,10 +66,47 @@ def _fit_suffix(task: Task, job: Job) -> Fit:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+                scheduler.step()
                 total += loss.item() * len(rows)
             log.append({"epoch": epoch, "loss": _check_finite_loss(total / len(members), epoch)})
+            if task.early_stopping is not None:
+                log[-1]["validation_loss"] = _validation_loss(suffix, task, task.early_stopping)
+                if best.is_over(suffix, log[-1], task.early_stopping.patience):
+                    break
+    if best.epoch is not None:
+        suffix.load_state_dict(best.state, strict=False)
     unchanged = sum(torch.equal(initial[name], parameter) for name, parameter in trained.items())
-    return Fit(trained_state(suffix), log, unchanged_tensors=unchanged)
+    return Fit(trained_state(suffix), log, unchanged_tensors=unchanged, kept_epoch=best.epoch)
+
+
+@dataclass
+class _BestEpoch:
+    """The epoch with the lowest loss on validation so far, and what was trained by its end."""
+
+    epoch: int | None = None
+    loss: float = math.inf
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def is_over(self, suffix: nn.Module, row: Mapping[str, float], patience: int) -> bool:
+        """Take note of the epoch of this row of the log; return whether training ends with it."""
+        if row["validation_loss"] < self.loss:
+            self.epoch, self.loss, self.state = int(row["epoch"]), row["validation_loss"], trained_state(suffix)
+        return self.epoch is not None and row["epoch"] - self.epoch >= patience
+
+
+@torch.no_grad()
+def _validation_loss(suffix: nn.Module, task: Task, by: EarlyStopping) -> float:
+    """Return the mean loss over the validation examples, in eval mode, with the class weights of training."""
+    suffix.eval()
+    total = 0.0
+    for rows in torch.arange(len(by.labels)).split(VALIDATION_ROWS_AT_ONCE):
+        batch = {name: column.to(task.device) for name, column in by.features.batch(rows).items()}
+        with autocast(task.device, task.precision):
+            logits = suffix(batch)
+        losses = nn.functional.cross_entropy(logits.float().cpu(), by.labels[rows], reduction="none")
+        total += float((losses if task.class_weights is None else losses * task.class_weights[by.labels[rows]]).sum())
+    suffix.train()
+    return total / len(by.labels)
 
 
 def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
@@ -72,16 +120,19 @@ def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
     members = torch.stack([torch.as_tensor(job.members) for job in jobs], dim=1).to(task.device)  # (N, H)
     seen = members.any(dim=1).nonzero()[:, 0].cpu()
     share = float(members.sum(dim=0).double().mean()) / len(seen)
+    batch_size = round(task.recipe.batch_size / share)
+    scheduler = task.recipe.build_scheduler(optimizer, task.recipe.epochs * -(-len(seen) // batch_size))
     shuffling = torch.Generator().manual_seed(jobs[0].seed)
     log: list[np.ndarray] = []
-    for epoch in track_progress(range(1, task.recipe.epochs + 1), f"Training {len(jobs)} heads"):
+    for epoch in track_progress(range(1, task.recipe.taken_epochs + 1), f"Training {len(jobs)} heads"):
         total = torch.zeros(len(jobs), device=task.device)
         order = seen[torch.randperm(len(seen), generator=shuffling)]
-        for rows in order.split(round(task.recipe.batch_size / share)):
+        for rows in order.split(batch_size):
             view = torch.randint(data.views, (len(rows),), generator=shuffling) if data.views > 1 else None
             rows, view = rows.to(task.device), view if view is None else view.to(task.device)
             total += shared_gradient(data, heads, rows, view, members[rows])
             optimizer.step()
+            scheduler.step()
         _check_finite_loss(float(total.sum()), epoch)
         log.append((total / members.sum(dim=0)).cpu().numpy())
     unchanged = unchanged_tensors(initial, heads.parameters)

@@ -72,6 +72,7 @@ MODES = {
     "scores alone": ALONE + 'score = "p_red"\n',
     "decisions alone": ALONE + 'prediction = "decision"\n',
 }
+MODES_OF_LAYERS = ("texts, a layer", "texts, adapters everywhere", "private, nothing frozen")
 # For each key a value, as TOML, that changes something where the key applies.
 VALUES = {
     "name": '"other"',
@@ -115,7 +116,7 @@ VALUES = {
     "model.cache": '"float16"',
     "model.memory": '"1MB"',
     "model.image_size": "40",
-    "model.row_norm": "true",
+    "model.row_norm": "false",
     "predictions.file": '"scores.csv"',
     "predictions.layout": '"rft"',
     "predictions.prediction": '"decision"',
@@ -123,8 +124,10 @@ VALUES = {
     "predictions.scores": '{red = "p_red", blue = "p_blue"}',
     "predictions.threshold": "0.9",
     "train.epochs": "5",
-    "train.optimizer": '"adamw"',
+    "train.optimizer": '"sgd"',
     "train.learning_rate": "0.3",
+    "train.schedule": '"constant"',
+    "train.patience": "1",
     "train.momentum": "0.1",
     "train.weight_decay": "0.5",
     "train.batch_size": "5",
@@ -211,7 +214,11 @@ def classes_in(annotation: Any) -> Iterator[type]:
 
 
 # Where that value is what the mode has without the key: adapters alone freeze nothing by its place.
-VALUES_OF_A_MODE = {("texts, adapters everywhere", "model.freeze"): '"encoder.layer.2"'}
+OF_LAYERS = {"model.row_norm": "true", "train.optimizer": '"adamw"', "train.schedule": '"cosine"'}
+VALUES_OF_A_MODE = {
+    ("texts, adapters everywhere", "model.freeze"): '"encoder.layer.2"',
+    **{(mode, key): value for mode in MODES_OF_LAYERS for key, value in OF_LAYERS.items()},
+}
 # What a key stands beside: without these it would be refused for another reason.
 BESIDE = {
     "fairness.mitigation.": ("fairness.mitigation.attribute='camera'", "fairness.mitigation.metric='accuracy'"),
@@ -310,13 +317,14 @@ OF_TEXTS = ("model.pooling", "model.max_length")
 SOURCES = ("data.train", "data.validation", "data.test", "data.folder")
 OTHERS = ("model.checkpoint", "model.factory", "model.classes", "model.outputs")
 LORA = ("model.lora",)
+OF_SGD = ("train.momentum",)
 TRAINING = (
     *("model.weights", "model.freeze", "model.tune", "model.lora", "model.pooling", "model.precision", "model.cache"),
     *("model.row_norm", "train", "privacy", "fairness.mitigation"),
 )
 PLAIN = {
-    "images": keys_below("data.text", *SOURCES, *OTHERS, *LORA, *OF_TEXTS, "predictions"),
-    "texts": keys_below("data.image", *SOURCES, *OTHERS, *LORA, *OF_IMAGES, "predictions"),
+    "images": keys_below("data.text", *SOURCES, *OTHERS, *LORA, *OF_TEXTS, "predictions", *OF_SGD),
+    "texts": keys_below("data.image", *SOURCES, *OTHERS, *LORA, *OF_IMAGES, "predictions", *OF_SGD),
 }
 SHORTCUTS = {"images": {"attribution.shortcut.tokens"}, "texts": {"attribution.shortcut.region"}}
 ALONE_REFUSED = (
@@ -343,7 +351,11 @@ def expected(mode: str) -> set[str]:
         # model.preprocessing names the transform of a factory, and takes the place of image_size.
         keys |= {"data.population", "model.preprocessing"}
     elif private:
-        keys |= keys_below("fairness.mitigation") | {"fairness.classes"}  # two are declared
+        keys |= keys_below("fairness.mitigation") | {
+            "train.schedule",
+            "train.patience",
+            "fairness.classes",
+        }  # two are declared
     else:
         keys |= with_epsilon_alone() | {"data.population"}
     if mode == "texts, adapters everywhere":
@@ -353,7 +365,6 @@ def expected(mode: str) -> set[str]:
 
 def more_of(mode: str) -> set[str]:
     return {
-        "images, adamw": {"train.momentum"},
         "texts, a layer": keys_below("fairness.mitigation"),
         "texts, adapters everywhere": keys_below("fairness.mitigation") | {"model.cache"},
         "private": {"privacy.steps", "privacy.method"},  # beside train.epochs

@@ -13,7 +13,10 @@ from rft.training import Fit, Recipe
 from tests.support.privacy_cases import private_facts
 
 RECIPE = Recipe(epochs=3, optimizer="adamw", learning_rate=0.1, momentum=0.0, weight_decay=0.0, batch_size=16)
-OF_RECIPE = {"epochs": 3, "optimizer": "adamw", "learning_rate": 0.1, "batch_size": 16}
+OF_RECIPE = {
+    **{"epochs": 3, "optimizer": "adamw", "learning_rate": 0.1, "batch_size": 16},
+    **{"schedule": "constant", "weight_decay": 0.0},
+}
 OF_RUN = {"cached": True, "class_weights": {"yes": 2.0}}
 GUARANTEE = {
     "mode": "private",

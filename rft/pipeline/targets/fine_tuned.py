@@ -44,7 +44,7 @@ def fine_tune(
     batch_dependence = partition.measure_batch_dependence() if trainer.needs_independent_examples else None
     alone = batch_dependence is not None and batch_dependence.alone
     features = partition.extract_features(inputs, dataset.splits, alone=alone)
-    task = build_task(partition, dataset, features["train"], batch_dependence)
+    task = build_task(trainer, partition, dataset, features, batch_dependence)
     run = run_training(trainer, task, settings.core.seed, cached=partition.cut.cached)
     return replace(_describe_target(partition, dataset, features, run), inputs=inputs)
 

@@ -93,8 +93,9 @@ class PartitionedBackbone:
 
         The whole table ``[model]`` is in it, but for what bounds memory: a new key of it is there by itself.
         """
+        core = self.settings.core
         parts = [
-            self.settings.core.network.model_dump(mode="json", exclude={"memory"}),
+            core.network.model_dump(mode="json", exclude={"memory"}) | {"row_norm": core.row_norm},
             hash_tensors(self.cut.classifier.state_dict()),
             self.backbone.identity.model_dump(mode="json"),
             self.backbone.preprocessing.facts().model_dump(mode="json"),
@@ -152,7 +153,7 @@ def partition_backbone(settings: LoadedConfig, class_count: int, device: str, *,
 def _cut_backbone(settings: LoadedConfig, backbone: LoadedBackbone, class_count: int, precision: str) -> Cut:
     """Join the backbone with a head, add adapters where asked for, and cut."""
     core, model_config = settings.core, settings.core.network
-    classifier = backbone.classifier(class_count, model_config.row_norm, core.seed)
+    classifier = backbone.classifier(class_count, core.row_norm, core.seed)
     if model_config.tune == "lora":
         add_adapters(classifier, model_config.lora, _adapted_modules(settings, classifier, backbone), core.seed)
     parts = cut_classifier(classifier, model_config.frozen, model_config.tune, backbone.example)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from rft.config.schema import Config
@@ -16,39 +17,61 @@ from rft.features import Features
 from rft.features.batch_independence import BatchDependence
 from rft.pipeline.targets.partitioned import PartitionedBackbone
 from rft.records import Split, Training
-from rft.training import Fit, Job, Population, Recipe, Task, Trainer
+from rft.training import EarlyStopping, Fit, Job, Population, Task, Trainer, Workload
 from rft.training.privacy_facts import PrivacyFacts
 
 log = logging.getLogger("rft")
 
 
 def build_task(
-    partition: PartitionedBackbone, dataset: Dataset, features: Features, batch_dependence: BatchDependence | None
+    trainer: Trainer,
+    partition: PartitionedBackbone,
+    dataset: Dataset,
+    features: Mapping[str, Features],
+    batch_dependence: BatchDependence | None,
 ) -> Task:
     """Return what is trained on the features of the training split, and how.
 
     Args:
+        trainer: chooses what ``[train]`` leaves open.
         partition: the backbone, cut.
         dataset: its ``train`` split is what is trained on.
-        features: of that split, one row an example (and view).
+        features: of every split, one row an example (and view).
         batch_dependence: what batch_dependence did to the features; None where nobody measured it.
     """
     core, train = partition.settings.core, dataset.splits["train"]
     population = _find_population(partition, train)
+    units = len(train) if train.units is None else len(np.unique(train.units.astype(str)))
+    workload = Workload(len(train), units, is_head=partition.cut.freeze == "all")
     in_bfloat16 = partition.precision == "bfloat16" and partition.cut.freeze != "all"
     return Task(
-        features,
+        features["train"],
         torch.from_numpy(train.labels),
         train.units,
         partition.cut.new_suffix,
-        Recipe(**core.train.model_dump(exclude={"views", "class_weights"})),
+        trainer.choose_recipe(core.train, workload),
         partition.device,
         precision="bfloat16" if in_bfloat16 else "float32",
         class_weights=build_class_weights(core, dataset.classes),
         population=population,
         batch_dependence=batch_dependence,
         network="" if population is None else partition.hash_origin(),
+        early_stopping=_find_early_stopping(core, dataset, features),
     )
+
+
+def _find_early_stopping(core: Config, dataset: Dataset, features: Mapping[str, Features]) -> EarlyStopping | None:
+    """Return what training is stopped by; raises ``ConfigError`` where no example is in validation."""
+    if core.train.patience is None:
+        return None
+    if "validation" not in dataset.splits:
+        raise ConfigError(
+            "needs validation examples to stop by, and there are none",
+            where="train.patience",
+            remedy="Put some training examples, or units, into the split validation, or remove the key.",
+        )
+    labels = torch.from_numpy(dataset.splits["validation"].labels)
+    return EarlyStopping(features["validation"], labels, core.train.patience)
 
 
 def build_class_weights(core: Config, classes: Sequence[str]) -> torch.Tensor | None:
@@ -99,6 +122,9 @@ def run_training(trainer: Trainer, task: Task, seed: int, *, cached: bool) -> Tr
         log.warning('nothing is cached (model.freeze = "none"): every step runs the whole network')
     start = time.monotonic()
     fit = trainer.fit(task, [Job(seed)])[0]
+    if fit.kept_epoch is not None:  # what trains again, as shadow models do, is stopped where this was
+        recipe = replace(task.recipe, stop_after=fit.kept_epoch)
+        task = replace(task, recipe=recipe, early_stopping=None)
     return TrainingRun(task, trainer, fit, time.monotonic() - start)
 
 
@@ -117,9 +143,13 @@ def describe_training(core: Config, run: TrainingRun, *, cached: bool, frozen_ch
         mode=fit.mode,
         cached=cached,
         class_weights=weights,
-        epochs=recipe.epochs if recipe_used else None,
+        epochs=recipe.taken_epochs if recipe_used else None,
+        planned_epochs=None if fit.kept_epoch is None else recipe.epochs,
         optimizer=recipe.optimizer if recipe_used else None,
         learning_rate=recipe.learning_rate if recipe_used else None,
+        schedule=recipe.schedule if recipe_used else None,
+        momentum=recipe.momentum if recipe_used and recipe.optimizer == "sgd" else None,
+        weight_decay=recipe.weight_decay if recipe_used else None,
         batch_size=recipe.batch_size if recipe_used else None,
     )
     if fit.privacy is None:

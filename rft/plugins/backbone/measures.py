@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.linear_model import RidgeClassifierCV
 from sklearn.neighbors import KNeighborsClassifier
 
 from rft.records import NotMeasured
 from rft.stats.cross_validation import Folds, OutOfFold, find_non_finite, limit_to_one_thread
+from rft.stats.linear_probe import measure_scale, new_linear_probe
 
 NEIGHBOUR_COUNT = 5
-PENALTIES = np.logspace(-4, 3, 8)  # of features whose rows have length 1 on average
 
 
 def linear_probe(features: np.ndarray, folds: Folds | NotMeasured) -> OutOfFold | NotMeasured:
-    """Return the predictions of a linear classifier: ridge regression on the classes, its penalty chosen in each fold.
-
-    The penalty is the one with the smallest leave-one-out error on the examples the fold may see, which has a closed
-    form. A fixed one would favour some networks: features of random weights want less of it than pretrained ones. All
-    columns are divided by one number and not each by its own spread, which would blow up the features of a network
-    that are almost always zero.
+    """Return the predictions of a linear probe (``rft.stats.linear_probe``), its penalty chosen in each fold.
 
     Args:
         features: (n, D) float32.
         folds: of the same n examples.
-
-    Source: Alain and Bengio 2016, arXiv:1610.01644; Kornblith et al. 2019, CVPR; Golub, Heath and Wahba 1979,
-    Technometrics, on the choice of the penalty.
     """
-    spread = float(features.std(dtype=np.float64)) * features.shape[1] ** 0.5
-    scaled = features / spread if spread > 0 else features
-    return _predict_out_of_fold(RidgeClassifierCV(alphas=PENALTIES), scaled, folds)
+    return _predict_out_of_fold(new_linear_probe(), features / measure_scale(features), folds)
 
 
 def vote_of_neighbours(features: np.ndarray, folds: Folds | NotMeasured) -> OutOfFold | NotMeasured:

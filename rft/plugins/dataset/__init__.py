@@ -269,7 +269,7 @@ def _validation_examples(splits: Mapping[str, Split]) -> Iterator[Finding]:
             "dataset.validation",
             "Examples in validation",
             f"{n} of {total} examples are in validation: the model was not trained on them, and no result on test "
-            "counts them. Only a choice between ways to mitigate a gap looks at them.",
+            "counts them. Only two choices look at them: when to stop (train.patience), and how to mitigate a gap.",
             unit="examples",
             headline=True,
         )

@@ -1,4 +1,4 @@
-"""What training did: the loss curve, whether the head moved, and whether the frozen part stayed as it was."""
+"""What training did: the loss curve, whether the head moved and learned enough, and whether the frozen part stayed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rft.number_format import format_fixed
 from rft.plugins import AuditedModel, Options, Plugin
-from rft.records import Figure, Finding, FindingDefinition, Section, Table, lines_figure, list_columns
+from rft.records import Figure, Finding, FindingDefinition, Role, Section, Table, lines_figure, list_columns
 from rft.records import Training as Facts
 
 FROZEN_CHANGED = FindingDefinition(
@@ -36,6 +36,7 @@ FINAL_LOSS = FindingDefinition(
     caveats="A low loss is no merit by itself: see the performance on test.",
     cases="none",
 )
+LOSS_CAPTION = "Mean training loss of each epoch, and the loss on validation where training is stopped by it."
 PRIVATE_LOSS = "The training loss of a private run is itself private and is not recorded."
 
 
@@ -52,6 +53,8 @@ class Training(Plugin[TrainingOptions]):
 
     def audit(self, audited: AuditedModel, options: TrainingOptions) -> Section:
         """Return the section; needs nothing but the facts of the audited model and its fit."""
+        from rft.plugins.training.head_shortfall import state_head_against_probe
+
         log = audited.fit.log if audited.fit else []
         losses: Table = [dict(row) for row in log if "loss" in row]
         private = audited.facts.training.mode == "private"
@@ -62,19 +65,27 @@ class Training(Plugin[TrainingOptions]):
                 _frozen_finding(audited),
                 _unchanged_finding(audited),
                 *((_final_loss(audited, log[-1]["loss"]),) if losses else ()),
+                state_head_against_probe(audited),
             ),
             tables={"loss": losses} if losses else {},
-            columns={"loss": list_columns({"epoch": "key", "loss": "number"})} if losses else {},
-            captions={"loss": "Mean training loss of each epoch."} if losses else {},
+            columns={"loss": list_columns(_loss_roles(losses))} if losses else {},
+            captions={"loss": LOSS_CAPTION} if losses else {},
             computed_from={
                 "training.frozen_changed": "facts",
                 "training.trained_unmoved": "facts",
                 "training.final_loss": "train",
+                "training.head_against_probe": "train",
                 "loss": "train",
             },
             figures=(_loss_figure(),) if losses else (),
             notes=(*_cost_notes(audited.facts.training), *((PRIVATE_LOSS,) if private else ())),
         )
+
+
+def _loss_roles(losses: Table) -> dict[str, Role]:
+    key: Role = "key"
+    number: Role = "number"
+    return {name: key if name == "epoch" else number for name in losses[0]}
 
 
 def _cost_notes(training: Facts) -> Iterator[str]:

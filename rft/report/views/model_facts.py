@@ -154,8 +154,12 @@ def list_training_facts(run: AuditRun) -> tuple[Fact, ...]:
     mode = {"standard": "standard, without privacy", "private": "differentially private", "external": "not by rft"}
     named = (
         ("Epochs", training.epochs),
+        ("Planned epochs, of which validation kept those above", training.planned_epochs),
         ("Optimiser", training.optimizer),
         ("Learning rate", training.learning_rate),
+        ("Schedule of the learning rate", training.schedule),
+        ("Momentum", training.momentum),
+        ("Weight decay", training.weight_decay),
         ("Batch size", training.batch_size),
         (TIME_TAKEN, _write_if_known(run.run.volatile.training_seconds, number_format.format_duration)),
         ("Epsilon", _write_if_known(training.epsilon, number_format.format_epsilon)),

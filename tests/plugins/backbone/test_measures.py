@@ -10,6 +10,7 @@ from rft.plugins.backbone.groups import Gap
 from rft.records import NotMeasured
 from rft.stats.cross_validation import Folds, OutOfFold
 from rft.stats.gaps.rate_difference import TwoRates
+from rft.stats.linear_probe import PENALTIES
 
 
 def planted_features(n: int, dimension: int, classes: int = 2, *, strength: float = 1.0, seed: int = 0):
@@ -94,7 +95,7 @@ def naive_probe(features: np.ndarray, labels: np.ndarray, folds: Folds) -> np.nd
     y = 2.0 * (labels[:, None] == np.arange(labels.max() + 1)) - 1
     predictions = np.empty_like(labels)
     for seen, held_out in folds:
-        errors = {penalty: left_out_error(x[seen], y[seen], penalty) for penalty in measures.PENALTIES}
+        errors = {penalty: left_out_error(x[seen], y[seen], penalty) for penalty in PENALTIES}
         best = min(errors, key=errors.__getitem__)
         weights, intercept = ridge_regression(x[seen], y[seen], best)
         predictions[held_out] = (x[held_out] @ weights + intercept).argmax(axis=1)

@@ -35,7 +35,7 @@ MAX_WATCHED_STEPS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LogOddsRecipe(Recipe):
     """A recipe that trains nothing and writes down what the noised gradients say about the canary.
 

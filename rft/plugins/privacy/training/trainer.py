@@ -15,9 +15,11 @@ from typing import Literal
 
 from torch import nn
 
+from rft.config.schema import TrainConfig
 from rft.errors import ConfigError, RftError
 from rft.plugins.privacy.ledger.account import Account, finalize_trainings, open_account
 from rft.plugins.privacy.training import least_squares_fit, training_checkpoint
+from rft.plugins.privacy.training.default_recipe import choose_private_recipe
 from rft.plugins.privacy.training.gradients import engine_selection
 from rft.plugins.privacy.training.identity import training_identity
 from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters, choose_mechanism_parameters
@@ -35,7 +37,7 @@ from rft.plugins.privacy.training.stepper import (
 )
 from rft.plugins.privacy.training.unit_index import unit_of_row
 from rft.runtime.progress import track_progress
-from rft.training import Fit, Job, Task
+from rft.training import Fit, Job, Recipe, Task, Workload
 from rft.training.linear_heads import unchanged_tensors
 from rft.training.privacy_facts import EngineFacts, PrivacyFacts
 from rft.training.threads import one_thread
@@ -53,6 +55,10 @@ class DPTrainer(DPSettings):
     def needs_independent_examples(self) -> bool:
         """Yes: a bound on one example's contribution is of use only if those of the others stay without it."""
         return True
+
+    def choose_recipe(self, asked: TrainConfig, workload: Workload) -> Recipe:
+        """Return the recipe; what is left open follows from the number of units, which is public."""
+        return choose_private_recipe(asked, workload)
 
     def prepare(self, task: Task) -> PrivacyFacts:
         """Return the parameters of training, calibrated to epsilon, and how gradients will be computed.
