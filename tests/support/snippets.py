@@ -27,6 +27,7 @@ PAGES = sorted(
 )
 MARKER = re.compile(r"<!-- (?P<kind>not run|base): (?P<says>.+?) -->")
 FILE_NAME = re.compile(r"# (?P<name>[\w./-]+\.(?:toml|py))$")
+INLINE = re.compile(r"rft [a-z-]+ (?=.*(--|[A-Z./]))")
 OPERATORS = {"|", "||", "&&", ";", ">", ">>", "<", "<(", ")", "&"}
 
 
@@ -77,10 +78,10 @@ def list_snippets(page: Path) -> Iterator[Snippet]:
 
 
 def list_inline_commands(page: Path) -> Iterator[str]:
-    """Yield the commands of rft that stand within sentences and tables, with something behind the command's name."""
+    """Yield the commands of rft that stand within sentences and tables with an option, a file or ``RUN``."""
     for token in MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8")):
         for child in token.children or ():
-            if child.type == "code_inline" and re.match(r"rft [a-z-]+ \S", child.content):
+            if child.type == "code_inline" and INLINE.match(child.content):
                 yield child.content
 
 
