@@ -22,6 +22,7 @@ from rft.runtime.progress import track_progress
 # The last range is halves of pairs, which JSON can escape one by one and which no tokenizer takes.
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 CHUNK = 1000  # texts that are tokenised at once
+MANY = 10  # chunks that are held at a time
 
 
 def text_digest(text: str) -> str:
@@ -126,11 +127,12 @@ class TextInputs:
     def truncated(self) -> dict[str, int]:
         """Split -> how many of its texts were cut."""
         limit = self.tokenisation.max_length
-        return {name: sum(self._tokens[text] > limit for text in split.items) for name, split in self.splits.items()}
+        return {name: int((self._count_tokens(split.items) > limit).sum()) for name, split in self.splits.items()}
 
     def lengths(self, items: Sequence[str]) -> np.ndarray:
         """Return (N,) the number of tokens of each text after it was cut, int64."""
-        return np.minimum([self._tokens[text] for text in items], self.tokenisation.max_length)
+        cut: np.ndarray = np.minimum(self._count_tokens(items), self.tokenisation.max_length)
+        return cut
 
     def batch(self, split: str, rows: Rows) -> dict[str, torch.Tensor]:
         """Return ``{"input_ids": (B, T), "attention_mask": (B, T)}`` of the rows of a split, on the CPU."""
@@ -141,14 +143,27 @@ class TextInputs:
         for rows in batches:
             yield self.tokenisation([items[row] for row in rows])
 
+    def _count_tokens(self, items: Sequence[str]) -> np.ndarray:
+        """Return (N,) the number of tokens of each text of the splits before it is cut."""
+        return np.array([self._tokens[_hash_text(text)] for text in items], np.int64)
+
     @cached_property
-    def _tokens(self) -> dict[str, int]:
-        texts = list({text: None for split in self.splits.values() for text in split.items})
-        counts = self.tokenisation.count(texts)
-        if (counts == 0).any():
+    def _tokens(self) -> dict[bytes, int]:
+        """The number of tokens by the hash of a text: the texts themselves may be more than memory holds."""
+        counts: dict[bytes, int] = {}
+        for split in self.splits.values():
+            for start in range(0, len(split), MANY * CHUNK):
+                texts = {_hash_text(text): text for text in split.items[start : start + MANY * CHUNK]}
+                new = [key for key in texts if key not in counts]
+                counts |= zip(new, self.tokenisation.count([texts[key] for key in new]).tolist(), strict=True)
+        if empty := sum(count == 0 for count in counts.values()):
             raise DataError(
-                f"{int((counts == 0).sum())} texts have no tokens in this backbone's tokenizer",
+                f"{empty} texts have no tokens in this backbone's tokenizer",
                 where="data.text",
                 remedy="Remove rows without words.",
             )
-        return dict(zip(texts, counts.tolist(), strict=True))
+        return counts
+
+
+def _hash_text(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()

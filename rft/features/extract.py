@@ -20,6 +20,7 @@ from rft.backbones.partition.frozen_part import run_frozen_part
 from rft.backbones.partition.quantization import plain_tensors
 from rft.data import Inputs
 from rft.data.images import Augmentation
+from rft.data.items import select_items
 from rft.errors import ConfigError
 from rft.features.batches import (
     HEADROOM,
@@ -225,7 +226,7 @@ class _Extraction:
     def computed_rows(self, missing: np.ndarray, bound: MemoryBound) -> Iterator[tuple[int, np.ndarray, bool]]:
         """Yield for (M,) missing rows, the longest first: its number, its features, whether they are (T, ...)."""
         count = getattr(self.inputs, "lengths", None)  # texts have lengths, images do not
-        items = [self.items[row // self.views] for row in missing]
+        items = select_items(self.items, missing // self.views)
         costs = count(items) if count else np.ones(len(missing), np.int64)
         order = np.argsort(-costs, kind="stable")
         usual = USUAL_TOKENS if count else USUAL_EXAMPLES

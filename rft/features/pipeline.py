@@ -15,6 +15,7 @@ from rft.backbones.partition.cut import cut_classifier
 from rft.backbones.partition.quantization import quantize_linear_layers
 from rft.backbones.partition.replay import Prefix
 from rft.config.schema import Config
+from rft.data.items import select_items
 from rft.features import Features, Lazy, Store, cache_folder
 from rft.features.extract import extract_features, features_identity, store_key
 from rft.records import Split
@@ -106,7 +107,7 @@ def select_rows(split: Split, rows: np.ndarray) -> Split:
     return replace(
         split,
         ids=split.ids[rows],
-        items=[split.items[row] for row in rows],
+        items=select_items(split.items, rows),
         labels=split.labels[rows],
         groups={attribute: values[rows] for attribute, values in split.groups.items()},
         units=None if split.units is None else split.units[rows],

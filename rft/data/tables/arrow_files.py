@@ -41,9 +41,11 @@ def read_parquet(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
     flat = {field.name for field in pyarrow.parquet.read_schema(file.path) if not pa.types.is_nested(field.type)}
     coded = [name for name in request.texts if name in flat and name not in request.contents]
     with pyarrow.parquet.ParquetFile(file.path, read_dictionary=coded, buffer_size=BUFFER) as whole:
-        empty = whole.schema_arrow.empty_table().select(request.names)
-        batches = whole.iter_batches(ROWS, columns=request.names)
-        yield from (pa.Table.from_batches([batch]) for batch in batches) if whole.metadata.num_rows else [empty]
+        if not whole.metadata.num_rows:
+            yield whole.schema_arrow.empty_table().select(request.names)
+        for group in range(whole.num_row_groups):  # one at a time: of several, all are read ahead
+            batches = whole.iter_batches(ROWS, columns=request.names, row_groups=[group])
+            yield from (pa.Table.from_batches([batch]) for batch in batches)
 
 
 def arrow_names(file: TableFile) -> list[str]:

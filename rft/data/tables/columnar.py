@@ -87,6 +87,8 @@ def read_columns(files: Sequence[TableFile], request: ColumnRequest) -> Columns:
         _check_alike(file, names, settled[0], known[0])
     writers = {name: CellWriter(name) for name in request.contents}
     tables, ends_reached = zip(*(_read_file(file, request, writers) for file in settled), strict=True)
+    if request.contents:
+        pa.default_memory_pool().release_unused()  # what the blocks took
     ends = np.cumsum([table.num_rows for table in tables])
     places = Places(tuple(settled), ends)
     if not ends[-1]:

@@ -23,11 +23,12 @@ from rft.errors import DataError
 
 NEVER = "\x1f"  # separates nothing, so that a line is read as one cell
 BLOCK = 1 << 24  # bytes that are looked through at a time
+CONTENTS_BLOCK = 1 << 20  # bytes of a file with long texts that are held at a time
 SEVERAL = 4  # lines of which few distinct values are no chance
 STRAY = 'Double a quote that is part of a text and put the whole cell in quotes ("so ""to"" say"), or remove it.'
 
 _SEPARATOR_WORDS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
-ROWS = 50_000  # that are held at a time
+ROWS = 2_000  # that are held at a time
 
 Row = tuple[int, list[str]]  # the line that it begins in, and its cells
 
@@ -74,7 +75,10 @@ def _read_blocks(file: TableFile, request: ColumnRequest, *, has_quotes: bool) -
     kinds = dict.fromkeys(request.names, pa.string())
     kinds |= dict.fromkeys(set(request.texts) - set(request.contents), pa.dictionary(pa.int32(), pa.string()))
     options = {
-        "read_options": pyarrow.csv.ReadOptions(block_size=BLOCK if request.contents else None),
+        "read_options": pyarrow.csv.ReadOptions(
+            block_size=CONTENTS_BLOCK if request.contents else None,
+            use_threads=not request.contents,  # which hold a block each
+        ),
         "parse_options": pyarrow.csv.ParseOptions(delimiter=file.separator, quote_char='"' if has_quotes else False),
         "convert_options": pyarrow.csv.ConvertOptions(
             column_types=kinds, include_columns=list(kinds), null_values=[""], strings_can_be_null=True
@@ -210,29 +214,16 @@ def _is_regular(file: TableFile) -> bool:
 
 def _check_rows(file: TableFile) -> None:
     """Raise ``DataError`` where rows in quotes over several lines cannot be what was meant."""
-    rows = _scan_rows(file)
-    _, names = next(rows, (0, []))
-    known: list[set[str]] = [set() for _ in names]
-    long: list[tuple[int, list[list[str]]]] = []
-    separator = file.separator
-    ends = dict(_numbered_lines(file)) if names else {}
-    starts = []
-    for line, cells in rows:
+    rows = _scan_whole_rows(file)
+    _, names, _ = next(rows, (0, [], []))
+    known: list[set[int]] = [set() for _ in names]  # hashes, since the values may be all there is in the file
+    for line, cells, within in rows:
         _check_length(line, cells, names, file)
-        starts.append(line)
-    for line, after in zip(starts, [*starts[1:], max(ends, default=0) + 1], strict=True):
-        within = [
-            _strip_line_end(ends[number]).split(separator)
-            for number in range(line, after)
-            if not _is_blank(ends[number])
-        ]
-        if len(within) > 1:
-            long.append((line, within))
-        else:
-            for values, cell in zip(known, within[0], strict=False):
-                values.add(cell)
-    for line, within in long:
-        if _looks_like_rows(within, known):
+        if len(within) == 1:
+            for values, cell in zip(known, within[0].split(file.separator), strict=False):
+                values.add(hash(cell))
+    for line, _, within in islice(_scan_whole_rows(file), 1, None):
+        if len(within) > 1 and _looks_like_rows([text.split(file.separator) for text in within], known):
             raise DataError(
                 f"the quote in line {line} makes one row of {len(within)} lines that look like rows themselves",
                 where=file.name,
@@ -240,30 +231,38 @@ def _check_rows(file: TableFile) -> None:
             )
 
 
-def _looks_like_rows(lines: Sequence[Sequence[str]], known: Sequence[set[str]]) -> bool:
+def _looks_like_rows(lines: Sequence[Sequence[str]], known: Sequence[set[int]]) -> bool:
     """Tell whether lines within one row all have the cells of a row, and in one column values as a column has them.
 
-    These are values that single lines have there too (``known``, by column), or that repeat among the lines.
+    These are values that single lines have there too (``known``, their hashes by column), or that repeat among the
+    lines.
     """
     if any(len(cells) != len(known) for cells in lines):
         return False
-    columns = [{cells[place] for cells in lines} for place in range(len(known))]
+    columns = [{hash(cells[place]) for cells in lines} for place in range(len(known))]
     repeat = len(lines) >= SEVERAL and any(len(values) <= len(lines) / 2 for values in columns)
     return repeat or any(values <= elsewhere for values, elsewhere in zip(columns, known, strict=True))
 
 
 def _scan_rows(file: TableFile) -> Iterator[Row]:
     """Yield the rows as RFC 4180 defines them; raises ``DataError`` for a quote that ends in the middle of a cell."""
+    return ((line, cells) for line, cells, _ in _scan_whole_rows(file))
+
+
+def _scan_whole_rows(file: TableFile) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Yield the rows as ``_scan_rows`` does, and the lines that each one takes, without blank ones."""
     scanner, begin = _Scanner(file.separator, file.name), 0
+    within: list[str] = []
     for number, line in _numbered_lines(file):
         if scanner.opened is None:
             if _is_blank(line):
                 continue
-            scanner, begin = _Scanner(file.separator, file.name), number
+            scanner, begin, within = _Scanner(file.separator, file.name), number, []
         bare = _strip_line_end(line)
+        within += [] if _is_blank(line) else [bare]
         scanner.feed_line(number, bare, line[len(bare) :])
         if scanner.opened is None:
-            yield begin, scanner.cells
+            yield begin, scanner.cells, within
     if scanner.opened is not None:
         raise DataError(
             f"the quote that begins a cell in line {scanner.opened} is never closed", where=file.name, remedy=STRAY

@@ -14,7 +14,8 @@ import pyarrow as pa
 from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError
 
-BLOCK = 50_000  # objects that are held at a time
+ROWS = 2_000  # that are held at a time
+NAMED_ROWS = 50_000  # of which the keys are the names of the columns
 HALF, NO_CHARACTER = re.compile("[\ud800-\udfff]"), "\uffff"  # which is refused in texts as well
 
 Object = tuple[str, dict[str, object]]  # where it is, and what it holds
@@ -22,13 +23,13 @@ Object = tuple[str, dict[str, object]]  # where it is, and what it holds
 
 def json_names(file: TableFile) -> list[str]:
     """Return the keys of the first objects of a file, in their order; raises ``DataError``."""
-    return list(dict.fromkeys(str(key) for _, row in islice(json_objects(file), BLOCK) for key in row))
+    return list(dict.fromkeys(str(key) for _, row in islice(json_objects(file), NAMED_ROWS) for key in row))
 
 
 def read_json(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
     """Yield the keys that are asked for as columns of strings; null where there is nothing; raises ``DataError``."""
     names, rows = request.names, json_objects(file)
-    while block := list(islice(rows, BLOCK)):
+    while block := list(islice(rows, ROWS)):
         held = {name: [text_of(row.get(name), name, place, file.name) for place, row in block] for name in names}
         yield pa.table({name: _to_strings(column) for name, column in held.items()})
 
