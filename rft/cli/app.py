@@ -15,9 +15,9 @@ from typing import Annotated
 
 import typer
 
-from rft.cli.interruption import MESSAGE, exit_code, unwind_when_interrupted
 from rft.cli.terminal import LogFormatter, Terminal
 from rft.errors import RftError
+from rft.runtime.interruption import MESSAGE, exit_code, unwind_when_interrupted
 from rft.runtime.out_of_memory import raise_if_out_of_memory
 from rft.runtime.quiet import quiet_libraries
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rft.cli.interruption import end_at_once
+from rft.runtime.interruption import end_at_once
 
 
 def main() -> None:

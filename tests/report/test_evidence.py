@@ -17,7 +17,7 @@ from rft.records import Artifacts, InputFile
 from rft.report import check_storable, save, verify
 from rft.report.run_folder import run_key
 from rft.report.run_folder.run_key import place_of, read
-from tests.support.example_run import change_volatile, example_run
+from tests.support.example_run import change_volatile, example_artifacts, example_run
 
 SECOND = "another run"
 
@@ -214,3 +214,19 @@ def test_digests_are_those_of_rfc_2104() -> None:
     inner = hashlib.sha256(bytes(b ^ 0x36 for b in key.secret.ljust(64, b"\0")) + message).digest()
     outer = hashlib.sha256(bytes(b ^ 0x5C for b in key.secret.ljust(64, b"\0")) + inner).hexdigest()
     assert key.content("input", "a.jpg", "00") == outer
+
+
+def test_a_reviewer_checks_what_is_open_to_the_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save(example_run(), tmp_path / "run", example_artifacts(), share=True)
+    monkeypatch.setenv("RFT_STATE", str(tmp_path / "of-the-reviewer"))
+
+    def access(place: Path, wanted: int) -> bool:  # as the system answers to somebody of the group, whoever runs this
+        return Path(place).stat().st_mode >> 3 & wanted == wanted
+
+    monkeypatch.setattr("rft.report.run_folder.evidence.os.access", access)
+    verification = verify(folder)
+    assert verification.problems == ()
+    closed = [f"{name} (closed to this user)" for name in ("assets", "model", "predictions.parquet")]
+    assert list(verification.unchecked) == [*closed, "2 inputs"]
+    (folder / "report.html").write_text("another", encoding="utf-8")
+    assert [problem.split()[0] for problem in verify(folder).problems] == ["report.html"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -214,26 +214,46 @@ def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -
 
 
 def verify_files(folder: Path, *, key: Path | None = None) -> Verification:
-    """Check the files of a run alone, as ``verify`` does; what it read is not looked at."""
+    """Check the files of a run alone, as ``verify`` does; what it read is not looked at.
+
+    What this user may not read, as in a run that was shared, is not checked.
+    """
     folder = Path(folder)
     if not any((folder / name).is_file() for name in (FILE, *FOR_OTHERS)):
         raise DataError("holds no run", where=str(folder), remedy="Give the folder that rft audit wrote.")
     evidence = read(folder)
     owner = _find_key(evidence, key)
-    hashes = _hash_files(folder)
+    closed = _list_closed(folder)
+    hashes = _hash_files(folder, wanted=lambda name: name not in closed)
+    expected = {name: sha256 for name, sha256 in evidence.files.items() if not _lies_in(name, closed)}
     listed = {name for name in hashes if _is_for_others(name) or name in evidence.files}
     public = {name: hashes[name] for name in listed}
     private = {name: sha256 for name, sha256 in hashes.items() if name not in listed}
-    problems = [*_compare_hashes(evidence.files, public), *_find_empty_folders(folder)]
+    problems = [*_compare_hashes(expected, public), *_find_empty_folders(folder)]
     sha256 = _hash_file(folder / FILE)
     if owner is None:
         unchecked = tuple(sorted(private)) if evidence.keyed.files else ()
+        unchecked = (*unchecked, *(f"{name} (closed to this user)" for name in sorted(closed)))
         added = [] if evidence.keyed.files else [f"{name} was added" for name in sorted(private)]
         return Verification((*problems, *added), unchecked, len(public), evidence, sha256)
     missing = len(evidence.keyed.files.keys() - owner.digests("file", private).keys())
     left_out = (f"private files that are not here: {missing}",) if missing else ()
     problems += _check_private(owner, evidence.keyed.files, private)
     return Verification(tuple(problems), left_out, len(hashes), evidence, sha256)
+
+
+def _list_closed(folder: Path) -> set[str]:
+    """Return the files and folders of a run that this user may not read, by their paths in it."""
+    places = [Path(place, name) for place, folders, names in os.walk(folder) for name in (*folders, *names)]
+    return {
+        place.relative_to(folder).as_posix()
+        for place in places
+        if not place.is_symlink() and not os.access(place, os.R_OK | (os.X_OK if place.is_dir() else 0))
+    }
+
+
+def _lies_in(name: str, places: Collection[str]) -> bool:
+    return any(name == place or name.startswith(f"{place}/") for place in places)
 
 
 def _find_key(evidence: Evidence, file: Path | None) -> RunKey | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rft.cli.interruption import MESSAGE, Interruption, exit_code, unwind_when_interrupted
+from rft.runtime.interruption import MESSAGE, Interruption, exit_code, unwind_when_interrupted
 
 CHECKOUT = Path(__file__).parents[2]
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -47,6 +47,7 @@ def test_a_signal_in_the_first_second_ends_with_one_line(tiny: Path, delay: floa
         stdout, stderr = process.communicate(timeout=60)
     if process.returncode == -number:  # Python itself was starting
         assert "rft/cli" not in stderr
+        assert "rft/runtime" not in stderr
     else:
         assert (process.returncode, stderr) == (CODES[number], f"{MESSAGE}\n")
     assert stdout == ""
