@@ -133,3 +133,12 @@ def format_date(iso: str) -> str:
 def format_day(day: date) -> str:
     """Return a day as it is read: ``6 March 2025``."""
     return f"{day.day} {day:%B %Y}"
+
+
+def format_bytes(size: int) -> str:
+    """Return a size in powers of 1000, as ``model.memory`` takes them: ``1.5 GB``, ``730 kB``."""
+    for unit, power in (("GB", 3), ("MB", 2), ("kB", 1)):
+        if size >= 1000**power:
+            number = size / 1000**power
+            return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
+    return f"{size} B"

@@ -18,13 +18,16 @@ def check(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The audit.toml to check.")],
     overrides: Overrides = None,
     offline: Offline = False,
+    no_estimate: Annotated[
+        bool, typer.Option("--no-estimate", help="Do not load the model and run a few examples to say what it takes.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Check config, weights, plugins, rules and data of an audit at once, and say what it would run; trains nothing."""
     with report_errors(debug):
         from rft.pipeline.check import check_audit
 
-        checked = check_audit(config, overrides or [], offline=offline)
+        checked = check_audit(config, overrides or [], offline=offline, estimate=not no_estimate)
         for problem in checked.problems:
             say_error(problem)
         if checked.problems:
@@ -41,7 +44,9 @@ def _show_plan(checked: AuditCheck) -> None:
     audited = core.model.backbone or core.model.checkpoint or core.model.factory if core.model else "predictions alone"
     out.say(f"{core.name}: nothing stands in the way", style="bold")
     out.say(
-        f"  model      {audited}{'' if core.external else ', fine-tuned'}", f"  classes    {', '.join(checked.classes)}"
+        f"  model      {audited}{'' if core.external else ', fine-tuned'}",
+        *([f"  weights    {checked.weights}"] if checked.weights else []),
+        f"  classes    {', '.join(checked.classes)}",
     )
     for name, facts in checked.data.splits.items():
         units = "" if facts.n_units is None else f" of {format_count(facts.n_units)} units"
@@ -51,6 +56,10 @@ def _show_plan(checked: AuditCheck) -> None:
             out.say(f"             {attribute}: {groups}")
     out.say(f"  audits     {', '.join(participant.name for participant in checked.plan.active)}")
     out.say(f"  rules      {len(core.policy) or 'none, so nothing will be judged'}")
+    for table, sentence in checked.remarks:
+        out.say(f"  [{table}] {sentence}")
+    for estimate in checked.estimates:
+        out.say(f"  estimate   {estimate.describe()}")
 
 
 def _write_count(count: int | None) -> str:

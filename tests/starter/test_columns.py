@@ -104,7 +104,11 @@ def test_an_id_names_every_row_once() -> None:
 
 
 def test_texts_are_long_and_differ() -> None:
-    cells = {"phrase": [f"only a phrase {row}" for row in range(N)], "comment": TEXTS, "same": ["one and the same long text"] * N}
+    cells = {
+        "phrase": [f"only a phrase {row}" for row in range(N)],
+        "comment": TEXTS,
+        "same": ["one and the same long text"] * N,
+    }
     assert [guess.value for guess in columns.find_text_columns(make_sample(cells), ())] == ["comment", "phrase"]
 
 
