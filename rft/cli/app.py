@@ -52,10 +52,21 @@ def _out_of_memory_as_error() -> Iterator[None]:
         raise
 
 
+_said: list[RftError] = []
+
+
 def say_error(error: RftError) -> None:
     """Write on stderr what is wrong, where, and what to do, in one or two lines."""
+    _said.append(error)
     where = f"{error.where}: " if error.where else ""
     err.say(f"rft: {where}{error.what}", *([error.remedy] if error.remedy else []), style="red")
+
+
+def take_errors() -> list[RftError]:
+    """Return the errors that were said since this was last asked."""
+    said = [*_said]
+    _said.clear()
+    return said
 
 
 @contextmanager
@@ -65,7 +76,9 @@ def report_errors(debug: bool) -> Iterator[None]:
     handler.setFormatter(LogFormatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # remarks of torchao's import, for its developers
-    logging.getLogger("rft").setLevel(logging.DEBUG if debug else logging.WARNING)
+    logging.getLogger("rft").setLevel(
+        logging.DEBUG if debug else logging.ERROR if err.without_notes else logging.WARNING
+    )
     try:
         with _out_of_memory_as_error():
             yield

@@ -12,7 +12,8 @@ import typer
 
 import rft
 from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, err, out, report_errors
-from rft.cli.show import show_run
+from rft.cli.output import CommandResult
+from rft.cli.show import show_run, summarize_run
 from rft.number_format import format_duration
 from rft.records import AuditRun
 from rft.runtime.progress import Stage, listen_to_stages
@@ -26,7 +27,7 @@ def audit(
     offline: Offline = False,
     force: Force = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Fine-tune, audit, and write the report."""
     with report_errors(debug):
         from rft.report import check_storable, place_of
@@ -36,14 +37,16 @@ def audit(
             run = rft.audit(config, folder, overrides=overrides or [], device=device, offline=offline, force=force)
             saved = folder or run.save(default_folder(run), force=force)
         show_run(run)
-        out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {place_of(run.run.volatile.id)}")
-        raise typer.Exit(EXIT[run.verdict.status])
+        key = place_of(run.run.volatile.id)
+        out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {key}")
+        content = summarize_run(run) | {"folder": str(saved), "report": str(saved / "report.html"), "key": str(key)}
+        return CommandResult(content, EXIT[run.verdict.status])
 
 
 @contextmanager
 def say_stages() -> Iterator[None]:
     """Write a line on stderr for each stage that is over, unless that is a terminal, which shows bars."""
-    if err.is_terminal:
+    if err.is_terminal or err.without_notes:
         yield
         return
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rft.cli.app import Debug, Offline, Overrides, err, out, report_errors, say_error
+from rft.cli.output import CommandResult, describe_error
 from rft.number_format import format_count
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ def check(
         bool, typer.Option("--no-estimate", help="Do not load the model and run a few examples to say what it takes.")
     ] = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Check config, weights, plugins, rules and data of an audit at once, and say what it would run; trains nothing."""
     with report_errors(debug):
         from rft.pipeline.check import check_audit
@@ -31,9 +33,25 @@ def check(
         for problem in checked.problems:
             say_error(problem)
         if checked.problems:
-            err.say(f"{len(checked.problems)} to mend", style="bold")
-            raise typer.Exit(checked.problems[0].exit_code)
+            if not err.without_notes:
+                err.say(f"{len(checked.problems)} to mend", style="bold")
+            return CommandResult(_describe_check(checked), checked.problems[0].exit_code)
         _show_plan(checked)
+        return CommandResult(_describe_check(checked))
+
+
+def _describe_check(checked: AuditCheck) -> dict[str, object]:
+    """Return what the check found, for programs."""
+    return {
+        "problems": [describe_error(problem) for problem in checked.problems],
+        "classes": list(checked.classes),
+        "weights": checked.weights,
+        "data": None if checked.data is None else checked.data.model_dump(mode="json"),
+        "audits": [] if checked.plan is None else [participant.name for participant in checked.plan.active],
+        "rules": 0 if checked.plan is None else len(checked.plan.settings.core.policy),
+        "remarks": [{"plugin": name, "remark": sentence} for name, sentence in checked.remarks],
+        "estimates": [asdict(estimate) for estimate in checked.estimates],
+    }
 
 
 def _show_plan(checked: AuditCheck) -> None:

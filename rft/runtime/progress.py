@@ -22,6 +22,18 @@ class Stage:
 
 _listener: ContextVar[Callable[[Stage, float], None] | None] = ContextVar("listener", default=None)
 
+_hidden: ContextVar[bool] = ContextVar("hidden", default=False)
+
+
+@contextmanager
+def hide_progress() -> Iterator[None]:
+    """Show no bar within this context."""
+    token = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
 
 @contextmanager
 def listen_to_stages(listener: Callable[[Stage, float], None]) -> Iterator[None]:
@@ -54,6 +66,5 @@ def track_progress(items: Iterable[T], description: str, total: int | None = Non
     from rich.progress import track as rich_track
 
     console = Console(stderr=True)
-    yield from rich_track(
-        items, description, total=total, console=console, transient=True, disable=not console.is_terminal
-    )
+    hidden = _hidden.get() or not console.is_terminal
+    yield from rich_track(items, description, total=total, console=console, transient=True, disable=hidden)
