@@ -150,6 +150,8 @@ def run_demo(folder: Path, *, private: bool, device: str | None, force: bool) ->
 
 
 def _clear_folder(folder: Path, *, force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputError("is a file, not a folder", where=str(folder), remedy="Choose another folder with --out.")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not force:

@@ -63,10 +63,21 @@ def _out_of_memory_as_error() -> Iterator[None]:
         raise
 
 
+_said: list[RftError] = []
+
+
 def say_error(error: RftError) -> None:
     """Write on stderr what is wrong, where, and what to do, in one or two lines."""
+    _said.append(error)
     where = f"{error.where}: " if error.where else ""
     err.say(f"rft: {where}{error.what}", *([error.remedy] if error.remedy else []), style="red")
+
+
+def take_errors() -> list[RftError]:
+    """Return the errors that were said since this was last asked."""
+    said = [*_said]
+    _said.clear()
+    return said
 
 
 @contextmanager
@@ -75,7 +86,9 @@ def report_errors(debug: bool) -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("rft").setLevel(logging.DEBUG if debug else logging.WARNING)
+    logging.getLogger("rft").setLevel(
+        logging.DEBUG if debug else logging.ERROR if err.without_notes else logging.WARNING
+    )
     try:
         with quiet_libraries(bars=err.is_terminal), unwind_when_interrupted(), _out_of_memory_as_error():
             yield

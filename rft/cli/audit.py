@@ -11,7 +11,8 @@ import typer
 
 import rft
 from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, Share, err, out, report_errors
-from rft.cli.show import show_run
+from rft.cli.output import CommandResult
+from rft.cli.show import show_run, summarize_run
 from rft.cli.stage_lines import say_stages
 from rft.runtime.patience import allow_waiting
 
@@ -36,20 +37,22 @@ def audit(
         ),
     ] = 0,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Fine-tune, audit, and write the report."""
     with report_errors(debug):
         from rft.report import check_storable, place_of
 
         check_storable()
-        with nullcontext() if err.is_terminal else say_stages(err.say), allow_waiting(wait):
+        with nullcontext() if err.is_terminal or err.without_notes else say_stages(err.say), allow_waiting(wait):
             run = rft.audit(
                 config, overrides=overrides or [], device=device, offline=offline, out=folder, force=force, share=share
             )
             saved = folder or run.save(default_folder(run), force=force, share=share)
         show_run(run)
-        out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {place_of(run.run.volatile.id)}")
-        raise typer.Exit(EXIT[run.verdict.status])
+        key = place_of(run.run.volatile.id)
+        out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {key}")
+        content = summarize_run(run) | {"folder": str(saved), "report": str(saved / "report.html"), "key": str(key)}
+        return CommandResult(content, EXIT[run.verdict.status])
 
 
 def default_folder(run: AuditRun) -> Path:

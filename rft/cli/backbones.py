@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rft.cli.app import Debug, Device, Offline, Overrides, out, report_errors
+from rft.cli.output import CommandResult
 from rft.cli.show import show_table
 from rft.number_format import format_bytes
 from rft.version import __version__
@@ -26,7 +28,7 @@ def compare_backbones(
     device: Device = None,
     offline: Offline = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Compare backbones on the training examples before anything is trained: rft compare-backbones audit.toml A B C."""
     with report_errors(debug):
         from rft.pipeline import compare_backbones as pipeline
@@ -41,6 +43,8 @@ def compare_backbones(
         content = comparison_html(compared.sections, name=compared.name, byline=byline, rft_version=__version__)
         page.write_text(content, encoding="utf-8")
         out.say(f"Page: {page}")
+        sections = [section.model_dump(mode="json") for section in compared.sections]
+        return CommandResult({"page": str(page), "name": compared.name, "n": compared.n, "sections": sections})
 
 
 def cut_points(
@@ -49,18 +53,20 @@ def cut_points(
     timed: Annotated[bool, typer.Option("--time", help="Run and time training steps too; takes minutes.")] = False,
     offline: Offline = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """List where a backbone can be cut (model.freeze), and what each cut costs in training and storage."""
     with report_errors(debug):
         from rft.backbones.load import load_untrained
         from rft.backbones.partition.cut_points import CutPoints, count_example_tokens
 
         loaded = load_untrained(backbone, Path.cwd(), image_size=image_size, offline=offline)
-        places = CutPoints(loaded, timed=timed)
-        widths = [max(map(len, ["freeze", "none", *places.layers])), 11, 6, *([6] if timed else []), 10, 10, 3]
+        cut_points = CutPoints(loaded, timed=timed)
+        widths = [max(map(len, ["freeze", "none", *cut_points.layers])), 11, 6, *([6] if timed else []), 10, 10, 3]
         headings = ["freeze", "trained", "FLOPs", *(["time"] if timed else []), "cache of 1", "of 10,000", "cut"]
         out.row(headings, widths)
-        for place in places:
+        places: list[dict[str, object]] = []
+        for place in cut_points:
+            places.append(asdict(place))
             out.row(_describe_cut_point(place, timed), widths)
         tokens = f" of {count_example_tokens(loaded)} tokens" if loaded.modality == "text" else ""
         out.say(
@@ -70,6 +76,7 @@ def cut_points(
             *(["time: of a training step, measured on this machine, as a share of one of the whole model."] * timed),
             f"cache: features in float32 of one example{tokens} and of 10,000.",
         )
+        return CommandResult({"backbone": backbone, "cut_points": places})
 
 
 def _describe_cut_point(place: CutPoint, timed: bool) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rft.cli.app import Debug, Offline, Overrides, err, out, report_errors, say_error
+from rft.cli.output import CommandResult, describe_error
 from rft.number_format import format_count
 
 if TYPE_CHECKING:
@@ -18,19 +20,38 @@ def check(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The audit.toml to check.")],
     overrides: Overrides = None,
     offline: Offline = False,
+    no_estimate: Annotated[
+        bool, typer.Option("--no-estimate", help="Do not load the model and run a few examples to say what it takes.")
+    ] = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Check config, weights, plugins, rules and data of an audit at once, and say what it would run; trains nothing."""
     with report_errors(debug):
         from rft.pipeline.check import check_audit
 
-        checked = check_audit(config, overrides or [], offline=offline)
+        checked = check_audit(config, overrides or [], offline=offline, estimate=not no_estimate)
         for problem in checked.problems:
             say_error(problem)
         if checked.problems:
-            err.say(f"{len(checked.problems)} to mend", style="bold")
-            raise typer.Exit(checked.problems[0].exit_code)
+            if not err.without_notes:
+                err.say(f"{len(checked.problems)} to mend", style="bold")
+            return CommandResult(_describe_check(checked), checked.problems[0].exit_code)
         _show_plan(checked)
+        return CommandResult(_describe_check(checked))
+
+
+def _describe_check(checked: AuditCheck) -> dict[str, object]:
+    """Return what the check found, for programs."""
+    return {
+        "problems": [describe_error(problem) for problem in checked.problems],
+        "classes": list(checked.classes),
+        "weights": checked.weights,
+        "data": None if checked.data is None else checked.data.model_dump(mode="json"),
+        "audits": [] if checked.plan is None else [participant.name for participant in checked.plan.active],
+        "rules": 0 if checked.plan is None else len(checked.plan.settings.core.policy),
+        "remarks": [{"plugin": name, "remark": sentence} for name, sentence in checked.remarks],
+        "estimates": [asdict(estimate) for estimate in checked.estimates],
+    }
 
 
 def _show_plan(checked: AuditCheck) -> None:
@@ -41,7 +62,9 @@ def _show_plan(checked: AuditCheck) -> None:
     audited = core.model.backbone or core.model.checkpoint or core.model.factory if core.model else "predictions alone"
     out.say(f"{core.name}: nothing stands in the way", style="bold")
     out.say(
-        f"  model      {audited}{'' if core.external else ', fine-tuned'}", f"  classes    {', '.join(checked.classes)}"
+        f"  model      {audited}{'' if core.external else ', fine-tuned'}",
+        *([f"  weights    {checked.weights}"] if checked.weights else []),
+        f"  classes    {', '.join(checked.classes)}",
     )
     for name, facts in checked.data.splits.items():
         units = "" if facts.n_units is None else f" of {format_count(facts.n_units)} units"
@@ -51,6 +74,10 @@ def _show_plan(checked: AuditCheck) -> None:
             out.say(f"             {attribute}: {groups}")
     out.say(f"  audits     {', '.join(participant.name for participant in checked.plan.active)}")
     out.say(f"  rules      {len(core.policy) or 'none, so nothing will be judged'}")
+    for table, sentence in checked.remarks:
+        out.say(f"  [{table}] {sentence}")
+    for estimate in checked.estimates:
+        out.say(f"  estimate   {estimate.describe()}")
 
 
 def _write_count(count: int | None) -> str:

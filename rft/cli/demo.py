@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rft.cli.app import Debug, Device, Force, out, report_errors
+from rft.cli.output import CommandResult
 
 
 def demo(
@@ -18,7 +19,7 @@ def demo(
     device: Device = None,
     force: Force = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Audit a model with planted problems and check that the audit finds them."""
     with report_errors(debug):
         from rft.demo import run_demo
@@ -28,4 +29,5 @@ def demo(
         result = run_demo(folder, private=private, device=device, force=force)
         out.say(*result.describe_expectations())
         out.say(f"Report: {result.report}", f"Config: {result.config}")
-        raise typer.Exit(0 if result.as_expected else 1)
+        content = {"report": str(result.report), "config": str(result.config), "as_expected": result.as_expected}
+        return CommandResult(content, 0 if result.as_expected else 1)

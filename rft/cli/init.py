@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rft.cli.app import Debug, ForceFiles, out, report_errors
+from rft.cli.output import CommandResult
 from rft.cli.runs.files import check_absent, write_file
+from rft.cli.schema import write_schema
 
 if TYPE_CHECKING:
     from rft.starter.start import StartedConfig
@@ -61,13 +63,17 @@ def init(
     population: Annotated[
         str | None, typer.Option("--population", metavar="NAME", help="Whose data it is, for the ledger of --private.")
     ] = None,
+    with_schema: Annotated[
+        bool, typer.Option("--schema", help="Write the JSON Schema beside the config, and point editors to it.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the guesses, as without a terminal.")] = False,
     force: ForceFiles = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Write a first audit.toml: guess from the data what is what, ask the rest, and say in it why."""
     with report_errors(debug):
-        check_absent(place, force=force)
+        schema_file = place.with_name(f"{place.name}.schema.json") if with_schema else None
+        check_absent(place, schema_file, force=force)
         from rft.cli.ask import TerminalAsker
         from rft.starter.proposal import Wishes
         from rft.starter.roles import ColumnWishes
@@ -94,14 +100,30 @@ def init(
             population=population,
         )
         asker = TerminalAsker() if is_watched() and not yes else None
-        started = start_config(path, wishes, place, asker, schema=None)
+        started = start_config(path, wishes, place, asker, schema=schema_file.name if schema_file else None)
+        if schema_file is not None:
+            write_file(schema_file, write_schema(), force=force)
         write_file(place, started.text, force=force)
         _show_started(started, place)
+        return CommandResult(_describe_started(started, place))
 
 
 def is_watched() -> bool:
     """Tell whether somebody is there who can be asked."""
-    return sys.stdin.isatty() and out.is_terminal
+    return sys.stdin.isatty() and out.is_terminal and not out.silent
+
+
+def _describe_started(started: StartedConfig, place: Path) -> dict[str, object]:
+    """Return what stands in the config, for programs: each key with its reason, and whether it is commented out."""
+    keys = [
+        {"table": table.name, "key": entry.key, "value": entry.value, "reason": entry.reason, "active": active}
+        for table in started.tables
+        for entry in table.entries
+        for active in [table.active and entry.active]
+        if entry.key
+    ]
+    left_out = {table.name: table.reason for table in started.tables if table.reason and not table.active}
+    return {"config": str(place), "keys": keys, "left_out": left_out}
 
 
 def _show_started(started: StartedConfig, place: Path) -> None:

@@ -12,6 +12,7 @@ from rft.cli.backbones import compare_backbones, cut_points
 from rft.cli.check import check
 from rft.cli.demo import demo
 from rft.cli.init import init
+from rft.cli.output import add_output_options
 from rft.cli.plugins import plugins
 from rft.cli.runs.compare import compare
 from rft.cli.runs.export import export
@@ -20,6 +21,7 @@ from rft.cli.runs.predict import predict
 from rft.cli.runs.report import report
 from rft.cli.runs.sign import sign
 from rft.cli.runs.verify import verify
+from rft.cli.schema import schema
 from rft.version import __version__, list_libraries
 
 __all__ = ["app"]
@@ -39,10 +41,11 @@ COMMANDS = (
     compare_backbones,
     cut_points,
     plugins,
+    schema,
 )  # as --help lists them
 
 for command in COMMANDS:
-    app.command()(command)
+    app.command()(add_output_options(command))
 
 
 @app.callback(invoke_without_command=True)

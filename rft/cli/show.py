@@ -59,6 +59,22 @@ def _count_not_measured(run: AuditRun) -> str:
     return f"{requested} requested, {len(absent) - requested} not requested or not applicable"
 
 
+def summarize_run(run: AuditRun) -> dict[str, object]:
+    """Return what stands in ``--json`` of a run: which it is, its verdicts, and the ids of what is to be looked at."""
+    later = [
+        {"file": verdict.file, "verdict": verdict.verdict.model_dump(mode="json")} for verdict in run.later_verdicts
+    ]
+    findings = [finding for section in run.sections for finding in section.findings]
+    return {
+        "run": run.run.volatile.id,
+        "name": run.run.name,
+        "verdict": run.verdict.model_dump(mode="json"),
+        "later_verdicts": later,
+        "to_review": [finding.id for finding in findings if finding.status == "warn"],
+        "not_measured": [finding.id for finding in findings if finding.status == "not_measured"],
+    }
+
+
 def show_findings(section: Section) -> None:
     """Print each finding with its interval and the number of its cases, or why it is missing."""
     for finding in section.findings:

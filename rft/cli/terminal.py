@@ -29,6 +29,17 @@ class Terminal:
         width = PIPED if not stderr and not sys.stdout.isatty() else None
         self._console = Console(stderr=stderr, highlight=False, soft_wrap=True, width=width, emoji=False, markup=False)
 
+        self.without_notes = False  # errors alone are written
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is written."""
+        return self._console.quiet
+
+    @silent.setter
+    def silent(self, silent: bool) -> None:
+        self._console.quiet = silent
+
     @property
     def is_terminal(self) -> bool:
         """Whether somebody watches, and not a file or another program."""

@@ -1,4 +1,4 @@
-"""What is wrong with an audit before anything is trained: its config, weights, plugins, rules and data, all at once."""
+"""What is wrong with an audit before anything is trained: config, weights, plugins, rules, data and ledger, at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from rft.config.loader import LoadedConfig, examine_config
 from rft.errors import RftError
-from rft.pipeline.plan import AuditPlan, check_imports, check_requirements, check_rule, list_active
-from rft.pipeline.preflight import require_weights
-from rft.plugins import discover_plugins
+from rft.pipeline.plan import ActivePlugin, AuditPlan, check_imports, check_requirements, check_rule, list_active
+from rft.pipeline.preflight import describe_weights, require_weights
+from rft.plugins import ExaminedData, discover_plugins
 
 if TYPE_CHECKING:
+    from rft.config.schema import ModelConfig
+    from rft.pipeline.estimates import Estimate
     from rft.records import DataFacts
 
 
@@ -27,12 +29,18 @@ class AuditCheck:
         plan: what would run; None where the config cannot be read.
         data: counts of the data; None where it cannot be read.
         classes: that the model would tell apart.
+        weights: where those of the model are; empty without a model.
+        remarks: what plugins can say beforehand: (table, sentence).
+        estimates: what the audit takes; none where something is to mend, or none were asked for.
     """
 
     problems: list[RftError] = field(default_factory=list)
     plan: AuditPlan | None = None
     data: DataFacts | None = None
     classes: tuple[str, ...] = ()
+    weights: str = ""
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+    estimates: list[Estimate] = field(default_factory=list)
 
     def attempt(self, step: Callable[[], object]) -> None:
         """Take a step of the check, and note what it raises for the user."""
@@ -42,13 +50,16 @@ class AuditCheck:
             self.problems.append(problem)
 
 
-def check_audit(path: str | Path, overrides: Sequence[str] = (), *, offline: bool = False) -> AuditCheck:
-    """Return all that is wrong with an audit, and what it would run; nothing is loaded, trained or written.
+def check_audit(
+    path: str | Path, overrides: Sequence[str] = (), *, offline: bool = False, estimate: bool = False
+) -> AuditCheck:
+    """Return all that is wrong with an audit, and what it would run; nothing is trained or written.
 
     Args:
         path: the config file.
         overrides: ``table.key=value`` strings that replace values of the config.
         offline: downloads are forbidden.
+        estimate: load the model where its weights are on this machine, and run a few examples to say what it takes.
     """
     registry = discover_plugins()
     options = {name: registered.plugin.options for name, registered in registry.items()}
@@ -61,18 +72,24 @@ def check_audit(path: str | Path, overrides: Sequence[str] = (), *, offline: boo
     for participant in active:
         check.attempt(partial(check_requirements, participant, settings))
     for rule in settings.core.policy:
-        check.attempt(partial(check_rule, rule, active))
+        check.attempt(partial(check_rule, rule, active, settings.core.data))
     model = settings.core.model
     if model is not None:
-        check.attempt(partial(require_weights, model, settings.folder, offline=offline))
+        check.attempt(partial(_check_weights, check, model, settings, offline=offline))
     for participant in active:
         if not participant.registered.unmet_requirements(participant.options):
             check.attempt(partial(check_imports, participant))
     check.attempt(partial(_check_training, check.plan))
     for participant in active:
         check.attempt(partial(participant.plugin.check, participant.options, settings.core.data))
-    check.attempt(partial(_read_data, check, settings))
+    check.attempt(partial(_check_data, check, settings, estimate=estimate))
     return check
+
+
+def _check_weights(check: AuditCheck, model: ModelConfig, settings: LoadedConfig, *, offline: bool) -> None:
+    """Look for the weights of the model; raises ``ModelError``."""
+    require_weights(model, settings.folder, offline=offline)
+    check.weights = describe_weights(model, settings.folder)
 
 
 def _check_training(plan: AuditPlan) -> None:
@@ -82,8 +99,12 @@ def _check_training(plan: AuditPlan) -> None:
     choose_trainer(plan)
 
 
-def _read_data(check: AuditCheck, settings: LoadedConfig) -> None:
-    """Read the examples or the predictions, and what the config says of their classes; raises ``RftError``."""
+def _check_data(check: AuditCheck, settings: LoadedConfig, *, estimate: bool) -> None:
+    """Read the examples or the predictions, and hold what the config and the plugins say against them.
+
+    Raises:
+        RftError: the data cannot be read, or the config does not go with its classes.
+    """
     from rft.data import read_dataset
     from rft.pipeline.targets.predictions_alone import read_predictions_alone
     from rft.pipeline.targets.training_run import build_class_weights
@@ -95,4 +116,18 @@ def _read_data(check: AuditCheck, settings: LoadedConfig) -> None:
         dataset = read_dataset(core.data, settings.folder, core.seed, external=core.external)
     check.data, check.classes = dataset.facts(), dataset.classes
     if core.predictions is None and not core.external:
-        build_class_weights(core, dataset.classes)
+        check.attempt(partial(build_class_weights, core, dataset.classes))
+    examined = ExaminedData(core, settings.folder, dataset.splits, dataset.classes)
+    assert check.plan is not None
+    for participant in check.plan.active:
+        check.attempt(partial(_ask_plugin, check, participant, examined))
+    if estimate and not check.problems:
+        from rft.pipeline.estimates import estimate_audit
+
+        check.estimates = estimate_audit(settings, dataset)
+
+
+def _ask_plugin(check: AuditCheck, participant: ActivePlugin, examined: ExaminedData) -> None:
+    """Note what a plugin can say of its audit beforehand; raises ``RftError`` for what stands in its way."""
+    for sentence in participant.plugin.examine_data(participant.options, examined):
+        check.remarks.append((participant.name, sentence))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rft.config import loader
 from rft.config.loader import LoadedConfig
 from rft.config.options import Options
-from rft.config.schema import Rule
-from rft.errors import ConfigError
+from rft.config.schema import DataConfig, Rule
+from rft.errors import ConfigError, near
 from rft.plugins import Plugin, Registered, discover_plugins
 from rft.runtime.libraries import import_library
 
@@ -25,6 +26,9 @@ class TargetInMemory(Protocol):
 
     def prepare(self, settings: LoadedConfig, device: str) -> tuple[Dataset, AuditedModel]:
         """Return its data and what is audited of it; raises ``RftError``."""
+
+
+MOST_NAMES = 8  # of findings that an error lists
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def build_plan(settings: LoadedConfig, registry: Mapping[str, Registered]) -> Au
     """Return the plan of a validated config; raises ``ConfigError`` where its plugins cannot take part."""
     active = activate_plugins(registry, settings)
     for rule in settings.core.policy:
-        check_rule(rule, active)
+        check_rule(rule, active, settings.core.data)
     return AuditPlan(settings, active, tuple(registry.values()))
 
 
@@ -136,12 +140,28 @@ def check_imports(participant: ActivePlugin) -> None:
         )
 
 
-def check_rule(rule: Rule, active: Sequence[ActivePlugin]) -> None:
-    """Raise ``ConfigError`` for a rule about a plugin that does not take part."""
+def check_rule(rule: Rule, active: Sequence[ActivePlugin], data: DataConfig) -> None:
+    """Raise ``ConfigError`` for a rule about a plugin that does not take part, or a finding that it cannot have."""
     table = rule.finding.split(".")[0]
-    if table not in {participant.name for participant in active}:
+    participant = next((participant for participant in active if participant.name == table), None)
+    if participant is None:
         raise ConfigError(
             f"{rule.finding!r} belongs to no plugin that is switched on",
             where="policy",
             remedy=f"A plugin's table switches it on, such as [{table}].",
         )
+    listed = participant.plugin.list_findings(participant.options, data)
+    if listed is None:
+        return
+    names = list(listed)
+    if not any(_may_be(name, rule.finding) for name in names):
+        raise ConfigError(
+            f"{rule.finding!r} cannot occur in this audit, so that no rule on it could be settled",
+            where="policy",
+            remedy=near(rule.finding, names) or f"Findings of [{table}] here: {', '.join(names[:MOST_NAMES])}, ...",
+        )
+
+
+def _may_be(name: str, finding: str) -> bool:
+    """Tell whether a finding has a name in which ``*`` stands for any text."""
+    return re.fullmatch(".*".join(map(re.escape, name.split("*"))), finding) is not None

@@ -6,12 +6,19 @@ the network already give is not made to wait for it. What passes here is looked 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from rft.backbones.sources.hub import HUB_NAME, require_model
+from rft.backbones.sources.hub import (
+    HUB_NAME,
+    list_cached_models,
+    require_model,
+    snapshot_folder,
+    split_revision,
+)
 from rft.backbones.sources.published.early_checks import EARLY_CHECKS
+from rft.backbones.sources.published.torchvision_cache import find_default_weights
 from rft.backbones.sources.weights_place import locate_weights, names_file
 from rft.config.schema import ModelConfig
 from rft.pipeline.plan import AuditPlan, read_plan
@@ -59,3 +66,46 @@ def _require_hub_model(name: str, folder: Path, *, offline: bool, where: str) ->
     local = name.startswith("package:") or (folder / name).is_dir() or not HUB_NAME.fullmatch(name)
     if not local and find_spec("transformers") and find_spec("huggingface_hub"):
         require_model(name, offline=offline, where=where)
+
+
+def describe_weights(model: ModelConfig, folder: Path) -> str:
+    """Return where the weights that ``[model]`` names are, or that the first run downloads them.
+
+    Args:
+        model: the ``[model]`` table, which ``require_weights`` let pass.
+        folder: what its paths are relative to.
+    """
+    if model.factory is not None:
+        return f"those that {model.factory} builds its model with"
+    library, _, name = (model.backbone or "").partition("/")
+    if model.weights == "random":
+        return "random, so that nothing was learnt before"
+    if model.weights != "pretrained":
+        return str(locate_weights(model.weights, folder)) if library != "transformers" else model.weights
+    if model.checkpoint is not None or library == "transformers":
+        return _describe_hub_model(model.checkpoint or name, folder)
+    place = FINDERS[library](name) if library in FINDERS else None
+    return str(place) if place is not None else "not found in its cache: the first run downloads them"
+
+
+def _describe_hub_model(name: str, folder: Path) -> str:
+    if name.startswith("package:") or (folder / name).is_dir():
+        return name
+    snapshot = snapshot_folder(name) if find_spec("huggingface_hub") else None
+    return str(snapshot) if snapshot is not None else "not in the cache of the hub: the first run downloads them"
+
+
+def _find_timm_weights(name: str) -> Path | None:
+    """Return the folder of the hub's cache that a model of timm has, under its own name or with a tag."""
+    if not find_spec("huggingface_hub"):
+        return None
+    bare = split_revision(name)[0]
+    cached = [model for model in list_cached_models() if model == f"timm/{bare}" or model.startswith(f"timm/{bare}.")]
+    return snapshot_folder(cached[0]) if cached else None
+
+
+# By the name of the library: where pretrained weights of a model are kept, None where they are not found.
+FINDERS: dict[str, Callable[[str], Path | None]] = {
+    "torchvision": find_default_weights,
+    "timm": _find_timm_weights,
+}

@@ -2,13 +2,14 @@
 
 from rft.config.options import Options
 from rft.plugins.audited_model import AuditedModel
-from rft.plugins.protocol import CandidateBackbone, EvidenceCheck, Plugin, RunPair
+from rft.plugins.protocol import CandidateBackbone, EvidenceCheck, ExaminedData, Plugin, RunPair
 from rft.plugins.registry import Registered, discover_plugins
 
 __all__ = [
     "AuditedModel",
     "CandidateBackbone",
     "EvidenceCheck",
+    "ExaminedData",
     "Options",
     "Plugin",
     "Registered",

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from rft.config.options import Options
-from rft.config.schema import DataConfig
+from rft.config.schema import Config, DataConfig
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.plugins.pillar import NOT_ASKED, PillarDefinition
-from rft.records import JsonObject, ModelFacts, Section
+from rft.records import JsonObject, ModelFacts, Section, Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +57,23 @@ class CandidateBackbone:
 
     embeddings: Embeddings
     seconds: float
+
+
+@dataclass(frozen=True)
+class ExaminedData:
+    """What ``rft check`` knows of an audit before anything of it is run.
+
+    Attributes:
+        core: the config.
+        folder: what its paths are relative to.
+        splits: the examples, or the rows of predictions.
+        classes: that the model tells apart.
+    """
+
+    core: Config
+    folder: Path
+    splits: Mapping[str, Split]
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,21 @@ class Plugin(ABC, Generic[OptionsT]):
 
     def check(self, options: OptionsT, data: DataConfig) -> None:
         """Refuse, before any work, options that do not go with ``[data]``; raises ``ConfigError``."""
+
+    def list_findings(self, options: OptionsT, data: DataConfig) -> Iterable[str] | None:
+        """Return the ids that its findings may have with these options, ``*`` for any text; None: it does not say.
+
+        A rule on another finding is refused before any work: it could never be settled.
+        """
+        return None
+
+    def examine_data(self, options: OptionsT, examined: ExaminedData) -> Iterable[str]:
+        """Return what can be said of its audit before anything is run, a sentence each, for ``rft check``.
+
+        Raises:
+            RftError: the options do not go with the data, or what the plugin keeps outside runs is in the way.
+        """
+        return ()
 
     def trainer(self, options: OptionsT) -> Trainer | None:
         """Return a trainer that takes over training; None leaves it to the standard loop."""

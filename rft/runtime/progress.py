@@ -39,6 +39,18 @@ class StageListener:
 _listener: ContextVar[StageListener | None] = ContextVar("listener", default=None)
 _stage: ContextVar[Stage | None] = ContextVar("stage", default=None)
 
+_hidden: ContextVar[bool] = ContextVar("hidden", default=False)
+
+
+@contextmanager
+def hide_progress() -> Iterator[None]:
+    """Show no bar within this context."""
+    token = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
 
 @contextmanager
 def listen_to_stages(listener: StageListener) -> Iterator[None]:
@@ -77,7 +89,8 @@ def track_progress(items: Iterable[T], description: str, total: int | None = Non
     from rich.progress import track as rich_track
 
     console = Console(stderr=True)
-    bar = rich_track(items, description, total=total, console=console, transient=True, disable=not console.is_terminal)
+    hidden = _hidden.get() or not console.is_terminal
+    bar = rich_track(items, description, total=total, console=console, transient=True, disable=hidden)
     yield from _count_loop(bar, description, total if total is not None else getattr(items, "__len__", lambda: None)())
 
 

@@ -59,6 +59,10 @@ def _source_entries(proposal: Proposal, folder: Path) -> Iterator[Entry]:
         yield Entry("manifest", where, rows if source.sample.whole else f"the first {rows} were looked at")
         assert roles.item is not None
         yield Entry(roles.modality, roles.item.value, roles.item.reason)
+        column = source.sample.columns.get(roles.item.value)
+        if column is not None and column.missing:
+            empty = f"{format_count(column.missing)} rows have no {roles.modality}: left out, counted and reported"
+            yield Entry("on_error", "skip", empty)
         return
     splits = join_names([f"{name} {format_count(count)}" for name, count in source.split_counts.items()])
     kind = "class folders of images" if source.kind == "folders" else "images, with tables that name them"

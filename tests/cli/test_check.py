@@ -21,14 +21,17 @@ def test_what_would_run_is_said_and_nothing_is_written(tiny: Path, own_cache: Pa
     code, stdout, stderr = invoke_rft("check", tiny)
     assert code == 0, stderr
     lines = [" ".join(line.split()) for line in stdout.splitlines()]
-    assert lines[:3] == [
+    assert lines[:4] == [
         "tiny: nothing stands in the way",
         "model torchvision/resnet18, fine-tuned",
+        "weights random, so that nothing was learnt before",
         "classes blue, red",
     ]
     assert "train 20 examples of 10 units" in lines
     assert "camera: left 10, right 10" in lines
     assert "rules none, so nothing will be judged" in lines
+    assert any(line.startswith("estimate features:") for line in lines)
+    assert "estimate" not in invoke_rft("check", tiny, "--no-estimate")[1]
     assert sorted(tiny.parent.rglob("*")) == before
     assert not list(own_cache.rglob("*.safetensors"))
 

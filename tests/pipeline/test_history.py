@@ -96,11 +96,11 @@ def test_what_a_rule_judges_is_drawn_with_its_bound_and_the_rest_summed_up(folde
 def test_a_run_that_was_changed_is_named_and_left_out(folder: Path, tmp_path: Path) -> None:
     file = folder / "run-2" / "audit.json"
     file.write_text(file.read_text(encoding="utf-8").replace("0.86", "0.96"), encoding="utf-8")
-    page, json_file = tmp_path / "history.html", tmp_path / "history.json"
-    code, stderr = history_command(folder, page, "--json", json_file)
-    assert code == 4
-    assert "run-2: left out: audit.json is not the file that was written" in stderr.replace("\n", "")
-    content = RunHistory.model_validate(json.loads(json_file.read_text(encoding="utf-8")))
+    page = tmp_path / "history.html"
+    done = CliRunner().invoke(app, ["history", str(folder), "--out", str(page), "--json"])
+    assert done.exit_code == 4
+    assert "run-2: left out: audit.json is not the file that was written" in done.stderr.replace("\n", "")
+    content = RunHistory.model_validate(json.loads(done.stdout))
     assert [run.folder for run in content.histories[0].runs] == ["run-4", "run-3", "run-1"]
     assert [item.folder for item in content.excluded] == ["run-2"]
     text = page.read_text(encoding="utf-8")

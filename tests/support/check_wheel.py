@@ -42,6 +42,8 @@ assert Path(rft.__file__).is_relative_to({installed!r}), rft.__file__
 assert (Path(rft.__file__).parent / "py.typed").is_file()
 run = AuditRun.from_json(Path("audit.json").read_text(encoding="utf-8"))
 page = render(run)
+from rft.config.json_schema import build_config_schema
+assert "fairness" in build_config_schema({{}})["properties"]
 assert "<svg" in page and run.run.name in page
 print(f"rft {{rft.__version__}} from the wheel rendered {{len(page):,}} characters")
 """

@@ -14,14 +14,14 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
-from pydantic_core import core_schema
+from pydantic.json_schema import models_json_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "schemas"
 
 sys.path.insert(0, str(ROOT))
 
+from rft.config.json_schema import TomlSchema  # noqa: E402
 from rft.config.schema import Config  # noqa: E402
 from rft.pipeline.compare_runs import RunComparison  # noqa: E402
 from rft.pipeline.history import RunHistory  # noqa: E402
@@ -29,7 +29,7 @@ from rft.plugins import discover_plugins  # noqa: E402
 from rft.records import AuditRun, Record  # noqa: E402
 from tests.support.key_descriptions import describe_keys  # noqa: E402
 
-DIALECT = GenerateJsonSchema.schema_dialect
+DIALECT = TomlSchema.schema_dialect
 WRITTEN: dict[str, tuple[type[Record], str]] = {
     "audit.json": (AuditRun, "What rft audit writes as audit.json"),
     "compare.json": (RunComparison, "What rft compare writes with --json"),
@@ -39,19 +39,6 @@ CONFIG_TEXT = (
     "What rft audit reads: the tables of rft and of its built-in plugins. Other tables belong to plugins of other "
     "packages. What keys mean for each other (one of manifest and folder, a key without effect) only rft checks."
 )
-
-
-class _TomlSchema(GenerateJsonSchema):
-    """TOML has no null: a key that may be left out is left out."""
-
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        described = super().default_schema(schema)
-        if isinstance(described.get("default"), dict | None):  # of a whole table: its keys say theirs
-            described.pop("default", None)
-        return described
 
 
 def written_schema(name: str) -> dict[str, Any]:
@@ -67,7 +54,7 @@ def config_schema() -> dict[str, Any]:
         name: plugin.plugin.options for name, plugin in discover_plugins().items() if plugin.distribution == "rft"
     }
     models = [(model, "validation") for model in (Config, *options.values())]
-    references, defined = models_json_schema(models, schema_generator=_TomlSchema)
+    references, defined = models_json_schema(models, schema_generator=TomlSchema)
     schema = defined["$defs"].pop("Config")
     schema["required"].remove("name")  # reading the file gives it one
     for top, model in [("", Config), *options.items()]:

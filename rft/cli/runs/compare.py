@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rft.cli.app import EXIT, Debug, ForceFiles, out, report_errors
+from rft.cli.output import CommandResult
 from rft.cli.runs.files import check_absent, write_file
 from rft.cli.show import show_findings
 from rft.errors import ConfigError
@@ -22,9 +24,6 @@ def compare(
     before: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of the run to compare with.")],
     after: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of the other run.")],
     page: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("compare.html"),
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write what the page shows as JSON too.")
-    ] = None,
     tolerance: Annotated[
         list[str] | None,
         typer.Option("--tolerance", metavar="NAME=VALUE", help="How much worse a finding may be; repeatable."),
@@ -38,12 +37,12 @@ def compare(
     ] = None,
     force: ForceFiles = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Compare two runs, such as before and after a change: ends with 1 where a finding became worse."""
     with report_errors(debug):
         from rft.pipeline.compare_runs import compare_runs
 
-        check_absent(page, json_file, force=force)
+        check_absent(page, force=force)
         tolerances, rules = _read_tolerances(tolerance or []), _read_rules(policy_file)
         if tolerances and rules:
             raise ConfigError("takes the place of --tolerance: leave one of them out", where="--policy")
@@ -53,10 +52,7 @@ def compare(
         _show_comparison(compared)
         write_file(page, _write_page(compared), force=force)
         out.say(f"Page: {page}")
-        if json_file is not None:
-            write_file(json_file, compared.to_json(), force=force)
-            out.say(f"JSON: {json_file}")
-        raise typer.Exit(EXIT[compared.verdict.status])
+        return CommandResult(json.loads(compared.to_json()), EXIT[compared.verdict.status])
 
 
 def _pair_keys(files: list[Path]) -> tuple[Path | None, Path | None]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rft.cli.app import Debug, RunFolder, out, report_errors
+from rft.cli.output import CommandResult
 from rft.cli.runs.files import write_file
 from rft.errors import RftError, near
 from rft.export.formats import FORMATS, ExportFormat
@@ -31,7 +32,7 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Write a finished run as JUnit, SARIF, CycloneDX, CSV or JSON; says no more than its audit.json does."""
     with report_errors(debug):
         from rft.export.source import ExportSource
@@ -43,8 +44,8 @@ def export(
             place = file or Path(chosen.file_name)
             write_file(place, text, force=force)
             out.say(f"Written: {place}")
-            return
-    typer.echo(text.encode(), nl=False)  # out here: a reader that stops early is no bug
+            return CommandResult({"format": chosen.name, "file": str(place)})
+        return CommandResult({"format": chosen.name, "text": text}, payload=text)
 
 
 def _find_format(name: str) -> ExportFormat:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rft.cli.app import Debug, ForceFiles, err, out, report_errors
+from rft.cli.output import CommandResult
 from rft.cli.runs.files import check_absent, write_file
 from rft.errors import EvidenceError
 from rft.version import __version__
@@ -22,28 +24,21 @@ def history(
         str | None, typer.Option("--name", metavar="NAME", help="Show the runs of this name alone; all otherwise.")
     ] = None,
     page: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("history.html"),
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all values as JSON too.")
-    ] = None,
     force: ForceFiles = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Show how findings moved from run to run: ends with 4 where a run is not the one that was written."""
     with report_errors(debug):
         from rft.pipeline.history import read_history
 
-        check_absent(page, json_file, force=force)
+        check_absent(page, force=force)
         runs = read_history(folder, name=name)
         _show_history(runs)
         write_file(page, _write_page(runs, folder), force=force)
         out.say(f"Page: {page}")
-        if json_file is not None:
-            write_file(json_file, runs.to_json(), force=force)
-            out.say(f"JSON: {json_file}")
         for excluded in runs.excluded:
             err.say(f"rft: {folder / excluded.folder}: left out: {excluded.reason}", style="red")
-        if runs.excluded:
-            raise typer.Exit(EvidenceError.exit_code)
+        return CommandResult(json.loads(runs.to_json()), EvidenceError.exit_code if runs.excluded else 0)
 
 
 def _show_history(runs: RunHistory) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 import rft
 from rft.cli.app import Debug, RunFolder, out, report_errors
+from rft.cli.output import CommandResult
 from rft.cli.runs.files import check_absent, write_file
 from rft.errors import ModelError
 
@@ -27,7 +29,7 @@ def predict(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Predict with the saved model of a run: a CSV table with a row an item, its class and all probabilities."""
     with report_errors(debug):
         check_absent(file, force=force)
@@ -41,9 +43,10 @@ def predict(
                 where=str(folder),
                 remedy="Give the folder of the run, or predict from Python with rft.load.",
             )
-        text = predict_inputs(model, inputs).to_csv(index=False)
+        table = predict_inputs(model, inputs)
+        text = table.to_csv(index=False)
         if file is not None:
             write_file(file, text, force=force)
             out.say(f"Written: {file}")
-            return
-    typer.echo(text.encode(), nl=False)  # out here: a reader that stops early is no bug
+            return CommandResult({"file": str(file), "n": len(table)})
+        return CommandResult({"predictions": json.loads(table.to_json(orient="records"))}, payload=text)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rft.cli.app import EXIT, Debug, Force, RunFolder, RunKey, Share, out, report_errors
-from rft.cli.show import show_run
+from rft.cli.output import CommandResult
+from rft.cli.show import show_run, summarize_run
 
 if TYPE_CHECKING:
     from rft.records import AuditRun
@@ -39,7 +40,7 @@ def report(
     share: Share = False,
     force: Force = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Show a finished run again, or judge it by other rules. The run stays as it is; needs neither model nor data."""
     with report_errors(debug):
         from rft.report import open_run, write_made_from
@@ -57,7 +58,9 @@ def report(
         show_run(run)
         for name in ("report.html", *pages):
             out.say(f"{name.partition('.')[0].capitalize()}: {written / name}")
-        raise typer.Exit(EXIT[run.latest_verdict.status])
+        files = [str(written / name) for name in ("report.html", *pages)]
+        content = summarize_run(run) | {"folder": str(written), "files": files}
+        return CommandResult(content, EXIT[run.latest_verdict.status])
 
 
 def _judge_later(run: AuditRun, policy_file: Path) -> AuditRun:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rft.cli.app import Debug, out, report_errors
+from rft.cli.output import CommandResult
 from rft.errors import DataError
 
 
@@ -25,14 +26,13 @@ def sign(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a signature that is there.")] = False,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Sign a finished run after checking its files; rft verify RUN --pub FILE checks the signature."""
     with report_errors(debug):
         if new_key is not None:
             if folder or key or page:
                 raise DataError("goes with nothing else: make the key first, then sign with --key", where="--new-key")
-            _create_key(new_key)
-            return
+            return _create_key(new_key)
         if folder is None or key is None:
             remedy = "rft sign RUN --key FILE; rft sign --new-key FILE makes a key."
             raise DataError("signing takes the folder of a run and a private key", remedy=remedy)
@@ -40,9 +40,10 @@ def sign(
 
         file, fingerprint = sign_run(folder, key, page, force=force)
         out.say(f"Signature: {file}", f"Signed by the key {fingerprint[:16]}.")
+        return CommandResult({"signature": str(file), "fingerprint": fingerprint})
 
 
-def _create_key(file: Path) -> None:
+def _create_key(file: Path) -> CommandResult:
     from rft.signing import create_key_pair
 
     pair = create_key_pair(file)
@@ -50,4 +51,7 @@ def _create_key(file: Path) -> None:
         f"Private key, to sign with and to keep: {pair.private}",
         f"Public key, to give to those who check: {pair.public}",
         f"Fingerprint: {pair.fingerprint}",
+    )
+    return CommandResult(
+        {"private_key": str(pair.private), "public_key": str(pair.public), "fingerprint": pair.fingerprint}
     )

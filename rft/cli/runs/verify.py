@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rft.cli.app import EXIT, Debug, RunKey, out, report_errors
+from rft.cli.output import CommandResult
 from rft.errors import EvidenceError
 from rft.number_format import format_date
 
@@ -38,21 +39,22 @@ def verify(
         ),
     ] = None,
     debug: Debug = False,
-) -> None:
+) -> CommandResult:
     """Check a run, what it read and the ledger of its population against its evidence.json, or a report alone."""
     with report_errors(debug):
         is_page = run_or_page.is_file()
-        whole = _verify_page(run_or_page) if is_page else _verify_folder(run_or_page, key, data, ledger)
+        content = _verify_page(run_or_page) if is_page else _verify_folder(run_or_page, key, data, ledger)
         if pub or signature:
             from rft.signing import verify_signature
 
             fingerprint = verify_signature(run_or_page, pub, signature)
+            content["signed_by"] = fingerprint
             out.say(f"The {'page' if is_page else 'run'} is the one that was signed by the key {fingerprint[:16]}.")
-        raise typer.Exit(0 if whole else EXIT["uncertain"])
+        return CommandResult(content, 0 if content["whole"] else EXIT["uncertain"])
 
 
-def _verify_page(file: Path) -> bool:
-    """Check a report that came alone; return whether all of it could be checked."""
+def _verify_page(file: Path) -> dict[str, object]:
+    """Check a report that came alone; return what was found, ``whole`` where all of it could be checked."""
     from rft.report import check_page
 
     check = check_page(file)
@@ -65,20 +67,27 @@ def _verify_page(file: Path) -> bool:
         else "The page says what the run that is embedded in it says, to the last byte.",
         "Whether that run is the one that was made, its folder shows, or its signature: "
         "rft verify PAGE --pub FILE --signature FILE.",
-        f"To write down: sha256 {hashlib.sha256(file.read_bytes()).hexdigest()} of this page.",
+        f"To write down: sha256 {(sha256 := hashlib.sha256(file.read_bytes()).hexdigest())} of this page.",
     )
-    return not check.unchecked
+    found: dict[str, object] = {
+        "kind": "page",
+        "whole": not check.unchecked,
+        "unchecked": check.unchecked,
+        "sha256": sha256,
+    }
+    return _name_run(check.run) | found
 
 
-def _verify_folder(folder: Path, key: Path | None, data: Path | None, ledger: Path | None) -> bool:
-    """Check a run folder; return whether all of it could be checked."""
+def _verify_folder(folder: Path, key: Path | None, data: Path | None, ledger: Path | None) -> dict[str, object]:
+    """Check a run folder; return what was found, ``whole`` where all of it could be checked."""
     from rft.report import check_folder_page, open_run
     from rft.report import verify as check
 
     verification = check(folder, key=key, data=data)
     if verification.problems:
         raise EvidenceError("; ".join(verification.problems), where=str(folder))
-    _say_run(open_run(folder, key=key))
+    run = open_run(folder, key=key)
+    _say_run(run)
     page = check_folder_page(folder)
     if page.problem:
         raise EvidenceError(page.problem, where=str(folder))
@@ -98,10 +107,24 @@ def _verify_folder(folder: Path, key: Path | None, data: Path | None, ledger: Pa
         out.say(f"{verification.inputs:,} {are_the_files} read.")
     if origin := verification.evidence.made_from:
         out.say(f"Made from the run {origin.run}, whose evidence.json has the sha256 {origin.evidence_sha256}.")
-    for name, recorded in verification.evidence.plugins.items():
-        whole = _show_recorded(name, recorded, ledger) and whole
+    recorded_checked = {
+        name: _show_recorded(name, recorded, ledger) for name, recorded in verification.evidence.plugins.items()
+    }
     out.say(f"To write down: sha256 {verification.evidence_sha256} of evidence.json.")
-    return whole and not page.unchecked
+    return _name_run(run) | {
+        "kind": "run",
+        "whole": whole and not page.unchecked and all(recorded_checked.values()),
+        "files": verification.checked,
+        "inputs": verification.inputs,
+        "unchecked": [*verification.unchecked],
+        "recorded": recorded_checked,
+        "evidence_sha256": verification.evidence_sha256,
+    }
+
+
+def _name_run(run: AuditRun) -> dict[str, object]:
+    """Return which run it is, and its latest verdict, for programs."""
+    return {"run": run.run.volatile.id, "name": run.run.name, "verdict": run.latest_verdict.status}
 
 
 def _say_run(run: AuditRun) -> None:

@@ -7,10 +7,12 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import EXAMPLES, IMAGES, TEXTS, Applies
+from rft.config.schema import DataConfig
 from rft.plugins import AuditedModel, Options, Plugin
 from rft.plugins.attribution.overview import PILLAR, summarize_attribution
 from rft.records import ModelFacts, Section
 
+COMPLETENESS = ("completeness", "completeness_undefined")  # of integrated gradients
 Method = Literal["gradcam", "integrated_gradients"]
 
 
@@ -110,6 +112,13 @@ class Attribution(Plugin[AttributionOptions]):
     def summarize(self, section: Section | None, model: ModelFacts) -> str:
         """Return which named shortcuts decide."""
         return summarize_attribution(section, model)
+
+    def list_findings(self, options: AttributionOptions, data: DataConfig) -> list[str]:
+        """Return the ids that its findings may have."""
+        methods = options.methods or get_args(Method)
+        of_methods = [f"{kind}.{method}" for kind in ("failed_maps", "deletion") for method in methods]
+        shortcuts = [f"shortcut.{shortcut.name}" for shortcut in options.shortcut]
+        return [f"{self.name}.{name}" for name in (*of_methods, *COMPLETENESS, *shortcuts)]
 
     def audit(self, audited: AuditedModel, options: AttributionOptions) -> Section:
         """Return the section; needs the joined model, in eval mode, and the test examples."""

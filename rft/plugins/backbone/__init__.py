@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rft.config.schema import DataConfig
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.plugins import AuditedModel, CandidateBackbone, Options, Plugin
 from rft.records import Section
@@ -19,6 +20,12 @@ class Backbone(Plugin[BackboneOptions]):
     name = "backbone"
     always_on = True
     options = BackboneOptions
+
+    def list_findings(self, options: BackboneOptions, data: DataConfig) -> list[str]:
+        """Return the ids that its findings may have."""
+        from rft.plugins.backbone.audit import TITLES
+
+        return [f"{self.name}.{name}" for name in TITLES]
 
     def compare_backbones(
         self, candidates: Mapping[str, CandidateBackbone], *, seed: int, withheld: Withheld = NOTHING

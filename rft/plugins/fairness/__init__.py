@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from rft.config.applicability import TRAINED, Applies
 from rft.config.schema import DataConfig
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError, Unavailable, near
-from rft.plugins import AuditedModel, Options, Plugin, RunPair
+from rft.plugins import AuditedModel, ExaminedData, Options, Plugin, RunPair
 from rft.plugins.fairness.legal import Ll144Options, TableName, check_attributes, check_options
 from rft.plugins.fairness.mitigation import MitigationOptions
 from rft.plugins.fairness.overview import PILLAR, summarize_fairness
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rft.plugins.fairness.mitigation.saved_rule import MitigatedModel
 
 DEFAULT_MIN_REPORTED_SIZE = 10
+MITIGATED = ("accuracy", "gap", "worst_group_accuracy")  # what mitigation states, after it and before
 
 
 class FairnessOptions(Options):
@@ -127,6 +129,38 @@ class Fairness(Plugin[FairnessOptions]):
                         remedy=near(name, data.groups),
                     )
         check_attributes(options.ll144, options.attributes or data.groups)
+
+    def list_findings(self, options: FairnessOptions, data: DataConfig) -> Iterator[str]:
+        """Yield the ids that its findings may have: of attributes, of these crossed, and within a control feature."""
+        from rft.predictions.table import CROSSING_SEPARATOR
+
+        attributes = options.attributes or data.groups
+        orders = range(1, min(options.max_intersection_order, len(attributes)) + 1)
+        names = [CROSSING_SEPARATOR.join(crossed) for n in orders for crossed in combinations(attributes, n)]
+        kinds = [f"{mean}{metric}" for metric in options.metrics for mean in ("", "macro_")]
+        compared = [form.format(kind) for kind in kinds for form in ("{}_gap", "{}_ratio", "worst_{}")]
+        for name in names:
+            for kind in (*compared, "missing", "intersection", "permutation_check", *options.tables):
+                yield f"{self.name}.{kind}.{name}"
+                if options.control_feature:
+                    yield f"{self.name}.{kind}.{name}*{options.control_feature}*"
+        yield from (f"{self.name}.{table}" for table in options.tables)
+        if options.mitigation:
+            measured = (f"{name}{when}" for name in MITIGATED for when in ("", "_before"))
+            yield from (f"{self.name}.mitigation.{name}" for name in (*options.mitigation.methods, *measured))
+
+    def examine_data(self, options: FairnessOptions, examined: ExaminedData) -> Iterator[str]:
+        """Yield which attributes have fewer than two groups of the size that is compared; raises ``ConfigError``."""
+        from rft.plugins.fairness.measure.group_counts import describe_small_groups
+
+        for name in options.classes or ():
+            if name not in examined.classes:
+                remedy = near(name, list(examined.classes)) or f"The classes are {', '.join(examined.classes)}."
+                raise ConfigError(f"{name!r} is no class", where="fairness.classes", remedy=remedy)
+        test = examined.splits.get("test")
+        if test is not None:
+            for attribute in options.attributes or list(test.groups):
+                yield from describe_small_groups(test, attribute, options.min_group_size)
 
     def count_cases(self, audited: AuditedModel, options: FairnessOptions) -> Iterator[Counted]:
         """Return the test rows that numbers of groups rest on: see ``rft.plugins.Plugin.count_cases``."""

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rft.config.applicability import Applies
+from rft.config.schema import DataConfig
 from rft.plugins import AuditedModel, Options, Plugin, RunPair
 from rft.plugins.performance.overview import PILLAR, summarize_performance
 from rft.records import ModelFacts, Section
@@ -32,6 +33,12 @@ class Performance(Plugin[PerformanceOptions]):
     def summarize(self, section: Section | None, model: ModelFacts) -> str:
         """Return how often the model is right, beside a baseline."""
         return summarize_performance(section, model)
+
+    def list_findings(self, options: PerformanceOptions, data: DataConfig) -> list[str]:
+        """Return the ids that its findings may have."""
+        from rft.plugins.performance.audit import METRICS
+
+        return [f"{self.name}.{name}" for name in (*METRICS, "decisions_against_scores")]
 
     def audit(self, audited: AuditedModel, options: PerformanceOptions) -> Section:
         """Return the section; needs nothing but the audited model's predictions and classes."""

@@ -13,11 +13,12 @@ from rft.config.applicability import POPULATION, TRAINED
 from rft.config.schema import DataConfig
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError
-from rft.plugins import AuditedModel, EvidenceCheck, Options, Plugin
+from rft.plugins import AuditedModel, EvidenceCheck, ExaminedData, Options, Plugin
 from rft.plugins.privacy.overview import PILLAR, summarize_privacy
 from rft.records import JsonObject, ModelFacts, Section
 
 if TYPE_CHECKING:
+    from rft.plugins.privacy.training.trainer import DPTrainer
     from rft.training import Trainer
 
 MIN_CANARIES = 20
@@ -135,6 +136,19 @@ class Privacy(Plugin[PrivacyOptions]):
                 remedy='Add to [data]: classes = ["...", "..."], all classes of the task, known without the data.',
             )
 
+    def list_findings(self, options: PrivacyOptions, data: DataConfig) -> list[str]:
+        """Return the ids that its findings may have: of attacks, and of private training where there is some."""
+        from rft.plugins.privacy.finding_names import list_names
+
+        return [f"{self.name}.{name}" for name in list_names(data.groups, private=options.private)]
+
+    def examine_data(self, options: PrivacyOptions, examined: ExaminedData) -> Iterator[str]:
+        """Yield the numbers of private training, and what its ledger has left; raises ``RftError``."""
+        if options.epsilon is not None and "train" in examined.splits:
+            from rft.plugins.privacy.preview import preview_training
+
+            yield from preview_training(self._build_trainer(options), examined)
+
     def verify_evidence(self, recorded: JsonObject, folder: Path | None) -> EvidenceCheck:
         """Check whether the ledger still holds what the run saw in it."""
         from rft.plugins.privacy.ledger.ledger_anchor import verify_ledger
@@ -147,8 +161,9 @@ class Privacy(Plugin[PrivacyOptions]):
 
     def trainer(self, options: PrivacyOptions) -> Trainer | None:
         """Return the private trainer when an epsilon is given; otherwise leave training to the standard loop."""
-        if options.epsilon is None:
-            return None
+        return None if options.epsilon is None else self._build_trainer(options)
+
+    def _build_trainer(self, options: PrivacyOptions) -> DPTrainer:
         from rft.plugins.privacy.training.trainer import DPTrainer
 
         settings = options.model_dump(include={field.name for field in fields(DPTrainer)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from rft.config.schema import DataConfig
 from rft.number_format import format_fixed
 from rft.plugins import AuditedModel, Options, Plugin
 from rft.records import Figure, Finding, FindingDefinition, Role, Section, Table, lines_figure, list_columns
@@ -50,6 +51,10 @@ class Training(Plugin[TrainingOptions]):
     name = "training"
     always_on = True
     options = TrainingOptions
+
+    def list_findings(self, options: TrainingOptions, data: DataConfig) -> tuple[str, ...]:
+        """Return the ids that its findings may have."""
+        return FROZEN_CHANGED.id, TRAINED_UNMOVED.id, FINAL_LOSS.id
 
     def audit(self, audited: AuditedModel, options: TrainingOptions) -> Section:
         """Return the section; needs nothing but the facts of the audited model and its fit."""

@@ -257,20 +257,12 @@ def _hold_and_admit(
 
 def _admit_training(root: Path, population: Population, charge: Charge, terms: AccountTerms) -> RecordedAccount:
     """Return the account of a training when nothing speaks against it; only then is anything recorded."""
-    ledgers = {place.name: chain.read(place) for place in root.iterdir() if place.is_dir()}
-    books = {name: book for name, ledger in ledgers.items() if (book := read_book(ledger.records, str(ledger.folder)))}
+    ledgers, books = read_ledgers(root)
     key = unit_hashes.read_or_make_key(root, needed=bool(books))
     hashes = unit_hashes.hash_units(population.unit_ids, key)
-    known = books.pop(population.name, None)
-    book = known or Book(population.name, unit_hashes.key_fingerprint(key), terms.delta, terms.budget)
-    budget_check.check_units(book, population.name, key, hashes)
-    budget_check.check_delta(book.delta, len(hashes | book.unit_hashes), population.name)
-    budget_check.check_budget(book, terms.budget)
-    others = budget_check.overlapping_books(books, hashes | book.unit_hashes, terms.overlaps, population.name)
-
+    known = books.get(population.name)
+    book, others = check_terms(ledgers, books, population.name, key, hashes, terms)
     ledger = ledgers[population.name]
-    for name in (population.name, *others):
-        check_remembered_anchor(book.key, ledgers[name])
     charge = replace(charge, elsewhere=sum(count_elsewhere(ledgers[name]) for name in (population.name, *others)))
     states = _read_checkpoints(ledger)
     if terms.resumable and hashes <= book.unit_hashes:  # with someone new it is another data set
@@ -285,6 +277,46 @@ def _admit_training(root: Path, population: Population, charge: Charge, terms: A
     book = replace(book, unit_hashes=book.unit_hashes | hashes, charges=before)
     resumed = (state.step, state.tensors) if state else None
     return RecordedAccount(ledger, book, charge, others, terms.resumable, resumed)
+
+
+def read_ledgers(root: Path) -> tuple[dict[str, Chain], dict[str, Book]]:
+    """Return the entries in each folder of a folder of ledgers, and what they say where there are any."""
+    ledgers = {place.name: chain.read(place) for place in root.iterdir() if place.is_dir()}
+    books = {name: read_book(ledger.records, str(ledger.folder)) for name, ledger in ledgers.items()}
+    return ledgers, {name: book for name, book in books.items() if book is not None}
+
+
+def check_terms(
+    ledgers: Mapping[str, Chain],
+    books: Mapping[str, Book],
+    population: str,
+    key: bytes,
+    hashes: frozenset[str],
+    terms: AccountTerms,
+) -> tuple[Book, dict[str, Book]]:
+    """Return the book of a population, a new one where there is none, and those of others that count as well.
+
+    Args:
+        ledgers, books: as ``read_ledgers`` returns them.
+        population: the name of its folder.
+        key: that of ``hashes``, the units of the training.
+        hashes: hashes of the units.
+        terms: what the training asks of the ledger.
+
+    Raises:
+        ConfigError: another population, another budget, or others with people in common that were not named.
+        EvidenceError: a ledger or its key is not the one that was written.
+    """
+    new = Book(population, unit_hashes.key_fingerprint(key), terms.delta, terms.budget)
+    book = books.get(population, new)
+    budget_check.check_units(book, population, key, hashes)
+    budget_check.check_delta(book.delta, len(hashes | book.unit_hashes), population)
+    budget_check.check_budget(book, terms.budget)
+    elsewhere = {name: other_book for name, other_book in books.items() if name != population}
+    others = budget_check.overlapping_books(elsewhere, hashes | book.unit_hashes, terms.overlaps, population)
+    for name in (population, *others):
+        check_remembered_anchor(book.key, ledgers[name])
+    return book, others
 
 
 def _read_checkpoints(ledger: Chain) -> dict[str, Checkpoint]:

@@ -14,18 +14,27 @@ def unit_of_row(task: Task) -> np.ndarray:
     Raises:
         DataError: there are no examples, or one has no unit.
     """
-    if not len(task.labels):
+    return number_units(len(task.labels), task.units)
+
+
+def number_units(n: int, units: np.ndarray | None) -> np.ndarray:
+    """Return (N,) the number of each example's unit, of ``n`` examples with (N,) units, or None: each is one.
+
+    Raises:
+        DataError: as ``unit_of_row``.
+    """
+    if not n:
         raise DataError("there are no training examples", where="data")
-    if task.units is None:
-        return np.arange(len(task.labels))
-    missing = sum(unit is None or unit == "" for unit in task.units)
+    if units is None:
+        return np.arange(n)
+    missing = sum(unit is None or unit == "" for unit in units)
     if missing:
         raise DataError(
-            f"{missing} of {len(task.units)} training examples have no unit, so that nobody's contribution is bounded",
+            f"{missing} of {len(units)} training examples have no unit, so that nobody's contribution is bounded",
             where="data.unit",
             remedy="Name whose each example is, or leave data.unit out to protect single examples.",
         )
-    return np.unique(np.asarray(task.units, dtype=str), return_inverse=True)[1]
+    return np.unique(np.asarray(units, dtype=str), return_inverse=True)[1]
 
 
 def rows_by_unit(units: np.ndarray) -> np.ndarray:

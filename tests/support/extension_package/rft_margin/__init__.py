@@ -13,7 +13,7 @@ from pydantic import Field
 from rft.config.schema import DataConfig
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.errors import ConfigError, EvidenceError
-from rft.plugins import AuditedModel, CandidateBackbone, EvidenceCheck, Options, Plugin, RunPair
+from rft.plugins import AuditedModel, CandidateBackbone, EvidenceCheck, ExaminedData, Options, Plugin, RunPair
 from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
 from rft.records import Finding, FindingDefinition, JsonObject, ModelFacts, Section, Table, bars_figure
 from rft.stats.intervals import clopper_pearson_interval, wilson_interval
@@ -40,6 +40,16 @@ class Margin(Plugin[MarginOptions]):
         """Refuse a class that the data does not have."""
         if options.decided is not None and data.classes is not None and options.decided not in data.classes:
             raise ConfigError(f"{options.decided!r} is none of data.classes", where="margin.decided")
+
+    def list_findings(self, options: MarginOptions, data: DataConfig) -> tuple[str, ...]:
+        """Return the ids that its findings may have: a rule on another one is refused."""
+        return ("margin.unsure",)
+
+    def examine_data(self, options: MarginOptions, examined: ExaminedData) -> Iterator[str]:
+        """Yield what it will look at; refuse a class that the data does not have, which its config need not say."""
+        if options.decided is not None and options.decided not in examined.classes:
+            raise ConfigError(f"{options.decided!r} is no class of the data", where="margin.decided")
+        yield f"margins of {len(examined.splits['test'])} test examples"
 
     def count_cases(self, audited: AuditedModel, options: MarginOptions) -> Iterator[Counted]:
         """Yield the rows of each group that the share of unsure decisions rests on."""

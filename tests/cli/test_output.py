@@ -1,0 +1,183 @@
+"""Every command says what it has to say in three ways: to read, as one JSON object, or errors alone."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import rft
+from rft.cli.main import app
+from tests.conftest import CONFIG, write_images
+from tests.support import ROOT
+
+NAMES = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+# A command whose result, where it goes to standard output, is asked for: it comes with --quiet too.
+PAYLOADS = {"predict", "export", "schema"}
+SLOW, SLOW_ONES = pytest.mark.slow, {"cut-points", "compare-backbones"}
+# Arguments that are wrong for each command in a way that its own code tells.
+WRONG = {
+    "audit": ["none.toml"],
+    "check": ["none.toml"],
+    "compare": ["none", "none"],
+    "compare-backbones": ["none.toml", "torchvision/resnet18"],
+    "cut-points": ["torchvision/none"],
+    "demo": ["--out", "audit.toml"],  # which is a file
+    "export": ["none", "--format", "json"],
+    "history": ["none"],
+    "init": ["none"],
+    "plugins": None,  # takes nothing that could be wrong
+    "predict": ["none", "none.png"],
+    "report": ["none"],
+    "schema": ["--out", "audit.toml"],  # which exists
+    "sign": [],
+    "verify": ["none"],
+}
+
+
+def invoke_rft(*arguments: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, nothing_of_the_users: Path) -> Path:
+    """Return a folder with a config, its images, a run of it in ``runs/one``, and a key to sign with."""
+    folder = tmp_path_factory.mktemp("workplace")
+    write_images(folder / "data")
+    (folder / "audit.toml").write_text(CONFIG, encoding="utf-8")
+    rft.audit(folder / "audit.toml", folder / "runs" / "one")
+    random = np.random.default_rng(0)
+    label = random.random(100) < 0.5
+    frame = {"label": np.where(label, "yes", "no"), "prediction": np.where(random.random(100) < 0.5, "yes", "no")}
+    pd.DataFrame(frame).to_csv(folder / "predictions.csv", index=False)
+    config = '[data]\nlabel = "label"\npositive = "yes"\n[predictions]\nfile = "predictions.csv"\n'
+    config += 'prediction = "prediction"\n'
+    (folder / "scores.toml").write_text(config, encoding="utf-8")
+    assert invoke_rft("sign", "--new-key", folder / "audit.key")[0] == 0
+    return folder
+
+
+# Arguments of each command with which it works, and the keys of its JSON.
+RIGHT: dict[str, tuple[Sequence[str], set[str]]] = {
+    "audit": (
+        ["scores.toml", "--out", "runs/scores", "--force"],
+        {"run", "name", "verdict", "later_verdicts", "to_review", "not_measured", "folder", "report", "key"},
+    ),
+    "check": (
+        ["audit.toml"],
+        {"problems", "classes", "weights", "data", "audits", "rules", "remarks", "estimates"},
+    ),
+    "compare": (["runs/one", "runs/one", "--force"], {"format_version", "verdict", "sections"}),
+    "compare-backbones": (
+        ["audit.toml", "torchvision/resnet18=random", "--set", "model.image_size=32"],
+        {"page", "name", "n", "sections"},
+    ),
+    "cut-points": (["torchvision/resnet18", "--image-size", "32"], {"backbone", "cut_points"}),
+    "export": (["runs/one", "--format", "csv", "--out", "-"], {"format", "text"}),
+    "history": (["runs", "--force"], {"format_version", "histories"}),
+    "init": (["data/images.csv", "--label", "colour", "--out", "new.toml", "--force"], {"config", "keys", "left_out"}),
+    "plugins": ([], {"plugins"}),
+    "predict": (["runs/one", "data/000.png"], {"predictions"}),
+    "report": (
+        ["runs/one", "--out", "shown", "--force"],
+        {"run", "name", "verdict", "later_verdicts", "to_review", "not_measured", "folder", "files"},
+    ),
+    "schema": ([], {"schema"}),
+    "sign": (["runs/one", "--key", "audit.key", "--force"], {"signature", "fingerprint"}),
+    "verify": (
+        ["runs/one"],
+        {
+            *("run", "name", "verdict", "kind", "whole", "unchecked", "files", "inputs", "recorded"),
+            "evidence_sha256",
+        },
+    ),
+}
+
+
+def test_every_command_is_tried_here() -> None:
+    """A command more needs its arguments here, and its row in the table of ``docs/exports.md``."""
+    assert sorted(WRONG) == NAMES
+    assert sorted([*RIGHT, "demo"]) == NAMES  # the demo takes a minute: tests/runs tries it
+    page = (ROOT / "docs" / "exports.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert [name for name in NAMES if not any(row.startswith(f"| `{name}` |") for row in rows)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_both_options(name: str) -> None:
+    options = {flag for option in typer.main.get_command(app).commands[name].params for flag in option.opts}  # type: ignore[attr-defined]
+    assert {"--json", "--quiet"} <= options
+
+
+@pytest.mark.parametrize("name", [name for name, arguments in WRONG.items() if arguments is not None])
+def test_an_error_is_json_too_and_the_exit_code_stays(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "audit.toml").write_text("", encoding="utf-8")
+    arguments = WRONG[name] or []
+    code, stdout, stderr = invoke_rft(name, *arguments)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("rft: ")
+    assert invoke_rft(name, *arguments, "--quiet")[:2] == (2, "")
+    code, stdout, _ = invoke_rft(name, *arguments, "--json")
+    content = json.loads(stdout)
+    (error,) = content["problems"] if name == "check" else content["errors"]
+    assert (code, content.get("exit_code", 2)) == (2, 2)
+    assert error.keys() == {"where", "what", "remedy"}
+    assert error["what"] in " ".join(stderr.split())
+
+
+@pytest.mark.usefixtures("shared_keys")
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=SLOW if name in SLOW_ONES else ()) for name in sorted(RIGHT)]
+)
+def test_a_result_is_one_json_object_or_nothing(name: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    arguments, keys = RIGHT[name]
+    code, stdout, stderr = invoke_rft(name, *arguments, "--json")
+    assert code in (0, 3), stderr
+    assert keys <= json.loads(stdout).keys()
+    quiet_code, quiet, notes = invoke_rft(name, *arguments, "--quiet")
+    assert quiet_code == code
+    assert (quiet != "") == (name in PAYLOADS)
+    assert notes == ""
+
+
+def test_quiet_and_json_hold_for_one_command_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke_rft("plugins", "--quiet")[1] == ""
+    assert "fairness" in invoke_rft("plugins")[1]
+
+
+def test_the_schema_has_the_tables_of_installed_plugins(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny.parent)
+    assert invoke_rft("schema", "--out", "audit.toml.schema.json")[0] == 0
+    schema = json.loads(Path("audit.toml.schema.json").read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    config: dict[str, Any] = tomllib.loads(CONFIG)
+    assert list(validator.iter_errors(config)) == []
+    assert [error.json_path for error in validator.iter_errors(config | {"train": {"epochs": 0}})] == ["$.train.epochs"]
+    assert json.loads(invoke_rft("schema", "--json")[1]) == {"schema": schema}
+
+
+def test_a_started_config_points_editors_to_a_schema_beside_it(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    code, _, stderr = invoke_rft("init", "data/images.csv", "--label", "colour", "--out", "mine.toml", "--schema")
+    assert code == 0, stderr
+    first = Path("mine.toml").read_text(encoding="utf-8").splitlines()[0]
+    assert first == "#:schema ./mine.toml.schema.json"
+    schema = json.loads(Path("mine.toml.schema.json").read_text(encoding="utf-8"))
+    assert list(jsonschema.Draft202012Validator(schema).iter_errors(tomllib.loads(Path("mine.toml").read_text()))) == []
