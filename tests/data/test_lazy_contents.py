@@ -1,0 +1,144 @@
+"""Contents of tables stay on disk: ten times as many take no more memory, but for what is held of each row."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from rft.data.items import SelectedItems, StoredTexts, select_items
+from rft.data.tables.stored_cells import CellWriter
+from rft.data.tables.table_file import TableFile
+from rft.errors import DataError
+from rft.runtime import memory
+
+FILE = TableFile.from_path(Path("d.parquet"))
+# What reading a manifest of texts takes at most, in bytes of the process alone: pages of files are not among them.
+PROBE = """
+import re, sys, threading, time
+from pathlib import Path
+from rft.config.data_config import DataConfig
+from rft.data import read_dataset
+
+def held() -> int:
+    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+manifest = Path(sys.argv[1])
+config = DataConfig(manifest=manifest.name, text="text", label="label", split="split")
+before, peak, done = held(), 0, False
+def watch() -> None:
+    global peak
+    while not done:
+        peak = max(peak, held())
+        time.sleep(0.002)
+watcher = threading.Thread(target=watch)
+watcher.start()
+dataset = read_dataset(config, manifest.parent, 0)
+done = True
+watcher.join()
+print(peak - before, sum(len(text) for split in dataset.splits.values() for text in split.items))
+"""
+
+
+def write_texts(path: Path, n: int) -> int:
+    """Write n texts of 20 kB as lines of JSON or as a csv with line breaks; return how many characters they have."""
+    total = 0
+    with path.open("w") as stream:
+        stream.write("text,label,split\n" if path.suffix == ".csv" else "")
+        for row in range(n):
+            text = f"{row} " + "word " * 4000
+            label, split = "ab"[row % 2], ("train", "test")[row // 2 % 2]
+            if path.suffix == ".csv":
+                stream.write(f'"{text}\nend",{label},{split}\n')
+            else:
+                stream.write(json.dumps({"text": f"{text}\nend", "label": label, "split": split}) + "\n")
+            total += len(text) + 4
+    return total
+
+
+@pytest.mark.skipif(not memory.is_measurable(), reason="this system does not say how much memory a process holds")
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_memory_does_not_grow_with_contents(tmp_path: Path, suffix: str) -> None:
+    peaks = []
+    for n in (2_000, 20_000):
+        total = write_texts(tmp_path / f"{n}.{suffix}", n)
+        command = [sys.executable, "-c", PROBE, str(tmp_path / f"{n}.{suffix}")]
+        peak, read = map(int, subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
+        assert read == total
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < total / 10  # texts held in memory would take them all, twice while they are read
+
+
+def stored(*chunks: pa.Array) -> CellWriter:
+    writer = CellWriter("cell")
+    for chunk in chunks:
+        writer.append(pa.chunked_array([chunk]), FILE)
+    return writer
+
+
+class TestStoredCells:
+    @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+    def test_cells_come_back_as_they_were(self, kind: pa.DataType) -> None:
+        values = ["a", None, "", "é“x”\n", "long " * 10**5]
+        cells = stored(pa.array(values, pa.string()).cast(kind), pa.nulls(2), pa.array(["z"])).finish()
+        assert list(StoredTexts(cells)) == ["a", "", "", values[3], values[4], "", "", "z"]
+        assert cells.empty.tolist() == [False, True, True, False, False, True, True, False]
+
+    @pytest.mark.parametrize(
+        ("values", "texts"),
+        [([1, None, 3], ["1", "", "3"]), ([0.5, float("nan")], ["0.5", ""]), ([True, False], ["True", "False"])],
+    )
+    def test_numbers_are_texts(self, values: list, texts: list[str]) -> None:
+        assert list(StoredTexts(stored(pa.array(values)).finish())) == texts
+
+    def test_bytes_with_paths(self) -> None:
+        rows = [{"bytes": b"\0\xff", "path": "once.png"}, {"bytes": None, "path": "a/b.png"}, None]
+        cells = stored(pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))).finish()
+        assert cells.are_bytes
+        assert cells.read_bytes(0) == b"\0\xff"
+        assert cells.paths == [None, "a/b.png", None]
+        assert cells.empty.tolist() == [False, False, True]
+
+    def test_kinds_are_not_mixed(self) -> None:
+        with pytest.raises(DataError, match=r"d\.parquet: column 'cell' holds bytes, and texts in d\.parquet"):
+            stored(pa.array(["a"]), pa.array([b"a"]))
+        with pytest.raises(DataError, match="column 'cell' holds list<item: int64>; expected a text, or the bytes"):
+            stored(pa.array([[1]]))
+
+    def test_rows_of_rows(self) -> None:
+        texts = StoredTexts(stored(pa.array([str(row) for row in range(10)])).finish())
+        some = select_items(texts, np.array([7, 1, 1, 3]))
+        assert isinstance(some, SelectedItems)
+        assert [*some, some[-1], *some[1:3]] == ["7", "1", "1", "3", "3", "1", "1"]
+        with pytest.raises(IndexError):
+            some[4]
+        assert select_items(["a", "b"], np.array([1])) == ["b"]
+
+
+def test_a_row_group_is_read_at_a_time(tmp_path: Path) -> None:
+    """Arrow's own count of what it holds, over a file of thirty times as much."""
+
+    def blocks() -> Iterator[int]:
+        from rft.data.tables.arrow_files import read_parquet
+        from rft.data.tables.table_file import ColumnRequest
+
+        for block in read_parquet(TableFile.from_path(path), ColumnRequest(["label"], contents=["image"])):
+            assert block.num_rows
+            yield pa.total_allocated_bytes() - before
+
+    path = tmp_path / "d.parquet"
+    content = np.random.default_rng(0).bytes(10**4)
+    table = pa.table({"image": [content[row:] for row in range(3000)], "label": ["a", "b"] * 1500})
+    size = table.nbytes
+    pyarrow.parquet.write_table(table, path, row_group_size=100, use_dictionary=["label"])
+    del table
+    before = pa.total_allocated_bytes()
+    assert max(blocks()) < size / 5
