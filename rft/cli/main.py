@@ -22,9 +22,10 @@ from rft.cli.runs.report import report
 from rft.cli.runs.sign import sign
 from rft.cli.runs.verify import verify
 from rft.cli.schema import schema
+from rft.cli.start import main
 from rft.version import __version__, list_libraries
 
-__all__ = ["app"]
+__all__ = ["app", "main"]  # a script that was installed earlier calls main from here
 
 COMMANDS = (
     init,

@@ -1,16 +1,18 @@
 """Signals that end a command: one line, an exit code of 128 and the signal, nothing half-written.
 
-Imports nothing but the standard library, so that signals are answered before the seconds in which others are imported.
+Imports next to nothing, so that signals are answered before the seconds in which libraries are imported.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+
+TYPE_CHECKING = False  # as type checkers know it; typing itself takes long to import
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
 
 MESSAGE = "rft: interrupted; nothing half-written was left"
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, what services and CI send, and a terminal that is closed
@@ -46,6 +48,8 @@ def unwind_when_interrupted() -> Iterator[None]:
 
     A library that is interrupted may turn it into an error of its own: that error, too, is raised as ``Interruption``.
     """
+    import threading
+
     received: list[int] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> None:

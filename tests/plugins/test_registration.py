@@ -122,7 +122,7 @@ def runs(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
         seed = f"seed={len(name)}"
         code, stdout, stderr = invoke_rft("audit", folder / "audit.toml", "--out", folder / name, "--set", seed)
         assert code == 0, stderr
-        assert "Unsure decisions: " in stdout, "a headline of the plugin"
+        assert "Margin        Unsure are " in stdout, "the answer of the plugin"
     return folder / "first", folder / "second"
 
 

@@ -224,7 +224,7 @@ def verify_files(folder: Path, *, key: Path | None = None) -> Verification:
     evidence = read(folder)
     owner = _find_key(evidence, key)
     closed = _list_closed(folder)
-    hashes = _hash_files(folder, wanted=lambda name: name not in closed)
+    hashes = _hash_files(folder, wanted=lambda name: not _lies_in(name, closed))
     expected = {name: sha256 for name, sha256 in evidence.files.items() if not _lies_in(name, closed)}
     listed = {name for name in hashes if _is_for_others(name) or name in evidence.files}
     public = {name: hashes[name] for name in listed}
@@ -244,12 +244,15 @@ def verify_files(folder: Path, *, key: Path | None = None) -> Verification:
 
 def _list_closed(folder: Path) -> set[str]:
     """Return the files and folders of a run that this user may not read, by their paths in it."""
-    places = [Path(place, name) for place, folders, names in os.walk(folder) for name in (*folders, *names)]
-    return {
-        place.relative_to(folder).as_posix()
-        for place in places
-        if not place.is_symlink() and not os.access(place, os.R_OK | (os.X_OK if place.is_dir() else 0))
-    }
+    closed: set[str] = set()
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(place, name)
+            wanted = os.R_OK | os.X_OK if path.is_dir() else os.R_OK
+            if not path.is_symlink() and not os.access(path, wanted):
+                closed.add(path.relative_to(folder).as_posix())
+        folders[:] = [name for name in folders if Path(place, name).relative_to(folder).as_posix() not in closed]
+    return closed
 
 
 def _lies_in(name: str, places: Collection[str]) -> bool:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from rft.plugins.privacy.ledger import account as ledger
 from rft.plugins.privacy.ledger import chain, unit_hashes
 from rft.plugins.privacy.ledger.account import Account, finalize_trainings, open_account
 from rft.plugins.privacy.ledger.ledger_anchor import ledger_folder
+from rft.runtime.interruption import Interruption
 from rft.runtime.patience import allow_waiting
 from tests.support.ledger_cases import (
     CLINIC,
@@ -520,6 +522,19 @@ def test_a_ledger_is_lent_to_one_training_at_a_time(tmp_path: Path) -> None:
         assert ledger_facts(first).population != ledger_facts(second).population
     with account(tmp_path, name="lobby", unit_ids=OTHERS), pytest.raises(OutputError, match="in use"):
         finish(account(tmp_path, overlaps=["lobby"]))
+
+
+def test_a_signal_keeps_the_checkpoint_as_a_kill_does(tmp_path: Path) -> None:
+    with pytest.raises(Interruption), account(tmp_path) as opened:  # noqa: PT012 (where it comes is what is tested)
+        for block in opened.charge_blocks():
+            opened.write_checkpoint({"step": torch.tensor(block.stop)})
+            if block.stop >= 10:
+                raise Interruption(signal.SIGTERM)
+    with account(tmp_path) as again:
+        assert again.resumed is not None
+        step, tensors = again.resumed
+        assert (step, int(tensors["step"])) == (10, 10)
+        assert next(iter(again.charge_blocks())).start == 10
 
 
 def test_who_may_wait_is_admitted_when_the_ledger_is_free(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
