@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +12,6 @@ import pyarrow.parquet
 from rft.data.tables.stored_cells import holds_bytes
 from rft.data.tables.table_file import ColumnRequest, TableFile
 
-ROWS = 256  # of contents, which may be images, that are held at a time
 BUFFER = 1 << 20  # bytes that are read of a column at a time
 FEATURES = b"huggingface"  # the key under which the library datasets describes columns in a schema
 
@@ -44,7 +42,7 @@ def read_parquet(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
         if not whole.metadata.num_rows:
             yield whole.schema_arrow.empty_table().select(request.names)
         for group in range(whole.num_row_groups):  # one at a time: of several, all are read ahead
-            batches = whole.iter_batches(ROWS, columns=request.names, row_groups=[group])
+            batches = whole.iter_batches(request.rows_at_once, columns=request.names, row_groups=[group])
             yield from (pa.Table.from_batches([batch]) for batch in batches)
 
 
@@ -67,9 +65,11 @@ def arrow_items(file: TableFile) -> list[str]:
 def read_arrow(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
     """Yield the columns that are asked for, of a file or a stream of Arrow; the file is mapped into memory."""
     schema, batches = _open_arrow(file)
-    empty = schema.empty_table().select(request.names)
-    for table in chain([empty], (pa.Table.from_batches([batch]).select(request.names) for batch in batches)):
-        yield from (table.slice(start, ROWS) for start in range(0, max(1, table.num_rows), ROWS))
+    yield schema.empty_table().select(request.names)
+    for batch in batches:
+        table = pa.Table.from_batches([batch]).select(request.names)
+        for start in range(0, table.num_rows, request.rows_at_once):
+            yield table.slice(start, request.rows_at_once)
 
 
 def _open_arrow(file: TableFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -28,7 +28,6 @@ SEVERAL = 4  # lines of which few distinct values are no chance
 STRAY = 'Double a quote that is part of a text and put the whole cell in quotes ("so ""to"" say"), or remove it.'
 
 _SEPARATOR_WORDS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
-ROWS = 2_000  # that are held at a time
 
 Row = tuple[int, list[str]]  # the line that it begins in, and its cells
 
@@ -106,7 +105,7 @@ def _read_slowly(file: TableFile, request: ColumnRequest, skipped: int) -> Itera
     wanted = {name: names.index(name) for name in request.names}
     rows = islice(rows, skipped, None)
     empty = True
-    while block := list(islice(rows, ROWS)):
+    while block := list(islice(rows, request.rows_at_once)):
         for line, cells in block:
             _check_length(line, cells, names, file)
         empty = False

@@ -13,7 +13,6 @@ from rft.data.tables.json_rows import text_of
 from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError
 
-ROWS = 50_000  # that are held at a time
 MAX_BYTES = 2 * 10**9  # of a workbook when it is unpacked, which it is in memory
 SHEETS = "Keep the table alone, or save its sheet as csv."
 
@@ -44,7 +43,7 @@ def read_excel(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
     places = {name: names.index(name) for name in request.names}
     rows = islice(_read_rows(file), 1, None)
     yield pa.table({name: pa.array([], pa.string()) for name in places})
-    while block := list(islice(rows, ROWS)):
+    while block := list(islice(rows, request.rows_at_once)):
         _check_rows(block, names, file)
         yield pa.table(
             {

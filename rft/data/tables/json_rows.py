@@ -14,7 +14,6 @@ import pyarrow as pa
 from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError
 
-ROWS = 2_000  # that are held at a time
 NAMED_ROWS = 50_000  # of which the keys are the names of the columns
 HALF, NO_CHARACTER = re.compile("[\ud800-\udfff]"), "\uffff"  # which is refused in texts as well
 
@@ -29,7 +28,7 @@ def json_names(file: TableFile) -> list[str]:
 def read_json(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
     """Yield the keys that are asked for as columns of strings; null where there is nothing; raises ``DataError``."""
     names, rows = request.names, json_objects(file)
-    while block := list(islice(rows, ROWS)):
+    while block := list(islice(rows, request.rows_at_once)):
         held = {name: [text_of(row.get(name), name, place, file.name) for place, row in block] for name in names}
         yield pa.table({name: _to_strings(column) for name, column in held.items()})
 

@@ -127,6 +127,11 @@ class ColumnRequest:
     enough_rows: int | None = None
 
     @property
+    def rows_at_once(self) -> int:
+        """How many rows are held at a time: few where they hold contents, each of which may be an image."""
+        return 256 if self.contents else 50_000
+
+    @property
     def names(self) -> list[str]:
         """All columns, each once."""
         return list(dict.fromkeys([*self.texts, *self.numbers, *self.contents]))
