@@ -22,7 +22,7 @@ from rft.data.manifest import Dataset, check_labels, relative_name
 from rft.data.remarks import Remark, log_warnings
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
 from rft.data.tables.columnar import Columns, Places, column_names, from_codes, read_columns
-from rft.data.tables.example_columns import check_levels
+from rft.data.tables.example_columns import check_levels, check_units
 from rft.data.tables.spelling import spelling_remarks
 from rft.errors import DataError, near
 from rft.records import InputFile, Split
@@ -89,7 +89,9 @@ def read_predictions(core: Config, folder: Path) -> tuple[Dataset, pd.DataFrame]
     if core.predictions.layout == "rft" and held.texts["unit"].categories.empty:
         layout = replace(layout, unit=None)  # none was declared
     for attribute, column in layout.groups.items():
-        check_levels(attribute, held.texts[column].categories.size, path.name)
+        check_levels(attribute, held.texts[column], path.name)
+    if layout.unit is not None:
+        check_units(layout.unit, held.texts[layout.unit], path.name)
     held, skipped = _complete_rows(held, layout, skip=core.data.on_error == "skip")
     _check_ids(held.texts.get(layout.id or ""), held.places)
     split = _read_splits(held, layout)

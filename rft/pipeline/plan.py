@@ -11,7 +11,7 @@ from rft.config import loader
 from rft.config.loader import LoadedConfig
 from rft.config.options import Options
 from rft.config.schema import Rule
-from rft.errors import ConfigError
+from rft.errors import ConfigError, near
 from rft.plugins import Plugin, Registered, discover_plugins
 from rft.runtime.libraries import import_library
 
@@ -116,9 +116,10 @@ def check_imports(participant: ActivePlugin) -> None:
 def check_rule(rule: Rule, active: Sequence[ActivePlugin]) -> None:
     """Raise ``ConfigError`` for a rule about a plugin that does not take part."""
     table = rule.finding.split(".")[0]
-    if table not in {participant.name for participant in active}:
+    active_names = [participant.name for participant in active]
+    if table not in active_names:
         raise ConfigError(
             f"{rule.finding!r} belongs to no plugin that is switched on",
             where="policy",
-            remedy=f"A plugin's table switches it on, such as [{table}].",
+            remedy=near(table, active_names) or f"A plugin's table switches it on, such as [{table}].",
         )

@@ -6,6 +6,7 @@ objects: they are parsed one by one, a block at a time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -191,6 +192,9 @@ class _errors_named:
         self.path = path
 
     def __enter__(self) -> None:
+        if os.path.isdir(self.path):  # of a name that no file can have it is false, too
+            remedy = "Images in folders of classes are read with folder = ... in the place of manifest."
+            raise DataError("is a folder; expected a table", where=self.path.name, remedy=remedy)
         if self.path.suffix.lower() not in _READERS:
             kinds = "csv, tsv, jsonl or parquet"
             raise DataError(f"unknown kind of table {self.path.suffix!r}; expected {kinds}", where=self.path.name)
