@@ -105,6 +105,8 @@ def _describe(problems: Sequence[tuple[_Place, ErrorDetails]], tables: Tables, f
     match problem["type"]:
         case "extra_forbidden":
             remedy = _suggest_key(place.name, list(place.table.model_fields), tables)
+            if place.key.endswith(f"{place.name}.{place.name}"):
+                remedy = f"Below [{place.name}] its keys stand alone, without {place.name + '.'!r} before them."
             return ConfigError(f"{start}unknown key", where=file, remedy=remedy)
         case "missing":
             return ConfigError(f"{start}is missing", where=file, remedy=f"Add {_write_example(place)}.")

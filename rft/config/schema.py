@@ -166,7 +166,8 @@ class _RuleTable(Table):
         highest_start = max(ranges, key=lambda key: ranges[key][0])
         lowest_end = min(ranges, key=lambda key: ranges[key][1])
         if ranges[highest_start][0] > ranges[lowest_end][1]:
-            raise ValueError(f"{highest_start} is above {lowest_end}")
+            high, low = bounds[highest_start], bounds[lowest_end]
+            raise ValueError(f"{highest_start} = {high:g} is above {lowest_end} = {low:g}: no value keeps to both")
         return self
 
 

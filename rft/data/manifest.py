@@ -26,8 +26,8 @@ from rft.data.images import DECODERS, digest_image
 from rft.data.items import StoredImages, StoredTexts, select_items
 from rft.data.metadata import metadata_tables, read_metadata
 from rft.data.remarks import Remark, join_names, log_warnings
-from rft.data.splits import SPLITS, assign_splits, describe_splits, required_splits
-from rft.data.tables.example_columns import GROUP, read_examples
+from rft.data.splits import SPLITS, assign_splits, describe_splits, empty_split_error, required_splits
+from rft.data.tables.example_columns import FEWEST_ROWS, GROUP, read_examples
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
 from rft.data.tables.table_file import TextLayout
@@ -224,34 +224,46 @@ def check_labels(table: pd.DataFrame, config: DataConfig, source: str, external:
     """Return the classes; raise when the labels cannot be learned or judged. Training must know all of them."""
     for name in ("train", "test"):
         if name in required_splits(external) and not (table["split"] == name).any():
-            raise DataError(f"no example is in the {name} split", where=source)
+            n_units = table["unit"].nunique() if "unit" in table else None
+            raise empty_split_error(name, table["split"], source, column=config.split, n_units=n_units)
     if config.classes is not None:
         return _check_declared(table, config, source)
     known = table["label"] if external else table.loc[table["split"] == "train", "label"]
     classes = tuple(sorted(known.unique()))
+    n_labels = table["label"].nunique()
+    if n_labels > max(100, len(table) // 2) or n_labels == len(table) >= FEWEST_ROWS:
+        raise DataError(
+            f"{n_labels:,} different labels in {len(table):,} rows look like numbers to regress on, or names",
+            where=_label_place(config, source),
+            remedy="Regression and multi-label data are not supported: one class name a row is expected.",
+        )
     unseen = sorted(set(table["label"].unique()) - set(classes))
     if unseen:
+        n_unseen = int((table["label"] == unseen[0]).sum())
+        others = "1 other example has" if n_unseen == 1 else f"{n_unseen:,} other examples have"
+        more = f", as are {len(unseen) - 1} of the other labels" * (len(unseen) > 1)
         raise DataError(
-            f"the label {unseen[0]!r} is in no training example",
-            where=source,
+            f"the label {unseen[0]!r} is in no training example{more}: {others} it, and the {len(known):,} for "
+            f"training have {join_names([repr(name) for name in classes[:5]])}",
+            where=_label_place(config, source),
             remedy=near(unseen[0], list(classes))
             or "Each class needs training examples: mend the split, or remove these rows.",
         )
     if len(classes) < 2:
         who = "the data" if external else "training"
         raise DataError(
-            f"{who} has one class only, {classes[0]!r}; at least two are needed",
-            where=source,
-            remedy="Where another class has no example here, name all of them in data.classes." if external else None,
-        )
-    if len(classes) > max(100, len(table) // 2):
-        raise DataError(
-            f"{len(classes)} different labels in {len(table)} rows look like numbers to regress on",
-            where=source,
-            remedy="Regression and multi-label data are not supported: one class name a row is expected.",
+            f"{who} has one class only, {classes[0]!r}, in {len(known):,} examples; at least two are needed",
+            where=_label_place(config, source),
+            remedy="Where another class has no example here, name all of them in data.classes."
+            if external
+            else "Name the column of the labels in data.label, or mend the split: each class needs training examples.",
         )
     _check_positive(config, classes, source)
     return classes
+
+
+def _label_place(config: DataConfig, source: str) -> str:
+    return source if config.label is None else f"{source}, column {config.label!r}"
 
 
 def _check_declared(table: pd.DataFrame, config: DataConfig, source: str) -> tuple[str, ...]:
@@ -262,7 +274,7 @@ def _check_declared(table: pd.DataFrame, config: DataConfig, source: str) -> tup
         rows = int((table["label"] == label).sum())
         raise DataError(
             f"the label {label!r} is none of data.classes ({rows:,} row{'s' * (rows != 1)})",
-            where=source,
+            where=_label_place(config, source),
             remedy=near(label, list(classes))
             or "Correct or remove these rows; add it to data.classes only if it belongs to the task whoever is in the "
             "data, since the classes are published with the model.",

@@ -22,7 +22,7 @@ from rft.data.remarks import Remark, log_warnings
 from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
 from rft.data.tables.columnar import Columns, column_names, from_codes, read_columns
 from rft.data.tables.digest import digest_columns
-from rft.data.tables.example_columns import check_levels
+from rft.data.tables.example_columns import check_levels, check_units
 from rft.data.tables.in_memory import TableInMemory
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
@@ -95,7 +95,9 @@ def read_predictions(core: Config, folder: Path, table: TableInMemory | None = N
     if core.predictions.layout == "rft" and held.texts["unit"].categories.empty:
         layout = replace(layout, unit=None)  # none was declared
     for attribute, column in layout.groups.items():
-        check_levels(attribute, held.texts[column].categories.size, held.places.source)
+        check_levels(attribute, held.texts[column], held.places.source)
+    if layout.unit is not None:
+        check_units(layout.unit, held.texts[layout.unit], held.places.source)
     held, skipped = _complete_rows(held, layout, skip=core.data.on_error == "skip")
     _check_ids(held.texts.get(layout.id or ""), held.places)
     split = _read_splits(held, layout)

@@ -43,6 +43,31 @@ def expected_splits() -> str:
     return ", ".join(SPLITS) + ", or one of their usual other names, such as valid, dev or holdout"
 
 
+def empty_split_error(
+    name: str, splits: pd.Series, source: str, *, column: str | None, n_units: int | None
+) -> DataError:
+    """Return the error for a split without examples, with where they are and what puts some there.
+
+    Args:
+        name: of the split.
+        splits: (N,) the split of each example.
+        source: what was read.
+        column: the column that says the split; None where it was drawn.
+        n_units: how many units there are to be drawn; None where none are declared.
+    """
+    held = ", ".join(f"{n:,} in {split}" for split, n in splits.value_counts().items())
+    if column is not None:
+        source, remedy = f"{source}, column {column!r}", f"Write {name} there for some rows, or give data.test."
+    elif n_units is not None:
+        there = "is 1" if n_units == 1 else f"are {n_units:,}"
+        remedy = (
+            f"A unit lies on one side of the split, and there {there}: give another seed, or a column with the split."
+        )
+    else:
+        remedy = "Give another share in data.test, or a column with the split."
+    return DataError(f"no example is in the {name} split: {held or 'there are none'}", where=source, remedy=remedy)
+
+
 def split_names_remark(names: Iterable[str]) -> list[Remark]:
     """Return the remark that says how names of splits were read, where any is not rft's own; empty otherwise."""
     distinct = sorted(set(names))

@@ -75,6 +75,15 @@ def test_all_that_is_wrong_is_said_at_once(
     assert stderr.endswith(f"{len(problems)} to mend")
 
 
+def test_a_folder_in_the_place_of_a_file_and_a_plugin_misspelt_in_a_rule_are_told(tiny: Path) -> None:
+    (tiny.parent / "w.pth").mkdir()
+    rule = 'policy=[{finding = "performence.accuracy", min = 0.5}]'
+    said = [str(problem) for problem in check_audit(tiny, ["data.manifest=data", "model.weights=w.pth", rule]).problems]
+    assert "belongs to no plugin that is switched on\nDid you mean 'performance'?" in said[0]
+    assert "w.pth is a folder; expected a file" in said[1]
+    assert "data: is a folder; expected a table\nImages in folders of classes are read with folder =" in said[2]
+
+
 def test_class_weights_are_held_against_the_classes_of_the_data(tiny: Path) -> None:
     (problem,) = check_audit(tiny, ["train.class_weights={bleu = 2.0}"]).problems
     assert "'bleu' is no class; the classes are blue, red" in str(problem)

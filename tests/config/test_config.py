@@ -99,6 +99,8 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ("epochs = 5", "EPOCHS = 5", "train.EPOCHS: unknown key\nDid you mean 'epochs'?"),
         ("[model]", "[model]\nepochs = 3", "model.epochs: unknown key\nIt is a key of [train]."),
         ("[model]", "[model]\nmin_group_size = 3", "model.min_group_size: unknown key\nIt is a key of [fairness]."),
+        ("epochs = 5", "train.epochs = 5", "train.train: unknown key\nBelow [train] its keys stand alone"),
+        ("[train]", '[[policy]]\nfinding = "a.b"\nmin = 1\nmax = 0.5\n[train]', "policy.1: min = 1 is above max = 0.5"),
         ('name = "tiny"', 'name = "tiny"\nepochs = 3', "unknown key 'epochs'\nIt is a key of [train]."),
         ("[train]", "[train.fairness]\n[train]", "train.fairness: unknown key\n[fairness] is a table of its own"),
         ("[train]", "[[train]]", "train: expected a table of keys and values, not a list of tables\nWrite [train], in"),

@@ -103,7 +103,7 @@ def test_a_folder_may_bring_its_own_splits(tmp_path: Path) -> None:
         ({"label": "color"}, "has no column 'color'\nDid you mean 'colour'?"),
         ({"groups": ["lens"]}, "has no column 'lens'"),
         ({"positive": "rad"}, "data.positive is 'rad', which is no label\nDid you mean 'red'?"),
-        ({"label": "file"}, "is in no training example"),
+        ({"label": "file"}, "40 different labels in 40 rows look like numbers to regress on, or names"),
         ({"split": "camera"}, "'left' is no split"),
     ],
 )
@@ -114,7 +114,7 @@ def test_wrong_settings_are_named(tmp_path: Path, changes: dict, message: str) -
     assert message in str(caught.value)
 
 
-def set_cells(column: str, rows: object, value: str) -> object:
+def set_cells(column: str, rows: object, value: str | list[str]) -> object:
     def change_table(table: pd.DataFrame) -> pd.DataFrame:
         table.loc[rows, column] = value
         return table
@@ -127,9 +127,27 @@ def set_cells(column: str, rows: object, value: str) -> object:
     [
         (set_cells("colour", [3, 7], ""), "column 'colour' is empty in 2 lines (5, 9)"),
         (set_cells("person", [0], ""), "column 'person' is empty in line 2"),
-        (set_cells("colour", range(40), "red"), "training has one class only, 'red'"),
-        (set_cells("colour", [30], "green"), "the label 'green' is in no training example"),
-        (set_cells("split", range(40), "train"), "no example is in the test split"),
+        (
+            set_cells("colour", range(40), "red"),
+            "column 'colour': training has one class only, 'red', in 20 examples; at least two are needed\nName the",
+        ),
+        (
+            set_cells("colour", range(20), "red"),
+            "'blue' is in no training example: 10 other examples have it, and the 20 for training have 'red'\nEach",
+        ),
+        (
+            set_cells("person", range(40), "p"),
+            "the unit column 'person' has one value, 'p', in all 40 rows\nName the column that says whose",
+        ),
+        (
+            set_cells("camera", range(40), [f"lens {number}" for number in range(40)]),
+            "the group column 'camera' has 40 values in 40 rows; each row is a group of its own\nBin it",
+        ),
+        (set_cells("colour", [30], "green"), "the label 'green' is in no training example: 1 other example has it"),
+        (
+            set_cells("split", range(40), "train"),
+            "column 'split': no example is in the test split: 40 in train\nWrite test there for some rows",
+        ),
         (set_cells("file", [5], "gone.png"), "gone.png: no such image"),
         (lambda table: table.drop(index=range(40)), "holds no rows"),
     ],

@@ -224,7 +224,7 @@ def test_the_repository_of_a_model_of_timm_is_read_from_its_source(name: str) ->
 def test_no_repository_of_timm_is_read_wrong() -> None:
     import timm
 
-    read = {name: timm_cache.find_repository(name) for name in timm.list_models(pretrained=True)}
+    read = {name: timm_cache.find_repository(name) for name in timm.list_models(pretrained=True)[::10]}
     wrong = {
         name: repository
         for name, repository in read.items()

@@ -268,7 +268,7 @@ REFUSED = {
         lambda t: t.assign(gender=[LEVELS[row % 500] for row in range(len(t))]),
         None,
         (),
-        ["the group column 'gender' has 500 values; at most 200", "Bin it"],
+        ["the group column 'gender' has 500 values in 600 rows; at most 200", "Bin it"],
     ),
     "no rows": (lambda t: t.head(0), None, (), ["scores.csv: holds no rows"]),
     "missing column": (same, 'score = "p_yess"', (), ["has no column 'p_yess'", "Did you mean 'p_yes'"]),

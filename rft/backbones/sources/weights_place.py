@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -26,9 +27,9 @@ def locate_weights(spec: str, folder: Path) -> Path:
         name, _, inside = spec.removeprefix("package:").partition(":")
         return _find_in_package(name, inside)
     path = folder / spec
-    if not path.is_file():
+    if not os.path.isfile(path):  # which is false, too, of a name that no file can have
         raise ModelError(
-            f"no such file: {path.name}",
+            f"{path.name} is a folder; expected a file" if os.path.isdir(path) else f"no such file: {path.name}",
             where=WHERE,
             remedy='Expected "pretrained", "random", "package:<distribution>", or a path relative to the config.',
         )

@@ -16,6 +16,7 @@ from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError
 
 MOST_GROUPS = 200  # of an attribute
+FEWEST_ROWS = 20  # from which one value everywhere, or another in each row, is no accident of small data
 GROUP = "group_"  # begins the name of a group's column
 
 
@@ -75,18 +76,33 @@ def read_examples(
             )
     for name, column in values.items():
         if name.startswith(GROUP):
-            check_levels(name.removeprefix(GROUP), len(column.categories), held.places.source)
+            check_levels(name.removeprefix(GROUP), column, held.places.source)
+        elif name == "unit":
+            check_units(columns[name], column, held.places.source)
     table = pd.DataFrame({name: _to_objects(column) for name, column in values.items()})
     return Examples(table, values, held.contents.get(item or ""), held.places, held.remarks)
 
 
-def check_levels(attribute: str, n: int, source: str) -> None:
+def check_levels(attribute: str, values: pd.Categorical, source: str) -> None:
     """Raise ``DataError`` for an attribute with so many values that it names no groups: a number, a date, an id."""
-    if n > MOST_GROUPS:
+    n = len(values.categories)
+    if n > MOST_GROUPS or n == len(values) >= FEWEST_ROWS:
+        alone = n == len(values)
+        problem = "each row is a group of its own" if alone else f"at most {MOST_GROUPS} groups are compared"
         raise DataError(
-            f"the group column {attribute!r} has {n:,} values; at most {MOST_GROUPS} groups are compared",
+            f"the group column {attribute!r} has {n:,} values in {len(values):,} rows; {problem}",
             where=source,
             remedy="Bin it (ages into bands, postcodes into regions), or leave it out of data.groups.",
+        )
+
+
+def check_units(column: str, values: pd.Categorical, source: str) -> None:
+    """Raise ``DataError`` for a column of units that gives all rows to one: none could be told from another."""
+    if len(values.categories) == 1 and len(values) >= FEWEST_ROWS:
+        raise DataError(
+            f"the unit column {column!r} has one value, {values.categories[0]!r}, in all {len(values):,} rows",
+            where=source,
+            remedy="Name the column that says whose each example is, or remove data.unit: each row is then its own.",
         )
 
 
