@@ -178,6 +178,7 @@ VALUES = {
     "attribution.samples": "3",
     "attribution.methods": '["integrated_gradients"]',
     "attribution.max_steps": "16",
+    "attribution.baseline": '"mean"',
     "attribution.shortcut": "[{name = 'it', KIND}]",
     "attribution.shortcut.name": "[{name = 'other', KIND}]",
     "attribution.shortcut.region": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5]}]",
@@ -311,7 +312,10 @@ PLAIN = {
     "images": keys_below("data.folder", "data.text", "data.test", *OTHERS, *LORA, *OF_TEXTS, "predictions"),
     "texts": keys_below("data.folder", "data.image", "data.test", *OTHERS, *LORA, *OF_IMAGES, "predictions"),
 }
-SHORTCUTS = {"images": {"attribution.shortcut.tokens"}, "texts": {"attribution.shortcut.region"}}
+SHORTCUTS = {
+    "images": {"attribution.shortcut.tokens"},
+    "texts": {"attribution.shortcut.region", "attribution.baseline"},
+}
 ALONE_REFUSED = (
     *("data.manifest", "data.folder", "data.image", "data.text", "data.test", "data.max_pixels", "data.population"),
     *("model", "train", "privacy", "fairness.mitigation", "attribution", "report.show_examples"),
@@ -335,7 +339,9 @@ def expected(mode: str) -> set[str]:
         keys = keys - {"model.classes", "model.outputs"} | keys_below(*TRAINING) | {"model.backbone"}
         # model.preprocessing names the transform of a factory, and takes the place of image_size.
         keys |= {"data.population", "model.preprocessing"}
+        keys |= {"attribution.baseline"}  # "mean", of training images
     elif private:
+        keys |= {"attribution.baseline"}  # "mean", which is private
         keys |= keys_below("fairness.mitigation") | {"fairness.classes"}  # two are declared
     else:
         keys |= with_epsilon_alone() | {"data.population"}

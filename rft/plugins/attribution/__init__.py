@@ -67,6 +67,8 @@ class AttributionOptions(Options):
         samples: number of test examples that are explained, capped at the size of the test split.
         methods: which attributions are made; None makes those that suit the modality.
         max_steps: largest number of gradients that integrated gradients may spend on one example.
+        baseline: what integrated gradients of an image start from: the image itself, blurred, or the mean training
+            image, which is private data and so does not go with an epsilon.
         shortcut: regions or words to be judged by intervention.
     """
 
@@ -81,12 +83,25 @@ class AttributionOptions(Options):
         ),
     ] = None
     max_steps: Annotated[int, Field(ge=16), EXAMPLES] = 256
+    baseline: Annotated[
+        Literal["blur", "mean"],
+        IMAGES,
+        Applies(
+            lambda run, value: value != "mean" or run.trained,
+            "no training images are read",
+        ),
+        Applies(
+            lambda run, value: value != "mean" or not run.private,
+            "with an epsilon the mean of the training images stays private: it would be in every map",
+        ),
+    ] = "blur"
     shortcut: Annotated[list[Shortcut], EXAMPLES] = Field(default=[])
 
     @model_validator(mode="after")
     def _steps_are_taken(self) -> AttributionOptions:
-        if "max_steps" in self.model_fields_set and "integrated_gradients" not in (self.methods or [*get_args(Method)]):
-            raise ValueError("max_steps is for integrated_gradients, which methods leaves out: remove it")
+        for key in ("max_steps", "baseline"):
+            if key in self.model_fields_set and "integrated_gradients" not in (self.methods or [*get_args(Method)]):
+                raise ValueError(f"{key} is for integrated_gradients, which methods leaves out: remove it")
         return self
 
     @field_validator("methods")

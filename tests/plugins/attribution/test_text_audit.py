@@ -74,6 +74,7 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
         "attribution.map_change",
         "attribution.completeness",
         "attribution.completeness_undefined",
+        "attribution.baseline_same_class",
         "attribution.deletion.integrated_gradients",
     ]
     assert set(section.tables) == {"shortcuts", "completeness", "position_profile"}
