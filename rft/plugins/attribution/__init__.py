@@ -22,7 +22,7 @@ class Shortcut(Options):
     Attributes:
         name: letters, digits, ``_`` and ``-``; the finding is ``attribution.shortcut.<name>``.
         region: left, top, right, bottom as shares of the image as its file shows it, upright.
-        tokens: words or phrases of texts, found whole and in any case.
+        tokens: words or phrases of texts, found whole, in any case and Unicode form, and over line breaks.
         max_pairs: largest number of pairs of images between which the region is swapped, or of texts whose words are
             replaced.
         min_flip_rate: smallest share of flipped predictions that matters.
