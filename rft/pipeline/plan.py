@@ -145,6 +145,7 @@ def check_rule(rule: Rule, active: Sequence[ActivePlugin], data: DataConfig) -> 
     table = rule.finding.split(".")[0]
     participant = next((participant for participant in active if participant.name == table), None)
     if participant is None:
+        names = [other.name for other in active]
         raise ConfigError(
             f"{rule.finding!r} belongs to no plugin that is switched on",
             where="policy",

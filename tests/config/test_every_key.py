@@ -185,6 +185,7 @@ VALUES = {
     "attribution.samples": "3",
     "attribution.methods": '["integrated_gradients"]',
     "attribution.max_steps": "16",
+    "attribution.baseline": '"mean"',
     "attribution.shortcut": "[{name = 'it', KIND}]",
     "attribution.shortcut.name": "[{name = 'other', KIND}]",
     "attribution.shortcut.region": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5]}]",
@@ -326,7 +327,10 @@ PLAIN = {
     "images": keys_below("data.text", *SOURCES, *OTHERS, *LORA, *OF_TEXTS, "predictions", *OF_SGD),
     "texts": keys_below("data.image", *SOURCES, *OTHERS, *LORA, *OF_IMAGES, "predictions", *OF_SGD),
 }
-SHORTCUTS = {"images": {"attribution.shortcut.tokens"}, "texts": {"attribution.shortcut.region"}}
+SHORTCUTS = {
+    "images": {"attribution.shortcut.tokens"},
+    "texts": {"attribution.shortcut.region", "attribution.baseline"},
+}
 ALONE_REFUSED = (
     *("data.manifest", "data.image", "data.text", "data.max_pixels", "data.population", *SOURCES),
     *("model", "train", "privacy", "fairness.mitigation", "attribution", "report.show_examples"),
@@ -350,12 +354,10 @@ def expected(mode: str) -> set[str]:
         keys = keys - {"model.classes", "model.outputs"} | keys_below(*TRAINING) | {"model.backbone"}
         # model.preprocessing names the transform of a factory, and takes the place of image_size.
         keys |= {"data.population", "model.preprocessing"}
+        keys |= {"attribution.baseline"}  # "mean", of training images
     elif private:
-        keys |= keys_below("fairness.mitigation") | {
-            "train.schedule",
-            "train.patience",
-            "fairness.classes",
-        }  # two are declared
+        keys |= {"attribution.baseline", "train.schedule", "train.patience"}  # the first: "mean", which is private
+        keys |= keys_below("fairness.mitigation") | {"fairness.classes"}  # two are declared
     else:
         keys |= with_epsilon_alone() | {"data.population"}
     if mode == "texts, adapters everywhere":

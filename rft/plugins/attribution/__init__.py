@@ -27,7 +27,7 @@ class Shortcut(Options):
     region: Annotated[list[float] | None, IMAGES] = None
     """Left, top, right and bottom, as shares of the image as its file shows it, upright."""
     tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
-    """Words or phrases of texts, found whole and in any case."""
+    """Words or phrases of texts, found whole, in any case and Unicode form, and over line breaks."""
     max_pairs: int = Field(default=200, ge=10)
     """Largest number of pairs of images between which the region is swapped, or of texts whose words are replaced."""
     min_flip_rate: float = Field(default=0.05, ge=0, lt=1)
@@ -76,13 +76,28 @@ class AttributionOptions(Options):
     """Which attributions are made; by default those that suit the examples."""
     max_steps: Annotated[int, Field(ge=16), EXAMPLES] = 256
     """Largest number of gradients that integrated gradients may spend on one example."""
+    baseline: Annotated[
+        Literal["blur", "mean"],
+        IMAGES,
+        Applies(
+            lambda run, value: value != "mean" or run.trained,
+            "no training images are read",
+        ),
+        Applies(
+            lambda run, value: value != "mean" or not run.private,
+            "with an epsilon the mean of the training images stays private: it would be in every map",
+        ),
+    ] = "blur"
+    """What integrated gradients of an image start from: the image itself, blurred, or the mean training image, which is
+    private data and so does not go with an epsilon."""
     shortcut: Annotated[list[Shortcut], EXAMPLES] = Field(default=[])
     """Regions or words to be judged by intervention."""
 
     @model_validator(mode="after")
     def _steps_are_taken(self) -> AttributionOptions:
-        if "max_steps" in self.model_fields_set and "integrated_gradients" not in (self.methods or [*get_args(Method)]):
-            raise ValueError("max_steps is for integrated_gradients, which methods leaves out: remove it")
+        for key in ("max_steps", "baseline"):
+            if key in self.model_fields_set and "integrated_gradients" not in (self.methods or [*get_args(Method)]):
+                raise ValueError(f"{key} is for integrated_gradients, which methods leaves out: remove it")
         return self
 
     @field_validator("methods")

@@ -14,7 +14,9 @@ from rft.plugins.attribution.path import MAP_TOLERANCE, Completeness
 from rft.records import Finding, FindingDefinition, MeasuredStatus
 from rft.references import SAMEK, SUNDARARAJAN
 from rft.stats import multiplicity
-from rft.stats.intervals import clopper_pearson_interval, mean_interval
+from rft.stats.intervals import clopper_pearson_interval, mean_interval, wilson_interval
+
+MAX_SAME_CLASS = 0.25  # of the baselines
 
 
 def failed_maps_finding(method: str, sound: np.ndarray, words: Wording, *, layer: str | None = None) -> Finding:
@@ -27,7 +29,8 @@ def failed_maps_finding(method: str, sound: np.ndarray, words: Wording, *, layer
     definition = FindingDefinition(
         f"attribution.failed_maps.{method}",
         f"Unusable {words.maps}: {METHOD_NAMES[method]}",
-        f"Explained {words.many} whose {words.maps} are zero everywhere or not finite; they are left out of all else.",
+        f"Explained {words.many} whose {words.maps} say nothing for the predicted class or are not finite; they are "
+        "left out of all else.",
         unit=words.many,
         better="lower",
         caveats=read if layer else "",
@@ -78,6 +81,26 @@ def completeness_findings(examples: Sequence[Completeness], words: Wording) -> I
         yield largest_error.state_not_measured(f"the error is not defined for any explained {words.one}", n=0)
     undefined = len(examples) - len(errors)
     yield without_error.state_count(undefined, n=len(examples), status="warn" if undefined else "info")
+
+
+def baseline_finding(same: int, n: int, words: Wording) -> Finding:
+    """Return how many of ``n`` baselines get the predicted class of what they stand in for: ``same`` of them."""
+    definition = FindingDefinition(
+        "attribution.baseline_same_class",
+        "Baselines that keep the predicted class",
+        f"Share of explained {words.many} for which {words.baseline} gets the same class. Integrated gradients tell "
+        "what the rest adds: evidence that the baseline has too is not in them.",
+        unit="fraction",
+        better="lower",
+        caveats=f"Above {MAX_SAME_CLASS:.0%} it needs a review.{words.other_baseline}".replace("%", " %"),
+    )
+    return definition.state_estimate(
+        same / n,
+        interval=wilson_interval(same, n),
+        adjusted=multiplicity.adjust_interval(lambda level: wilson_interval(same, n, level=level)),
+        n=n,
+        status="warn" if same / n > MAX_SAME_CLASS else "info",
+    )
 
 
 def deletion_finding(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wording) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rft.plugins.attribution.interventions import (
     DELETED_SHARE,
@@ -23,6 +23,7 @@ class Wording:
         one, many: what an example is called.
         maps: what an attribution is called.
         baseline: what integrated gradients start from.
+        other_baseline: a sentence on what else they could start from; empty where there is nothing.
         unchanged: when the baseline and the example have the same logit.
         misled: what complete attributions may still get wrong.
         deleted: what the deletion test takes away by the attribution, and what in its control.
@@ -37,9 +38,10 @@ class Wording:
     misled: str
     deleted: tuple[str, str]
     deletion_limits: str
+    other_baseline: str = ""
 
 
-IMAGES = Wording(
+_IMAGES = Wording(
     one="image",
     many="images",
     maps="maps",
@@ -49,6 +51,15 @@ IMAGES = Wording(
     deleted=(f"the {_SHARE} of the image that the map marks is blurred", "a random equal part is"),
     deletion_limits=f"Against {RANDOM_CONTROLS} random places an image; blurred patches are not natural images.",
 )
+IMAGES = {
+    "blur": replace(
+        _IMAGES,
+        other_baseline=' Another baseline is baseline = "mean", the mean training image.',
+    ),
+    "mean": replace(
+        _IMAGES, baseline="the mean training image", unchanged="in the image and in the mean training image"
+    ),
+}
 
 
 def text_wording(baseline: str) -> Wording:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from rft.errors import Unavailable
 from rft.plugins import Plugin
 from rft.plugins.attribution import Attribution, AttributionOptions
 from rft.plugins.attribution.images.mean_maps import MIN_MAPS_PER_GROUP
+from rft.plugins.attribution.images.section import _mean_training_image
 from rft.records import Section
-from tests.support.attribution_cases import CORNER, SIDE, Convolutional, Linear, Region, audited_model, noise
+from tests.support.attribution_cases import CORNER, SIDE, Convolutional, Images, Linear, Region, audited_model, noise
 
 OPPOSITE = [0.75, 0.75, 1.0, 1.0]
 
@@ -90,6 +92,7 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
         "attribution.map_change",
         "attribution.completeness",
         "attribution.completeness_undefined",
+        "attribution.baseline_same_class",
         "attribution.deletion.integrated_gradients",
     ]
     assert set(section.tables) == {"completeness", "mean_maps", "mean_map_counts", "shortcuts"}
@@ -115,7 +118,9 @@ def test_mean_maps_sum_to_one_and_small_groups_are_counted_only(section: Section
     for row in section.tables["mean_maps"]:
         key = (row["method"], row["attribute"], row["group"])
         sums[key] = sums.get(key, 0.0) + float(row["value"] or 0)
-    assert all(total == pytest.approx(1) for total in sums.values())
+    assert all(total == pytest.approx(1) for (method, *_), total in sums.items() if method == "gradcam")
+    assert all(abs(total) < 1 for (method, *_), total in sums.items() if method == "integrated_gradients")
+    assert min(float(row["value"] or 0) for row in section.tables["mean_maps"]) < 0  # signs are kept
     drawn = {("gradcam", None, None), ("gradcam", "predicted class", "red"), ("gradcam", "rare", "many")}
     assert drawn <= set(sums)
     for row in section.tables["mean_map_counts"]:
@@ -192,6 +197,33 @@ def test_without_a_spatial_map_gradcam_is_not_measured() -> None:
     assert finding.status == "not_measured"
     assert finding.reason == "this backbone has no spatial map"
     assert section.finding("attribution.deletion.integrated_gradients").value is not None
+
+
+class TwoSplits(Images):
+    """Images of which those for training are others."""
+
+    def __init__(self, pixels: Tensor, training: Tensor) -> None:
+        super().__init__(pixels)
+        self.training = training
+
+    def batch(self, split: str, rows: np.ndarray) -> dict[str, Tensor]:
+        return {"pixels": self.training[torch.as_tensor(rows)]} if split == "train" else super().batch(split, rows)
+
+
+def test_the_mean_training_image_is_a_baseline() -> None:
+    model = Linear()
+    audited = audited_model(model, noise(6))
+    training = noise(40, seed=5)
+    train = dataclasses.replace(audited.splits["test"], name="train", ids=np.arange(40), labels=np.zeros(40, np.int64))
+    audited = dataclasses.replace(
+        audited, splits=audited.splits | {"train": train}, inputs=TwoSplits(noise(6), training)
+    )
+    torch.testing.assert_close(_mean_training_image(audited), training.mean(dim=0))
+    section = Attribution().audit(audited, options(shortcut=[], methods=["integrated_gradients"], baseline="mean"))
+    finding = section.finding("attribution.baseline_same_class")
+    assert "the mean training image gets the same class" in finding.description
+    target, of_mean = (model({"pixels": pixels}).argmax(dim=1) for pixels in (noise(6), training.mean(dim=0)[None]))
+    assert finding.value == int((target == of_mean).sum()) / 6
 
 
 class WithoutGradients(Region):

@@ -341,6 +341,7 @@ def test_maps_that_are_zero_or_not_finite_are_caught() -> None:
     values[2, 0, 0] = np.nan
     values[3, 1, 1] = np.inf
     assert Maps("gradcam", values).sound.tolist() == [True, False, False, False]
+    assert Maps("integrated_gradients", -values[:1]).sound.tolist() == [False]  # nothing speaks for the class
 
 
 class Broken(Region):
@@ -366,6 +367,18 @@ def test_training_mode_is_refused_even_in_one_module() -> None:
         Network(model, "cpu")
 
 
+def test_baselines_of_the_same_class_are_counted() -> None:
+    pixels = noise(6)
+    network = Network(Region([0, 0, 1, 1]), "cpu")
+    blurred = Explained.from_pixels(network, np.arange(6), pixels)
+    assert blurred.same_class == 6  # a blur keeps the mean colour, by which it decides
+    red = torch.zeros(3, SIDE, SIDE)
+    red[0] = 1
+    mean = Explained.from_pixels(network, np.arange(6), pixels, red)
+    assert torch.equal(mean.baseline[4], red)
+    assert mean.same_class == int((mean.target == 1).sum()) < 6
+
+
 def test_the_baseline_is_a_gaussian_blur() -> None:
     pixels = noise(2, side=40)
     sigma = BLUR * 40
@@ -374,7 +387,8 @@ def test_the_baseline_is_a_gaussian_blur() -> None:
     torch.testing.assert_close(blur_images(pixels), expected, atol=1e-5, rtol=0)
 
 
-def test_weights_are_absolute_and_sum_to_one() -> None:
+def test_weights_are_what_speaks_for_the_class_and_sum_to_one() -> None:
     maps = Maps("integrated_gradients", np.array([[[1.0, -3.0], [0.0, 0.0]]], dtype=np.float32))
-    np.testing.assert_allclose(maps.weights((2, 2), np.array([0])), [[[0.25, 0.75], [0, 0]]])
+    np.testing.assert_allclose(maps.weights((2, 2), np.array([0])), [[[1, 0], [0, 0]]])
+    np.testing.assert_allclose(maps.enlarge((2, 2), np.array([0])), maps.values)
     assert maps.weights((8, 6), np.array([0])).shape == (1, 8, 6)

@@ -347,6 +347,6 @@ def test_a_fifth_of_the_ordinary_tokens_is_deleted_and_no_other() -> None:
 def test_profiles_are_shares_from_beginning_to_end() -> None:
     np.testing.assert_allclose(profile.share_by_part(np.ones(37)), 0.1)
     np.testing.assert_allclose(
-        profile.share_by_part(np.array([0, 0, -2.0])), [0] * 6 + [0.1, 0.3, 0.3, 0.3], atol=1e-12
+        profile.share_by_part(np.array([0, -3.0, 2.0])), [0] * 6 + [0.1, 0.3, 0.3, 0.3], atol=1e-12
     )
     assert profile.share_by_part(np.random.default_rng(0).normal(size=51)).sum() == pytest.approx(1)

@@ -6,7 +6,6 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
 from rft.plugins.attribution.images.methods import Explained, Maps
@@ -16,6 +15,8 @@ from rft.records import Figure, Table, asset_name, images_figure
 MAX_IMAGES_PER_METHOD = 6  # images a method
 _WIDTH = 160  # px
 _BEYOND = 0.1  # how far sharp resampling takes pixels out of [0, 1]
+_FOR, _AGAINST = np.array([[230, 159, 0], [0, 114, 178]]) / 255  # colour-blind readers tell them apart (Okabe, Ito)
+_OPACITY = 0.85  # of the strongest pixels
 _PEAK = 99.5  # percentile that gets the full colour: single bright pixels would leave the rest dark
 
 
@@ -34,10 +35,10 @@ def draw_overlays(
     assets: dict[str, bytes] = {}
     for method_maps in maps:
         shown = np.flatnonzero(method_maps.sound[:MAX_IMAGES_PER_METHOD])
-        weights = method_maps.weights(explained.size, shown)
-        for index, weight in zip(shown.tolist(), weights, strict=True):
+        enlarged = method_maps.enlarge(explained.size, shown)
+        for index, signed in zip(shown.tolist(), enlarged, strict=True):
             photo = explained.pixels[index].permute(1, 2, 0).numpy()
-            png = _overlay_png(photo, weight, [covered[index] for covered in regions])
+            png = _overlay_png(photo, signed, [covered[index] for covered in regions])
             name = asset_name(png)
             assets[name] = png
             table.append({"asset": name, "caption": captions[index], "method": METHOD_NAMES[method_maps.method]})
@@ -54,12 +55,13 @@ def examples_figure() -> Figure:
         caption="caption",
         group="method",
         title="Examples from the test split",
-        alt="Test photos with their attribution maps laid over them; bright where a map is strong.",
+        alt="Test photos with their attribution maps laid over them: orange where a map speaks for the predicted "
+        "class, blue where it speaks against it.",
     )
 
 
-def _overlay_png(photo: np.ndarray, weight: np.ndarray, regions: Sequence[np.ndarray]) -> bytes:
-    """Return the PNG of an (H, W, C) photo with an (H, W) map over it: clear where it is zero, bright where strong.
+def _overlay_png(photo: np.ndarray, signed: np.ndarray, regions: Sequence[np.ndarray]) -> bytes:
+    """Return the PNG of an (H, W, C) photo with an (H, W) map over it: clear where it is zero, coloured where strong.
 
     Each of the (H, W) regions is drawn as a box.
     """
@@ -67,12 +69,11 @@ def _overlay_png(photo: np.ndarray, weight: np.ndarray, regions: Sequence[np.nda
     if low < -_BEYOND or high > 1 + _BEYOND:  # the model's own preprocessing gives no shares of brightness
         photo = (photo - low) / (high - low)
     photo = photo.clip(0, 1)
-    peak = np.percentile(weight, _PEAK) or weight.max()
-    strength = np.clip(weight / peak, 0, 1)
-    colour = colormaps["inferno"](strength)[..., :3]
-    opacity = 0.7 * np.sqrt(strength)[..., None]
-    blend = (1 - opacity) * photo + opacity * colour
-    height, width = weight.shape
+    size = np.abs(signed)
+    peak = np.percentile(size, _PEAK) or size.max()
+    opacity = _OPACITY * np.sqrt(np.clip(size / peak, 0, 1))[..., None]
+    blend = (1 - opacity) * photo + opacity * np.where(signed[..., None] > 0, _FOR, _AGAINST)
+    height, width = signed.shape
     image = Image.fromarray((blend * 255).round().astype(np.uint8)).resize((_WIDTH, round(_WIDTH * height / width)))
     for covered in regions:
         _draw_box(image, covered)

@@ -25,7 +25,7 @@ def mean_map_tables(maps: Sequence[Maps], memberships: Memberships, withheld: Wi
     """Return ``mean_maps`` and ``mean_map_counts``.
 
     A group with fewer than ``MIN_MAPS_PER_GROUP`` maps is counted and not drawn.
-    Every map is made to sum to 1 in absolute values before the mean is taken, so that no image outweighs another.
+    The absolute values of every map are made to sum to 1 before the mean is taken, so that no image outweighs another.
     """
     groups = [group for method_maps in maps for group in _pool_by_group(method_maps, memberships)]
     hidden = _find_hidden(groups, withheld)
@@ -78,7 +78,8 @@ def mean_map_figures(table: Table, regions: Mapping[str, np.ndarray]) -> Iterato
             x_label=f"share of the attribution{boxes}",
             outlines=outlines,
             title=f"Where the model looks{by}: {name}",
-            alt=f"Mean {name} map of the explained test images{by}, as a coarse grid over the image.",
+            alt=f"Mean {name} map of the explained test images{by}, as a coarse grid over the image: above zero what "
+            "speaks for the predicted class, below zero what speaks against it.",
         )
 
 
@@ -97,7 +98,7 @@ def _list_outlines(regions: Mapping[str, np.ndarray]) -> Iterator[Outline]:
 
 
 class _Group:
-    """The sound maps of one method and group, pooled to (M, g, g) and with sum 1 each."""
+    """The sound maps of one method and group, pooled to (M, g, h) shares with their sign."""
 
     def __init__(self, method: str, attribute: str | None, name: str | None, pooled: np.ndarray) -> None:
         self.method, self.attribute, self.name, self.pooled = method, attribute, name, pooled
@@ -134,9 +135,11 @@ def _pool_by_group(maps: Maps, memberships: Memberships) -> Iterator[_Group]:
 
 
 def _pool_maps(maps: Maps) -> np.ndarray:
-    """Return (M, g, h) the sound maps on a coarse grid, in absolute values with sum 1 each."""
-    values = np.abs(maps.values[maps.sound], dtype=np.float64)
+    """Return (M, g, h) the sound maps on a coarse grid with their sign, as shares of all absolute values of a map."""
+    values = torch.from_numpy(maps.values[maps.sound].astype(np.float64))
     height, width = (side if side <= _MOST_CELLS else _CELLS for side in values.shape[1:])
-    coarse = functional.adaptive_avg_pool2d(torch.from_numpy(values), (height, width)).numpy()
-    maps_of_sum_one: np.ndarray = coarse / coarse.sum(axis=(1, 2), keepdims=True)
-    return maps_of_sum_one
+    coarse, sizes = (
+        functional.adaptive_avg_pool2d(signed, (height, width)).numpy() for signed in (values, values.abs())
+    )
+    shares: np.ndarray = coarse / sizes.sum(axis=(1, 2), keepdims=True)
+    return shares

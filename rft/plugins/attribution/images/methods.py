@@ -31,19 +31,25 @@ class Explained:
     Attributes:
         rows: (N,) rows of the test split.
         pixels: (N, 3, H, W) in [0, 1], on the CPU.
-        baseline: (N, 3, H, W) the same images, blurred.
+        baseline: (N, 3, H, W) what integrated gradients start from: the same images, blurred, or one image for all.
         target: (N,) index of the predicted class, int64.
+        same_class: number of baselines that get the predicted class of their image.
     """
 
     rows: np.ndarray
     pixels: Tensor
     baseline: Tensor
     target: Tensor
+    same_class: int
 
     @classmethod
-    def from_pixels(cls, network: Network, rows: np.ndarray, pixels: Tensor) -> Explained:
-        """Predict and blur (N, 3, H, W) pixels of the test split's ``rows``."""
-        return cls(rows, pixels, blur_images(pixels), network.logits({"pixels": pixels}).argmax(dim=1))
+    def from_pixels(
+        cls, network: Network, rows: np.ndarray, pixels: Tensor, baseline: Tensor | None = None
+    ) -> Explained:
+        """Predict (N, 3, H, W) pixels of the test split's ``rows`` and their baselines: blurred, or (3, H, W)."""
+        baselines = blur_images(pixels) if baseline is None else baseline.expand_as(pixels).contiguous()
+        target, same = (network.logits({"pixels": images}).argmax(dim=1) for images in (pixels, baselines))
+        return cls(rows, pixels, baselines, target, int((target == same).sum()))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,14 +78,22 @@ class Maps:
 
     @property
     def sound(self) -> np.ndarray:
-        """(N,) whether a map is finite and not zero everywhere; only such maps are used."""
-        values: np.ndarray = np.isfinite(self.values).all(axis=(1, 2)) & (self.values != 0).any(axis=(1, 2))
+        """(N,) whether a map is finite and says something for the predicted class; only such maps are used."""
+        values: np.ndarray = np.isfinite(self.values).all(axis=(1, 2)) & (self.values > 0).any(axis=(1, 2))
         return values
 
+    def enlarge(self, size: tuple[int, int], which: np.ndarray) -> np.ndarray:
+        """Return (M, *size) the maps ``which`` (M,), enlarged to ``size``, with their sign."""
+        values = torch.from_numpy(self.values[which].astype(np.float64))
+        enlarged: np.ndarray = functional.interpolate(values[:, None], size=size, mode="bilinear")[:, 0].numpy()
+        return enlarged
+
     def weights(self, size: tuple[int, int], which: np.ndarray) -> np.ndarray:
-        """Return (M, *size) absolute values of the maps ``which`` (M,), enlarged to ``size`` and with sum 1 each."""
-        values = torch.from_numpy(np.abs(self.values[which], dtype=np.float64))
-        scaled = functional.interpolate(values[:, None], size=size, mode="bilinear", align_corners=False)[:, 0].numpy()
+        """Return (M, *size) what in the maps ``which`` (M,) speaks for the predicted class, with sum 1 each.
+
+        Evidence against the class is no part of it: in maps of integrated gradients it is half of the absolute values.
+        """
+        scaled = Maps(self.method, self.values.clip(min=0)).enlarge(size, which)
         shares: np.ndarray = scaled / scaled.sum(axis=(1, 2), keepdims=True)
         return shares
 
@@ -119,7 +133,7 @@ def gradcam_maps(network: Network, explained: Explained) -> Maps:
 
 
 def integrated_gradients(network: Network, explained: Explained, *, max_steps: int) -> Maps:
-    """Return (N, H, W) integrated gradients from the blurred images, summed over channels, and how complete each is.
+    """Return (N, H, W) integrated gradients from the baselines, summed over channels, and how complete each is.
 
     Source: Sundararajan et al. 2017, ICML; the steps, at most ``max_steps``, are those that ``path`` needs.
     """

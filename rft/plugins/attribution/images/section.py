@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rft.data.geometry import Box
 from rft.errors import Unavailable
@@ -18,6 +19,7 @@ from rft.plugins.attribution.images.faithfulness import deletion_gain
 from rft.plugins.attribution.images.methods import Explained, Maps, gradcam_maps, integrated_gradients
 from rft.plugins.attribution.images.shortcuts import ELSEWHERE, TestImages, mirror_region, swap_regions
 from rft.plugins.attribution.interventions import Intervention
+from rft.plugins.attribution.modality_words import Wording
 from rft.plugins.attribution.network import Network, batch_slices, explain_failure
 from rft.records import Finding, Row, Section, Table, select_columns
 
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
     from rft.data.images import ImageInputs
 
 METHODS = ("gradcam", "integrated_gradients")
+MAX_IMAGES_OF_MEAN = 512  # training images; the mean of more is the same to a hundredth
 
 
 def build_section(audited: AuditedModel, options: AttributionOptions, network: Network) -> Section:
     """Return the section; raises ``Unavailable`` when the audited model has no inputs or no test image."""
     images = _read_test_images(audited)
-    explained = _explain_sample(audited, network, images, options.samples)
+    explained = _explain_sample(audited, network, images, options)
+    words = modality_words.IMAGES[options.baseline]
     maps, reasons = _run_methods(network, explained, options)
     swaps, unswapped = _swap_shortcuts(audited, network, images, explained, options.shortcut)
 
@@ -53,8 +57,8 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
             for swap in swaps
         ),
         *unswapped,
-        *_map_findings(audited, network, explained, maps),
-        *findings.unavailable_methods(reasons, modality_words.IMAGES),
+        *_map_findings(audited, network, explained, maps, words),
+        *findings.unavailable_methods(reasons, words),
     )
     return Section(
         plugin="attribution",
@@ -77,7 +81,8 @@ _CAPTIONS = {
     "completeness": "Integrated gradients of each explained image: gradients spent, how much of the map the last "
     "doubling of the steps changed, and how far off the attributions are along the path, relative to the change of the "
     "logit.",
-    "mean_maps": "Mean maps over a coarse grid, row and column counted from the top left; each map sums to 1.",
+    "mean_maps": "Mean maps over a coarse grid, row and column counted from the top left. Above zero is what speaks "
+    "for the predicted class, below zero what speaks against it, each as a share of all of a map.",
     "mean_map_counts": f"Explained images of each group; means of fewer than {mean_maps.MIN_MAPS_PER_GROUP} are "
     "not drawn.",
     "examples": "Examples from the test split.",
@@ -117,10 +122,27 @@ def _read_test_images(audited: AuditedModel) -> TestImages:
     )
 
 
-def _explain_sample(audited: AuditedModel, network: Network, images: TestImages, samples: int) -> Explained:
-    rows = sample.explained_rows(audited, samples)
+def _explain_sample(
+    audited: AuditedModel, network: Network, images: TestImages, options: AttributionOptions
+) -> Explained:
+    rows = sample.explained_rows(audited, options.samples)
     pixels = torch.cat([images.read(rows[part]) for part in batch_slices(len(rows))])
-    return Explained.from_pixels(network, rows, pixels)
+    mean = _mean_training_image(audited) if options.baseline == "mean" else None
+    return Explained.from_pixels(network, rows, pixels, mean)
+
+
+def _mean_training_image(audited: AuditedModel) -> Tensor:
+    """Return the (3, H, W) mean of a random sample of the training images as the model sees them.
+
+    Raises:
+        Unavailable: when there is none: others trained the model.
+    """
+    inputs, n = audited.require_inputs(), len(audited.splits["train"]) if "train" in audited.splits else 0
+    if not n:
+        raise Unavailable('baseline = "mean" needs training images, and this audit has none')
+    rows = sample.random_generator(audited, "mean training image").permutation(n)[:MAX_IMAGES_OF_MEAN]
+    total = sum(inputs.batch("train", rows[part])["pixels"].double().sum(dim=0) for part in batch_slices(len(rows)))
+    return (torch.as_tensor(total) / len(rows)).float()
 
 
 def _run_methods(
@@ -192,20 +214,19 @@ def _cover_pixels(images: TestImages, explained: Explained, region: Box) -> np.n
 
 
 def _map_findings(
-    audited: AuditedModel, network: Network, explained: Explained, maps: Sequence[Maps]
+    audited: AuditedModel, network: Network, explained: Explained, maps: Sequence[Maps], words: Wording
 ) -> Iterator[Finding]:
     """Yield what is found about the maps themselves: their checks, their completeness, the deletion test."""
     for method_maps in maps:
-        yield findings.failed_maps_finding(
-            method_maps.method, method_maps.sound, modality_words.IMAGES, layer=method_maps.layer
-        )
+        yield findings.failed_maps_finding(method_maps.method, method_maps.sound, words, layer=method_maps.layer)
         if method_maps.completeness is not None:
-            yield from findings.completeness_findings(method_maps.completeness, modality_words.IMAGES)
+            yield from findings.completeness_findings(method_maps.completeness, words)
+            yield findings.baseline_finding(explained.same_class, len(explained), words)
         gain = np.array([])
         if method_maps.sound.any():
             gain = deletion_gain(network, explained, method_maps, rng=sample.random_generator(audited, "deletion"))
         units = sample.explained_units(audited, explained.rows[method_maps.sound])
-        yield findings.deletion_finding(method_maps.method, gain, units, modality_words.IMAGES)
+        yield findings.deletion_finding(method_maps.method, gain, units, words)
 
 
 def _build_tables(
@@ -244,7 +265,7 @@ def _shortcut_rows(swap: _Swap, maps: Sequence[Maps]) -> Iterator[Row]:
 
 
 def _attribution_share(maps: Maps, covered: np.ndarray) -> float | None:
-    """Return the mean share of the attribution that lies in the ``covered`` (N, H, W) pixels of the images."""
+    """Return the mean share of what speaks for the predicted class that lies in the ``covered`` (N, H, W) pixels."""
     used = np.flatnonzero(maps.sound)
     if len(used) == 0:
         return None

@@ -35,9 +35,9 @@ class Scores:
 
     @property
     def sound(self) -> np.ndarray:
-        """(N,) whether attributions are finite and not zero everywhere; only such are used."""
+        """(N,) whether attributions are finite and one speaks for the predicted class; only such are used."""
         return np.array(
-            [bool(np.isfinite(attribution).all() and (attribution != 0).any()) for attribution in self.values]
+            [bool(np.isfinite(attribution).all() and (attribution > 0).any()) for attribution in self.values]
         )
 
 

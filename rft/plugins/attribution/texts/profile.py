@@ -13,12 +13,12 @@ PARTS = 10
 
 
 def share_by_part(values: np.ndarray) -> np.ndarray:
-    """Return (PARTS,) shares of the absolute attribution in equal parts of a text of ``values`` (T,), one a token.
+    """Return (PARTS,) shares of what speaks for the predicted class in equal parts of a text of ``values`` (T,).
 
     A token that lies across the border of two parts counts for each as far as it lies in it, so that a text of fewer
     tokens than parts has a profile too.
     """
-    running = np.concatenate([[0.0], np.abs(values, dtype=np.float64).cumsum()])
+    running = np.concatenate([[0.0], values.clip(min=0).astype(np.float64).cumsum()])
     at = np.interp(np.linspace(0, 1, PARTS + 1), np.linspace(0, 1, len(running)), running)
     shares: np.ndarray = np.diff(at) / running[-1]
     return shares
@@ -57,7 +57,7 @@ def profile_figure() -> Figure:
         x_label="tenth of the text",
         y_label="share of the attribution",
         title="Where in the text the model looks",
-        alt="Mean share of the absolute attribution in each tenth of the explained texts, from beginning to end.",
+        alt="Mean share of what speaks for the predicted class in each tenth of the explained texts, first to last.",
     )
 
 

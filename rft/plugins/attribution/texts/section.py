@@ -64,8 +64,8 @@ _CAPTIONS = {
     "shortcuts": "Predictions that flip when words are replaced, in texts that have them.",
     "completeness": "Integrated gradients of each explained text: gradients spent, how much of the attributions the "
     "last doubling of the steps changed, and how far off they are along the path, relative to the change of the logit.",
-    "position_profile": "Share of the absolute attribution in each tenth of a text, special tokens left out; spread "
-    f"evenly it would be {1 / profile.PARTS:g} everywhere.",
+    "position_profile": "Share of what speaks for the predicted class in each tenth of a text, special tokens left "
+    f"out; spread evenly it would be {1 / profile.PARTS:g} everywhere.",
     "tokens": "Tokens of explained texts. Special tokens have no attribution.",
 }
 
@@ -130,6 +130,9 @@ def _score_findings(
     words = modality_words.text_wording(reader.baseline_name)
     yield findings.failed_maps_finding(METHOD, scores.sound, words)
     yield from findings.completeness_findings(scores.completeness, words)
+    texts = explained.texts
+    replaced = network.logits(texts.replace_tokens(texts.ordinary, reader.baseline)).argmax(dim=1)
+    yield findings.baseline_finding(int((replaced == explained.target).sum()), len(texts), words)
     gain = np.array([])
     if scores.sound.any():
         rng = sample.random_generator(audited, "deletion")

@@ -7,19 +7,17 @@ replaced by the baseline token, beyond those that change when other words of the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Sequence
 
 import numpy as np
 
 from rft.plugins.attribution.interventions import Condition, Intervention, one_per_unit
 from rft.plugins.attribution.network import Network, batch_slices
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader, TokenizedTexts
+from rft.plugins.attribution.texts.words import FoldedText, whole_word_pattern
 from rft.runtime.progress import track_progress
 
 THESE, OTHERS = "these words", "other words of the same texts"
-
-_WORD = re.compile(r"\w+")
 
 
 def replace_words(
@@ -39,7 +37,7 @@ def replace_words(
         network: the classifier.
         reader: reads rows of the test split.
         units: (N,) whose text each row is, or None.
-        words: words or phrases, found whole and in any case.
+        words: words or phrases, found whole as ``words`` says.
         most: largest number of texts.
         rng: source of the draws.
 
@@ -48,7 +46,7 @@ def replace_words(
         at least as many and with at least as many tokens. Texts that have too few other words are left out of both.
     """
     pattern = whole_word_pattern(words)
-    having = np.flatnonzero([pattern.search(text) is not None for text in reader.strings])
+    having = np.flatnonzero([len(FoldedText.fold(text).find_spans(pattern)) > 0 for text in reader.strings])
     rows = having[one_per_unit(len(having), None if units is None else units[having], rng)]
     flips, n = np.zeros(2, dtype=np.int64), 0
     for part in track_progress(list(batch_slices(len(rows))), "Interventions"):
@@ -65,16 +63,6 @@ def replace_words(
     return Intervention(shortcut=Condition(THESE, int(flips[0]), n), control=Condition(OTHERS, int(flips[1]), n))
 
 
-def whole_word_pattern(words: Iterable[str]) -> re.Pattern[str]:
-    """Return the pattern of any of these words as a whole, the longest first; signs and emoji stand anywhere."""
-
-    def bound_word(word: str) -> str:
-        before, after = (r"(?<!\w)" if _WORD.match(word[0]) else ""), (r"(?!\w)" if _WORD.match(word[-1]) else "")
-        return before + re.escape(word) + after
-
-    return re.compile("|".join(bound_word(word) for word in sorted(words, key=len, reverse=True)), re.IGNORECASE)
-
-
 def matching_tokens(
     texts: TokenizedTexts, index: int, pattern: re.Pattern[str], rng: np.random.Generator
 ) -> np.ndarray:
@@ -82,7 +70,9 @@ def matching_tokens(
 
     The others are at least as many words and at least as many tokens. Both rows are empty where there is no such pair.
     """
-    named, words = _match_tokens(texts, index, pattern), _match_tokens(texts, index, _WORD)
+    folded = FoldedText.fold(texts.strings[index])
+    named = _cover_tokens(texts, index, folded.find_spans(pattern))
+    words = _cover_tokens(texts, index, folded.find_words())
     is_named = np.logical_or.reduce(named)
     hit = (words & is_named).any(axis=1)
     wanted = max(int(hit.sum()), int(named.any(axis=1).sum()))
@@ -94,12 +84,11 @@ def matching_tokens(
     return np.stack([is_named, words[free[: enough[0] + 1]].any(axis=0)])
 
 
-def _match_tokens(texts: TokenizedTexts, index: int, pattern: re.Pattern[str]) -> np.ndarray:
-    """Return (W, T) which ordinary tokens belong to each of the W matches in the part of the text that is read."""
+def _cover_tokens(texts: TokenizedTexts, index: int, spans: np.ndarray) -> np.ndarray:
+    """Return (W, T) which ordinary tokens belong to each of (W, 2) spans in the part of the text that is read."""
     starts, ends = texts.spans[index].T
-    read = takewhile(lambda match: match.start() < ends.max(), pattern.finditer(texts.strings[index]))
-    match_spans = np.array([match.span() for match in read], dtype=np.int64).reshape(-1, 2)
-    values: np.ndarray = (starts < match_spans[:, 1:]) & (ends > match_spans[:, :1]) & texts.ordinary[index]
+    read = spans[spans[:, 0] < ends.max()]
+    values: np.ndarray = (starts < read[:, 1:]) & (ends > read[:, :1]) & texts.ordinary[index]
     return values
 
 
