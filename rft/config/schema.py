@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
 from rft.config.applicability import EXAMPLES, IMAGES, TEXTS, Applies, Situation
 from rft.config.options import Options
 from rft.config.rule_kinds import RULE_KINDS
+from rft.config.table import STRICT
+from rft.config.train import TrainConfig
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 GroupName = Annotated[str, Field(pattern=r"^[^.\s][^.]*(\.[^.\s][^.]*)*$")]  # the last part of a finding's id
 Sentence = Annotated[str, Field(pattern=r"\S")]
@@ -27,7 +28,7 @@ SOURCES = "give either manifest (a table of examples) or folder (class sub-folde
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = STRICT
 
 
 class DataConfig(_Table):
@@ -252,35 +253,6 @@ class PredictionsConfig(_Table):
         """The columns that the keys name."""
         named = (self.prediction, self.score, *(self.scores or {}).values())
         return [column for column in named if column is not None]
-
-
-class TrainConfig(_Table):
-    """``[train]``: the standard loop. What is left out follows from what is trained, and on how many examples.
-
-    ``rft.training.default_recipes`` says how; ``optimizer = "sgd"`` alone is the loop of textbooks.
-    """
-
-    epochs: int | None = Field(default=None, ge=1)
-    optimizer: Literal["sgd", "adamw"] | None = None
-    learning_rate: Positive | None = None
-    schedule: Annotated[
-        Literal["constant", "cosine"] | None,
-        Applies(lambda run, _: not run.private, "the learning rate of private training is constant"),
-    ] = None
-    momentum: Annotated[
-        Annotated[float, Field(ge=0, lt=1)] | None,
-        Applies(lambda run, _: run.optimizer == "sgd", 'it is that of train.optimizer = "sgd"'),
-    ] = None
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    batch_size: int | None = Field(default=None, ge=1)
-    patience: Annotated[
-        Annotated[int, Field(ge=1)] | None,
-        Applies(
-            lambda run, _: not run.private, "when to stop would be read off examples, and epsilon covers no such look"
-        ),
-    ] = None
-    views: Annotated[int, Field(ge=1, le=64), IMAGES] = 1
-    class_weights: dict[str, Positive] | None = None
 
 
 class ReportConfig(_Table):
