@@ -24,6 +24,8 @@ def test_every_benchmark_is_tried_but_those_that_need_weights_or_a_browser() -> 
     assert {file.name for file in (ROOT / "benchmarks").glob("*.py")} == {
         *SMALL,
         "cached_features.py",
+        "defaults.py",
+        "labelled_sets.py",
         "report_size.py",
     }
 

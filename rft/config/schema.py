@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, create_model, model_validator
 
-from rft.config.applicability import EXAMPLES, IMAGES, Applies, Situation
-from rft.config.base import Fraction, Positive, Table
+from rft.config.applicability import EXAMPLES, Applies, Situation
+from rft.config.base import Fraction, Table
 from rft.config.data_config import EXAMPLES_ALONE, SOURCES, SPLITTING
 from rft.config.data_config import DataConfig as DataConfig
 from rft.config.model_config import LoraConfig as LoraConfig
@@ -20,6 +20,7 @@ from rft.config.model_config import ModelConfig as ModelConfig
 from rft.config.options import Options
 from rft.config.rule_kinds import RULE_KINDS, RuleKind
 from rft.config.spellings import HubName, LicenseName, RunName, Sentence
+from rft.config.train_config import TrainConfig as TrainConfig
 
 
 class PredictionsConfig(Table):
@@ -67,46 +68,6 @@ class PredictionsConfig(Table):
         """The columns that the keys name."""
         named = (self.prediction, self.score, *(self.scores or {}).values())
         return [column for column in named if column is not None]
-
-
-class TrainConfig(Table):
-    """``[train]``: the standard loop. What is left out follows from what is trained, and on how many examples.
-
-    [Training](training.md) says how; `optimizer = "sgd"` alone is the loop of textbooks.
-    """
-
-    epochs: int | None = Field(default=None, ge=1)
-    """Passes over the training examples."""
-    optimizer: Literal["sgd", "adamw"] | None = None
-    """How weights follow gradients."""
-    learning_rate: Positive | None = None
-    """Size of a step."""
-    schedule: Annotated[
-        Literal["constant", "cosine"] | None,
-        Applies(lambda run, _: not run.private, "the learning rate of private training is constant"),
-    ] = None
-    """Whether the learning rate stays, or falls to 0 along half a cosine."""
-    momentum: Annotated[
-        Annotated[float, Field(ge=0, lt=1)] | None,
-        Applies(lambda run, _: run.optimizer == "sgd", 'it is that of train.optimizer = "sgd"'),
-    ] = None
-    """Share of the last step that is taken again, of `optimizer = "sgd"`."""
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """How strongly weights are drawn to 0."""
-    batch_size: int | None = Field(default=None, ge=1)
-    """Examples in a step."""
-    patience: Annotated[
-        Annotated[int, Field(ge=1)] | None,
-        Applies(
-            lambda run, _: not run.private, "when to stop would be read off examples, and epsilon covers no such look"
-        ),
-    ] = None
-    """Stop after so many epochs without a lower loss on the split validation, and keep the best. Without it every epoch
-    is run."""
-    views: Annotated[int, Field(ge=1, le=64), IMAGES] = 1
-    """Augmented views of each training image, made once and cached; 1 for none but the image itself."""
-    class_weights: dict[str, Positive] | None = None
-    """Weight of the loss of each class, such as `{rare = 3.0}`; 1 for classes that are not named. Public numbers."""
 
 
 class ReportConfig(Table):

@@ -149,8 +149,7 @@ def check_rule(rule: Rule, active: Sequence[ActivePlugin], data: DataConfig) -> 
         raise ConfigError(
             f"{rule.finding!r} belongs to no plugin that is switched on",
             where="policy",
-            remedy=near(table, [participant.name for participant in active])
-            or f"A plugin's table switches it on, such as [{table}].",
+            remedy=near(table, names) or f"A plugin's table switches it on, such as [{table}].",
         )
     listed = participant.plugin.list_findings(participant.options, data)
     if listed is None:

@@ -18,7 +18,7 @@ from torch import nn
 from rft.training.privacy_facts import PrivacyFacts
 
 if TYPE_CHECKING:
-    from rft.config.schema import TrainConfig
+    from rft.config.train_config import TrainConfig
     from rft.features import Features
     from rft.features.batch_independence import BatchDependence
 
@@ -79,12 +79,12 @@ class Workload:
     Attributes:
         examples: N, of the training split.
         units: how many units they are of; N where none are declared.
-        is_head: whether a linear head on cached vectors is all that is trained.
+        head_dimension: D, of the vectors that a linear head is trained on; None where more than a head is trained.
     """
 
     examples: int
     units: int
-    is_head: bool
+    head_dimension: int | None
 
 
 @dataclass(frozen=True)

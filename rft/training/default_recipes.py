@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rft.config.schema import TrainConfig
+from rft.config.train_config import TrainConfig
 from rft.training import Recipe, Workload
 
 HEAD_STEPS = 1500  # of the default recipe of a head, at least
@@ -57,8 +57,9 @@ def choose_standard_recipe(asked: TrainConfig, workload: Workload) -> Recipe:
         asked: ``[train]``; what it gives stands.
         workload: a head is trained by AdamW, layers, adapters and biases by SGD, where no optimizer is asked for.
     """
-    optimizer = asked.optimizer or ("adamw" if workload.is_head else "sgd")
-    return (HEAD if workload.is_head else LAYERS)[optimizer].complete(asked, optimizer, workload.examples)
+    is_head = workload.head_dimension is not None
+    optimizer = asked.optimizer or ("adamw" if is_head else "sgd")
+    return (HEAD if is_head else LAYERS)[optimizer].complete(asked, optimizer, workload.examples)
 
 
 def _count_head_epochs(examples: int, batch_size: int) -> int:

@@ -6,9 +6,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from rft.pipeline.targets.training_run import TrainingRun, describe_training
+from rft.errors import ConfigError
+from rft.pipeline.targets.training_run import TrainingRun, describe_training, find_early_stopping
 from rft.training import Fit, Recipe
 from tests.support.privacy_cases import private_facts
 
@@ -30,16 +32,42 @@ GUARANTEE = {
 }
 
 
-def describe_facts(privacy: Any, *, frozen_changed: bool = False) -> dict[str, object]:
+def describe_facts(
+    privacy: Any, *, recipe: Recipe = RECIPE, kept_epoch: int | None = None, frozen_changed: bool = False
+) -> dict[str, object]:
     core: Any = SimpleNamespace(train=SimpleNamespace(class_weights={"yes": 2.0}), data=SimpleNamespace(unit="face_id"))
-    task: Any = SimpleNamespace(recipe=RECIPE)
-    run = TrainingRun(task, None, Fit({}, privacy=privacy), 1.2345)
+    task: Any = SimpleNamespace(recipe=recipe)
+    run = TrainingRun(task, None, Fit({}, privacy=privacy, kept_epoch=kept_epoch), 1.2345)
     training = describe_training(core, run, cached=True, frozen_changed=frozen_changed)
     return training.model_dump(exclude_none=True)
 
 
 def test_a_standard_training_says_its_recipe() -> None:
     assert describe_facts(None, frozen_changed=True) == {"mode": "standard", **OF_RUN, **OF_RECIPE}
+
+
+def test_a_training_that_validation_stopped_says_both_numbers_of_epochs() -> None:
+    stopped = describe_facts(None, recipe=replace(RECIPE, stop_after=2), kept_epoch=2)
+    assert (stopped["epochs"], stopped["planned_epochs"]) == (2, 3)
+
+
+def test_sgd_says_its_momentum() -> None:
+    assert describe_facts(None, recipe=replace(RECIPE, optimizer="sgd", momentum=0.8))["momentum"] == 0.8
+
+
+def test_training_is_stopped_by_the_split_validation_or_refused() -> None:
+    core: Any = SimpleNamespace(train=SimpleNamespace(patience=4))
+    features: Any = {"train": None, "validation": "of validation"}
+    split = SimpleNamespace(labels=np.array([0, 1]))
+    with_validation: Any = SimpleNamespace(splits={"validation": split})
+    without: Any = SimpleNamespace(splits={"train": split})
+    found = find_early_stopping(core, with_validation, features)
+    assert found is not None
+    assert (found.features, found.labels.tolist(), found.patience) == ("of validation", [0, 1], 4)
+    with pytest.raises(
+        ConfigError, match=r"train\.patience: needs validation examples .*\n.* into the split validation"
+    ):
+        find_early_stopping(core, without, features)
 
 
 @pytest.mark.parametrize(("unit", "named"), [("example", "example"), ("unit", "face_id")])

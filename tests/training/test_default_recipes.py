@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from rft.config.schema import Config, ModelConfig, TrainConfig
+from rft.config.schema import Config, ModelConfig
+from rft.config.train_config import TrainConfig
 from rft.training import Recipe, Workload
 from rft.training.loop import StandardTrainer
 
 
 def choose(examples: int, *, is_head: bool = True, **keys: Any) -> Recipe:
-    return StandardTrainer().choose_recipe(TrainConfig(**keys), Workload(examples, examples, is_head))
+    return StandardTrainer().choose_recipe(TrainConfig(**keys), Workload(examples, examples, 512 if is_head else None))
 
 
 def test_a_head_is_trained_by_adamw_until_the_learning_rate_is_0() -> None:

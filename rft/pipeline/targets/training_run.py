@@ -42,7 +42,8 @@ def build_task(
     core, train = partition.settings.core, dataset.splits["train"]
     population = _find_population(partition, train)
     units = len(train) if train.units is None else len(np.unique(train.units.astype(str)))
-    workload = Workload(len(train), units, is_head=partition.cut.freeze == "all")
+    head_dimension = partition.backbone.dimension if partition.cut.freeze == "all" else None
+    workload = Workload(len(train), units, head_dimension)
     in_bfloat16 = partition.precision == "bfloat16" and partition.cut.freeze != "all"
     return Task(
         features["train"],
@@ -56,11 +57,11 @@ def build_task(
         population=population,
         batch_dependence=batch_dependence,
         network="" if population is None else partition.hash_origin(),
-        early_stopping=_find_early_stopping(core, dataset, features),
+        early_stopping=find_early_stopping(core, dataset, features),
     )
 
 
-def _find_early_stopping(core: Config, dataset: Dataset, features: Mapping[str, Features]) -> EarlyStopping | None:
+def find_early_stopping(core: Config, dataset: Dataset, features: Mapping[str, Features]) -> EarlyStopping | None:
     """Return what training is stopped by; raises ``ConfigError`` where no example is in validation."""
     if core.train.patience is None:
         return None

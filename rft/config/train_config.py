@@ -1,0 +1,50 @@
+"""The table ``[train]``: the keys of the standard loop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rft.config.applicability import IMAGES, Applies
+from rft.config.base import Positive, Table
+
+
+class TrainConfig(Table):
+    """``[train]``: the standard loop. What is left out follows from what is trained, and on how many examples.
+
+    [Training](training.md) says how; `optimizer = "sgd"` alone is the loop of textbooks.
+    """
+
+    epochs: int | None = Field(default=None, ge=1)
+    """Passes over the training examples."""
+    optimizer: Literal["sgd", "adamw"] | None = None
+    """How weights follow gradients."""
+    learning_rate: Positive | None = None
+    """Size of a step."""
+    schedule: Annotated[
+        Literal["constant", "cosine"] | None,
+        Applies(lambda run, _: not run.private, "the learning rate of private training is constant"),
+    ] = None
+    """Whether the learning rate stays, or falls to 0 along half a cosine."""
+    momentum: Annotated[
+        Annotated[float, Field(ge=0, lt=1)] | None,
+        Applies(lambda run, _: run.optimizer == "sgd", 'it is that of train.optimizer = "sgd"'),
+    ] = None
+    """Share of the last step that is taken again, of `optimizer = "sgd"`."""
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """How strongly weights are drawn to 0."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Examples in a step."""
+    patience: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        Applies(
+            lambda run, _: not run.private, "when to stop would be read off examples, and epsilon covers no such look"
+        ),
+    ] = None
+    """Stop after so many epochs without a lower loss on the split validation, and keep the best. Without it every epoch
+    is run."""
+    views: Annotated[int, Field(ge=1, le=64), IMAGES] = 1
+    """Augmented views of each training image, made once and cached; 1 for none but the image itself."""
+    class_weights: dict[str, Positive] | None = None
+    """Weight of the loss of each class, such as `{rare = 3.0}`; 1 for classes that are not named. Public numbers."""
