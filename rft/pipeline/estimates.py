@@ -100,10 +100,10 @@ def _estimate_features(partition: PartitionedBackbone, dataset: Dataset) -> list
     numbers = _count_numbers(computed) / len(rows)
     size = numbers * FLOAT_BYTES[core.network.cache]
     counted = f"{format_count(n)} examples{' and views' if max(views.values()) > 1 else ''}"
-    timed = f"{len(rows)} of them took {format_duration(seconds)} on {partition.device}; less where they are cached"
+    timed = f"{len(rows)} of them took {format_duration(seconds)} on {partition.device}, as busy as it is now"
     shape = f"{format_count(round(numbers))} numbers in {core.network.cache} each, in {cache_folder()}"
     return [
-        Estimate("features", seconds / len(rows) * n, "seconds", f"{counted}; {timed}"),
+        Estimate("features", seconds / len(rows) * n, "seconds", f"{counted}; {timed}; less where they are cached"),
         Estimate("features on disk", size * n, "bytes", f"{counted} of {shape}, of which {_describe_free()} are free"),
     ]
 

@@ -61,9 +61,9 @@ class GroupGuesses:
 
 
 def describe_values(column: ColumnSample) -> str:
-    """Return how many values a column has, and the most frequent of them: ``2 values: female 68, male 74``."""
+    """Return how many values a column has, and the most frequent of them: ``2 values: male (74), female (68)``."""
     frequent = sorted(column.counts.items(), key=lambda entry: -entry[1])[:SHOWN_VALUES]
-    shown = ", ".join(f"{value} {format_count(count)}" for value, count in frequent)
+    shown = ", ".join(f"{value} ({format_count(count)})" for value, count in frequent)
     more = ", ..." if column.distinct > SHOWN_VALUES else ""
     missing = f"; empty in {format_count(column.missing)} rows" if column.missing else ""
     values = "value" if column.distinct == 1 else "values"

@@ -75,7 +75,7 @@ def _source_entries(proposal: Proposal, folder: Path) -> Iterator[Entry]:
 def _label_entries(proposal: Proposal) -> Iterator[Entry]:
     """Yield what says labels, classes and the favourable one."""
     roles = proposal.roles
-    counted = ", ".join(f"{name} {format_count(n)}" for name, n in roles.class_counts.items())
+    counted = ", ".join(f"{name} ({format_count(n)})" for name, n in roles.class_counts.items())
     if roles.label is not None:
         column = proposal.source.sample.columns[roles.label.value]
         lost = "; rows without a label stop an audit: remove them" if column.missing else ""
@@ -83,7 +83,8 @@ def _label_entries(proposal: Proposal) -> Iterator[Entry]:
     if proposal.classes:
         yield Entry("classes", list(proposal.classes), "all there are, known without the data: the model shows them")
     elif proposal.backbone is not None:
-        reason = "the labels that occur; named here, they are fixed, as private training wants"
+        seen = "the labels that occur" if proposal.source.sample.whole else "the labels of the rows that were looked at"
+        reason = f"{seen}; named here, they are fixed, as private training wants"
         names = list(roles.class_counts)
         yield Entry("classes", names, f"{counted}: {reason}" if roles.label is None else reason, active=False)
     if proposal.positive is not None:

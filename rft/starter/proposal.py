@@ -76,7 +76,7 @@ def propose_config(source: Source, wishes: Wishes, asker: Asker | None) -> Propo
     """
     roles = assign_roles(source, wishes.columns, asker)
     _check_training_wishes(wishes, roles)
-    positive = _choose_positive(wishes, roles, asker)
+    positive = _choose_positive(source, wishes, roles, asker)
     classes = wishes.classes
     if wishes.epsilon is not None:
         classes = questions.choose_classes(wishes.classes, roles.class_counts, asker)
@@ -101,13 +101,15 @@ def _check_training_wishes(wishes: Wishes, roles: Roles) -> None:
             raise ConfigError("a table of predictions is audited without a model: leave it out", where=flag)
 
 
-def _choose_positive(wishes: Wishes, roles: Roles, asker: Asker | None) -> Guess | None:
+def _choose_positive(source: Source, wishes: Wishes, roles: Roles, asker: Asker | None) -> Guess | None:
     """Return the favourable class; a column of scores that decides alone must have it, and is of that class."""
     predicted = roles.predictions
     score = predicted.score if predicted and predicted.prediction is None else None
     needed_for = f"the column {score.value!r}" if score else "--group" if roles.groups else None
     must = score is not None or bool(wishes.columns.groups)
-    positive = questions.choose_positive(wishes.positive, roles.class_counts, needed_for, asker, must=must)
+    positive = questions.choose_positive(
+        wishes.positive, roles.class_counts, needed_for, asker, must=must, whole=source.sample.whole
+    )
     named_class = predicted.score_class if predicted else None
     if score and positive and named_class not in (None, positive.value):
         raise ConfigError(

@@ -72,7 +72,13 @@ def choose_groups(groups: GroupGuesses, asker: Asker | None) -> tuple[Guess, ...
 
 
 def choose_positive(
-    wish: str | None, class_counts: Mapping[str, int], needed_for: str | None, asker: Asker | None, *, must: bool
+    wish: str | None,
+    class_counts: Mapping[str, int],
+    needed_for: str | None,
+    asker: Asker | None,
+    *,
+    must: bool,
+    whole: bool,
 ) -> Guess | None:
     """Return the favourable class, which is never guessed.
 
@@ -82,13 +88,14 @@ def choose_positive(
         needed_for: what makes use of it; None where nothing does.
         asker: asks the user; None: nobody is there.
         must: whether nothing can be written without it.
+        whole: whether ``class_counts`` has all classes, and not those of the first rows alone.
 
     Raises:
         ConfigError: the wish is no class, or it must be known and is not.
     """
     classes = list(class_counts)
     if wish is not None:
-        if wish not in class_counts:
+        if whole and wish not in class_counts:
             remedy = near(wish, classes) or f"The labels are {join_names(classes)}."
             raise ConfigError(f"{wish!r} is no label", where="--positive", remedy=remedy)
         return Guess(wish, "the favourable outcome, as it was asked for")

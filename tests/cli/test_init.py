@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import tomllib
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 from rft.backbones.sources import hub
 from rft.cli.main import app
 from rft.pipeline.check import check_audit
-from rft.starter import backbones
+from rft.starter import backbones, sample
 from tests.conftest import write_images
 
 RANDOM = ("--backbone", "torchvision/resnet18", "--weights", "random")
@@ -77,7 +78,7 @@ def test_a_folder_of_photos_with_a_table_needs_nothing_but_the_favourable_class(
     assert config["model"] == {"backbone": "torchvision/resnet18", "weights": "random"}
     assert config.keys() == {"seed", "data", "model", "privacy", "fairness", "attribution"}
     text = (portraits / "audit.toml").read_text(encoding="utf-8")
-    assert "# gender: sex or gender, 2 values: f 20, m 20" in text
+    assert "# gender: sex or gender, 2 values: f (20), m (20)" in text
     assert "# age names no groups as it stands: 40 numbers from 20 to 59; groups are categories" in text
     assert 'unit = "person"' in text
     assert "20 values in 40 rows, so that values repeat" in text
@@ -124,7 +125,7 @@ def test_a_label_that_is_not_certain_is_asked_for(folder: Path) -> None:
     assert invoke_rft("init", "data/images.csv", "--label", "colour", *RANDOM)[0] == 0
     assert read_config(folder)["data"]["label"] == "colour"
     text = (folder / "audit.toml").read_text(encoding="utf-8")
-    assert "# few values too, if these are groups: camera, 2 values: left 20, right 20" in text
+    assert "# few values too, if these are groups: camera, 2 values: left (20), right (20)" in text
 
 
 def test_private_training_is_proposed_with_classes_and_population(portraits: Path) -> None:
@@ -220,6 +221,16 @@ def test_a_table_of_predictions_goes_through_to_the_report(scores: Path) -> None
     assert (scores / "run" / "report.html").is_file()
 
 
+def test_a_class_beyond_the_rows_that_were_looked_at_may_be_named(
+    scores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "MOST_BYTES", 1000)
+    code, _, stderr = invoke_rft("init", "scores.csv", "--score", "p_yes", "--positive", "maybe")
+    assert code == 0, stderr
+    text = (scores / "audit.toml").read_text(encoding="utf-8")
+    assert re.search(r"first \d+ rows seen", text)
+
+
 def test_a_score_of_the_other_class_is_refused(scores: Path) -> None:
     code, _, stderr = invoke_rft("init", "scores.csv", "--positive", "no")
     assert (code, "--score: 'p_yes' is named after 'yes', and the favourable class is 'no'" in stderr) == (2, True)
@@ -239,6 +250,8 @@ def test_a_terminal_asks_what_cannot_be_known(portraits: Path, monkeypatch: pyte
     assert code == 0, stdout
     assert {"unit", "groups", "positive"}.isdisjoint(read_config(portraits)["data"])
     assert invoke_rft("init", "photos", "--force", "--yes", *RANDOM)[0] == 0
+    code, _, stderr = invoke_rft("init", "photos", "--force", *RANDOM, answers="")
+    assert (code, "interrupted" in stderr) == (130, True)
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from tests.support import ROOT
 NAMES = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 # A command whose result, where it goes to standard output, is asked for: it comes with --quiet too.
 PAYLOADS = {"predict", "export", "schema"}
-SLOW, SLOW_ONES = pytest.mark.slow, {"cut-points", "compare-backbones"}
+SLOW, SLOW_ONES = pytest.mark.slow, {"cut-points", "compare-backbones", "predict"}  # they run networks
 # Arguments that are wrong for each command in a way that its own code tells.
 WRONG = {
     "audit": ["none.toml"],
@@ -51,11 +51,10 @@ def invoke_rft(*arguments: object) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory, nothing_of_the_users: Path) -> Path:
-    """Return a folder with a config, its images, a run of it in ``runs/one``, and a key to sign with."""
+    """Return a folder with images and predictions, a config of each, a run in ``runs/one``, and a key to sign with."""
     folder = tmp_path_factory.mktemp("workplace")
     write_images(folder / "data")
     (folder / "audit.toml").write_text(CONFIG, encoding="utf-8")
-    rft.audit(folder / "audit.toml", folder / "runs" / "one")
     random = np.random.default_rng(0)
     label = random.random(100) < 0.5
     frame = {"label": np.where(label, "yes", "no"), "prediction": np.where(random.random(100) < 0.5, "yes", "no")}
@@ -63,6 +62,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, nothing_of_the_users: Pa
     config = '[data]\nlabel = "label"\npositive = "yes"\n[predictions]\nfile = "predictions.csv"\n'
     config += 'prediction = "prediction"\n'
     (folder / "scores.toml").write_text(config, encoding="utf-8")
+    rft.audit(folder / "scores.toml", folder / "runs" / "one")
     assert invoke_rft("sign", "--new-key", folder / "audit.key")[0] == 0
     return folder
 
@@ -74,7 +74,7 @@ RIGHT: dict[str, tuple[Sequence[str], set[str]]] = {
         {"run", "name", "verdict", "later_verdicts", "to_review", "not_measured", "folder", "report", "key"},
     ),
     "check": (
-        ["audit.toml"],
+        ["scores.toml"],
         {"problems", "classes", "weights", "data", "audits", "rules", "remarks", "estimates"},
     ),
     "compare": (["runs/one", "runs/one", "--force"], {"format_version", "verdict", "sections"}),
@@ -87,7 +87,7 @@ RIGHT: dict[str, tuple[Sequence[str], set[str]]] = {
     "history": (["runs", "--force"], {"format_version", "histories"}),
     "init": (["data/images.csv", "--label", "colour", "--out", "new.toml", "--force"], {"config", "keys", "left_out"}),
     "plugins": ([], {"plugins"}),
-    "predict": (["runs/one", "data/000.png"], {"predictions"}),
+    "predict": (["trained", "data/000.png"], {"predictions"}),
     "report": (
         ["runs/one", "--out", "shown", "--force"],
         {"run", "name", "verdict", "later_verdicts", "to_review", "not_measured", "folder", "files"},
@@ -145,6 +145,8 @@ def test_an_error_is_json_too_and_the_exit_code_stays(
 def test_a_result_is_one_json_object_or_nothing(name: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
     arguments, keys = RIGHT[name]
+    if name == "predict":
+        rft.audit("audit.toml", "trained")
     code, stdout, stderr = invoke_rft(name, *arguments, "--json")
     assert code in (0, 3), stderr
     assert keys <= json.loads(stdout).keys()

@@ -55,7 +55,7 @@ def test_numbers_are_no_groups_and_the_reason_says_what_to_do() -> None:
 
 def test_values_are_counted_with_what_is_missing() -> None:
     (sex,) = columns.find_groups(make_sample({"sex": [*["f"] * 20, *["m"] * 39, None]}), ()).people
-    assert sex.reason == "sex or gender, 2 values: m 39, f 20; empty in 1 rows"
+    assert sex.reason == "sex or gender, 2 values: m (39), f (20); empty in 1 rows"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_split_has_nothing_but_splits_in_its_cells() -> None:
     usual = make_sample({"part": ["Train", "val", "TEST"] * 20, "set": ["train", "extra"] * 30})
     found = columns.find_split_column(usual, (), needed={"train", "test"})
     assert found is not None
-    assert (found.value, found.reason) == ("part", "3 values: TEST 20, Train 20, val 20")
+    assert (found.value, found.reason) == ("part", "3 values: TEST (20), Train (20), val (20)")
     assert columns.find_split_column(make_sample({"split": ["train"] * N}), (), needed={"train", "test"}) is None
 
 
