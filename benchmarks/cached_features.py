@@ -23,7 +23,7 @@ from rft.backbones.partition.cut import cut_classifier
 from rft.backbones.partition.replay import Suffix
 from rft.config.schema import DataConfig, ModelConfig
 from rft.data import read_dataset
-from rft.data.images import ImageInputs
+from rft.data.images.inputs import ImageInputs
 from rft.features import Store
 from rft.features.extract import choose_precision, extract_features
 from rft.records import Split

@@ -16,11 +16,11 @@ from rft.api.rows import LabelledRows, name_labels, pick_row
 from rft.backbones.batch import Batch
 from rft.config.schema import DataConfig
 from rft.data import Dataset
+from rft.data.images.tensors import TensorPreprocessing
 from rft.data.manifest import check_labels
 from rft.data.remarks import log_warnings
 from rft.data.tables.digest import digest_columns
 from rft.data.tables.spelling import spelling_remarks
-from rft.data.tensors import TensorPreprocessing
 from rft.errors import DataError
 from rft.models.external_model import ExternalModel
 from rft.models.in_memory import WHERE, ModuleAdapter, TwoColumns, find_outputs, name_classes

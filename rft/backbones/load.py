@@ -17,7 +17,7 @@ from rft.backbones.sources import snapshot, timm, torchvision, transformers, wei
 from rft.backbones.sources.hub import split_revision
 from rft.backbones.sources.library import BackboneLibrary
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import ImagePreprocessing
+from rft.data.images.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, near
 from rft.records import ImagePreprocessingFacts, PreprocessingFacts

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
-from rft.data.image_decoding import EmbeddedImage, ImageSource
+from rft.data.images.decoding import EmbeddedImage, ImageSource
 from rft.data.tables.places import Places
 from rft.data.tables.stored_cells import StoredCells
 from rft.errors import DataError

@@ -19,12 +19,12 @@ from pandas.api.extensions import ExtensionArray
 
 from rft.config.schema import DataConfig
 from rft.data.example_files import find_example_files
-from rft.data.folder_tree import find_zip
-from rft.data.folders import read_folder
-from rft.data.image_decoding import ImageSource
-from rft.data.images import DECODERS, digest_image
+from rft.data.folders.class_folders import read_folder
+from rft.data.folders.metadata import metadata_tables, read_metadata
+from rft.data.folders.tree import find_zip
+from rft.data.images.decoding import ImageSource
+from rft.data.images.inputs import DECODERS, digest_image
 from rft.data.items import StoredImages, StoredTexts, select_items
-from rft.data.metadata import metadata_tables, read_metadata
 from rft.data.remarks import Remark, join_names, log_warnings
 from rft.data.splits import SPLITS, assign_splits, describe_splits, empty_split_error, required_splits
 from rft.data.tables.example_columns import FEWEST_ROWS, GROUP, read_examples

@@ -19,7 +19,7 @@ from rft.backbones.classifier import hash_tensors
 from rft.backbones.partition.frozen_part import run_frozen_part
 from rft.backbones.partition.quantization import plain_tensors
 from rft.data import Inputs
-from rft.data.images import Augmentation
+from rft.data.images.inputs import Augmentation
 from rft.data.items import select_items
 from rft.errors import ConfigError
 from rft.features.batches import (

@@ -15,7 +15,7 @@ from rft.backbones.sources.folder_weights import load_model
 from rft.backbones.sources.image_processor import FILES, has_processor
 from rft.backbones.sources.snapshot import PretrainedFolder
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import ImagePreprocessing
+from rft.data.images.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError
 from rft.models.external_model import TEXTS, CallAdapter, ExternalModel

@@ -47,7 +47,7 @@ from rft.backbones.batch import Batch
 from rft.backbones.classifier import ImageBackbone
 from rft.backbones.sources.transformers import LONGEST
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import ImagePreprocessing, plain_preprocessing
+from rft.data.images.preprocessing import ImagePreprocessing, plain_preprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ConfigError, ModelError, near
 from rft.models.external_model import TEXTS, CallAdapter, ExternalModel

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rft.data.image_decoding import SUFFIXES
+from rft.data.images.decoding import SUFFIXES
 from rft.data.text import TextPreprocessing
 from rft.errors import DataError
 from rft.models.saved import SavedModel

@@ -20,8 +20,8 @@ from rft.backbones.classifier import Classifier, hash_tensors
 from rft.backbones.identity import FolderIdentity
 from rft.backbones.load import LoadedBackbone, rebuild_backbone
 from rft.backbones.sources import transformers
-from rft.data.images import read_pixels, to_tensor
-from rft.data.preprocessing import ImagePreprocessing
+from rft.data.images.inputs import read_pixels, to_tensor
+from rft.data.images.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import EvidenceError, ModelError
 from rft.models.absent import explain_absent_model

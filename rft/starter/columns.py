@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rft.data.image_decoding import SUFFIXES, UNREAD_SUFFIXES
+from rft.data.images.decoding import SUFFIXES, UNREAD_SUFFIXES
 from rft.data.remarks import join_names
 from rft.data.splits import split_named
 from rft.errors import DataError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rft.data.metadata import FILE_NAME
+from rft.data.folders.metadata import FILE_NAME
 from rft.data.remarks import join_names
 from rft.errors import ConfigError, DataError, near
 from rft.starter import columns, questions

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from rft.config.schema import DataConfig
-from rft.data.folder_tree import is_hidden
-from rft.data.folders import read_folder
-from rft.data.metadata import FILE_NAME, LABEL, SUFFIXES_OF_TABLES, metadata_tables
+from rft.data.folders.class_folders import read_folder
+from rft.data.folders.metadata import FILE_NAME, LABEL, metadata_tables
+from rft.data.folders.tree import is_hidden
 from rft.data.remarks import join_names
 from rft.data.splits import split_named
+from rft.data.tables.formats import FORMATS
 from rft.data.tables.table_file import TableFile, TextLayout
 from rft.errors import DataError
 from rft.starter.sample import ColumnSample, TableSample, join_samples, sample_table
-
-TABLES = (*SUFFIXES_OF_TABLES, ".tsv")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def find_source(path: Path) -> Source:
     if tables := metadata_tables(path, TextLayout()):
         sample = join_samples([_sample_from(path, table) for table in tables])
         return Source("metadata", path, sample, split_counts=_count_splits(sample))
-    beside = sorted(file for file in path.iterdir() if file.suffix.lower() in TABLES and not is_hidden(file.name))
+    beside = sorted(file for file in path.iterdir() if _is_table(file))
     try:
         return _read_class_folders(path, tuple(file.name for file in beside))
     except DataError:
@@ -75,6 +74,10 @@ def find_source(path: Path) -> Source:
         where=str(path),
         remedy="Name the one to audit, such as  rft init " + str(beside[0]),
     )
+
+
+def _is_table(file: Path) -> bool:
+    return file.is_file() and not is_hidden(file.name) and TableFile.from_path(file).suffix in FORMATS
 
 
 def _read_class_folders(path: Path, ignored_tables: tuple[str, ...]) -> Source:

@@ -20,8 +20,8 @@ import rft
 from rft.backbones.load import LoadedBackbone, load_backbone
 from rft.backbones.sources.image_processor import measure_processor
 from rft.config.schema import ModelConfig
-from rft.data.images import to_tensor
-from rft.data.preprocessing import ImagePreprocessing
+from rft.data.images.inputs import to_tensor
+from rft.data.images.preprocessing import ImagePreprocessing
 from rft.errors import ConfigError, ModelError, RftError
 from rft.models import external
 from rft.models.saved import load_model, write_model

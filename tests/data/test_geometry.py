@@ -10,9 +10,9 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 from torchvision import transforms
 
-from rft.data.geometry import Box, measure_geometry
-from rft.data.image_decoding import upright_rgb, upright_size
-from rft.data.preprocessing import ImagePreprocessing, plain_preprocessing
+from rft.data.images.decoding import upright_rgb, upright_size
+from rft.data.images.geometry import Box, measure_geometry
+from rft.data.images.preprocessing import ImagePreprocessing, plain_preprocessing
 from rft.errors import Unavailable
 
 Step = Callable[[Image.Image], Image.Image]

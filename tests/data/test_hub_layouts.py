@@ -15,8 +15,8 @@ from PIL import Image
 
 from rft.config.schema import DataConfig
 from rft.data import Dataset, read_dataset
-from rft.data.images import ImageInputs
-from rft.data.preprocessing import plain_preprocessing
+from rft.data.images.inputs import ImageInputs
+from rft.data.images.preprocessing import plain_preprocessing
 from rft.errors import DataError
 
 PLAIN = plain_preprocessing(resize=8, crop=8, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)

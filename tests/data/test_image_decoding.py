@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from rft.data.image_decoding import open_image, upright_rgb
-from rft.data.images import digest_image, read_pixels
-from rft.data.preprocessing import plain_preprocessing
+from rft.data.images.decoding import open_image, upright_rgb
+from rft.data.images.inputs import digest_image, read_pixels
+from rft.data.images.preprocessing import plain_preprocessing
 from rft.errors import DataError
 
 MANY = 10_000_000

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torchvision import models
 
-from rft.data.images import ImageInputs, digest_image, read_pixels
-from rft.data.preprocessing import plain_preprocessing
+from rft.data.images.inputs import ImageInputs, digest_image, read_pixels
+from rft.data.images.preprocessing import plain_preprocessing
 from rft.errors import DataError
 from rft.records import Split
 

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from rft.config.data_config import DataConfig
-from rft.data import Dataset, folder_tree, read_dataset
-from rft.data.images import ImageInputs
-from rft.data.preprocessing import plain_preprocessing
+from rft.data import Dataset, read_dataset
+from rft.data.folders import tree as folder_tree
+from rft.data.images.inputs import ImageInputs
+from rft.data.images.preprocessing import plain_preprocessing
 from rft.errors import DataError
 
 PLAIN = plain_preprocessing(resize=8, crop=8, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from rft.data.geometry import Axis, ImageGeometry
+from rft.data.images.geometry import Axis, ImageGeometry
 from rft.plugins import AuditedModel
 from rft.plugins.attribution.images.shortcuts import TestImages
 from rft.records import ModelFacts, Split, Training
@@ -83,7 +83,7 @@ class Region(Frozen):
 
 
 class Images:
-    """Reads (N, 3, H, W) pixels that are held in memory, as ``rft.data.images.ImageInputs`` does from disk.
+    """Reads (N, 3, H, W) pixels that are held in memory, as ``rft.data.images.inputs.ImageInputs`` does from disk.
 
     They are their files' images as they are, unless a geometry says which part of them they show.
     """

@@ -28,7 +28,7 @@ from rft.backbones.classifier import ImageBackbone
 from rft.backbones.identity import NamedIdentity
 from rft.backbones.load import LoadedBackbone, load_backbone
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import plain_preprocessing
+from rft.data.images.preprocessing import plain_preprocessing
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 POSITIONS = 48  # tokens that the text models take

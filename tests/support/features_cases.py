@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rft.data.images import Augmentation
+from rft.data.images.inputs import Augmentation
 from rft.features import Dense, Features
 from rft.records import Split
 

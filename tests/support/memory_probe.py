@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from rft.data.images import ImageInputs
-from rft.data.preprocessing import plain_preprocessing
+from rft.data.images.inputs import ImageInputs
+from rft.data.images.preprocessing import plain_preprocessing
 from rft.features import Store
 from rft.features.extract import extract_features
 from rft.runtime import memory

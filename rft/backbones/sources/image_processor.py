@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from rft.backbones.sources.snapshot import PretrainedFolder
-from rft.data.preprocessing import ImagePreprocessing, plain_preprocessing
+from rft.data.images.preprocessing import ImagePreprocessing, plain_preprocessing
 from rft.errors import ModelError
 
 FILES = ("preprocessor_config.json", "processor_config.json")  # the second holds a tokenizer's part as well

@@ -13,7 +13,7 @@ from torch import nn
 
 from rft.backbones.sources.weights import WeightsFile
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import ImagePreprocessing
+from rft.data.images.preprocessing import ImagePreprocessing
 from rft.records import ImagePreprocessingFacts
 
 

@@ -13,7 +13,7 @@ from rft.backbones.sources.library import BackboneLibrary, BuiltNetwork, seeded_
 from rft.backbones.sources.published.timm_cache import require_weights, unavailable_weights
 from rft.backbones.sources.weights import read as read_weights
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import ImagePreprocessing
+from rft.data.images.preprocessing import ImagePreprocessing
 from rft.errors import ModelError, near
 from rft.records import ImagePreprocessingFacts
 from rft.runtime.libraries import library_import

@@ -19,7 +19,7 @@ from rft.backbones.sources.weights import WeightsFile
 from rft.backbones.sources.weights import read as read_weights
 from rft.backbones.sources.weights_place import names_file
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import ImagePreprocessing
+from rft.data.images.preprocessing import ImagePreprocessing
 from rft.errors import ModelError, near
 from rft.records import ImagePreprocessingFacts
 from rft.runtime.libraries import library_import

@@ -25,7 +25,7 @@ from rft.backbones.sources.image_processor import has_processor, read_preprocess
 from rft.backbones.sources.mismatch import find_family
 from rft.backbones.sources.snapshot import CONFIG, PretrainedFolder
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import ImagePreprocessing
+from rft.data.images.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, RftError
 from rft.records import PreprocessingFacts, TextPreprocessingFacts

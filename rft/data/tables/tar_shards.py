@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from rft.data.folder_tree import is_hidden
-from rft.data.image_decoding import SUFFIXES
+from rft.data.folders.tree import is_hidden
+from rft.data.images.decoding import SUFFIXES
 from rft.data.tables.json_rows import text_of
 from rft.data.tables.stored_cells import PART
 from rft.data.tables.table_file import ColumnRequest, TableFile

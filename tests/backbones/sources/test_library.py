@@ -14,7 +14,7 @@ from rft.backbones import load
 from rft.backbones.identity import NamedIdentity
 from rft.backbones.sources.library import BackboneLibrary, BuiltNetwork, seeded_weights
 from rft.config.schema import ModelConfig
-from rft.data.preprocessing import ImagePreprocessing, plain_preprocessing
+from rft.data.images.preprocessing import ImagePreprocessing, plain_preprocessing
 from rft.errors import ModelError
 from rft.models.saved import load_model, write_model
 from rft.records import ImagePreprocessingFacts

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from rft.config.schema import DataConfig
-from rft.data.geometry import Box
-from rft.data.preprocessing import plain_preprocessing
+from rft.data.images.geometry import Box
+from rft.data.images.preprocessing import plain_preprocessing
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import Attribution, AttributionOptions
 from rft.records import Section

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rft.data.geometry import Axis, Box, ImageGeometry
+from rft.data.images.geometry import Axis, Box, ImageGeometry
 from rft.plugins.attribution import Shortcut, findings, modality_words
 from rft.plugins.attribution.images.shortcuts import (
     _scale_patch,

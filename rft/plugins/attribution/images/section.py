@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rft.data.geometry import Box
+from rft.data.images.geometry import Box
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, Shortcut, findings, interventions, modality_words, sample
@@ -24,7 +24,7 @@ from rft.plugins.attribution.network import Network, batch_slices, explain_failu
 from rft.records import Finding, Row, Section, Table, select_columns
 
 if TYPE_CHECKING:
-    from rft.data.images import ImageInputs
+    from rft.data.images.inputs import ImageInputs
 
 METHODS = ("gradcam", "integrated_gradients")
 MAX_IMAGES_OF_MEAN = 512  # training images; the mean of more is the same to a hundredth

@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from rft.data.geometry import Box, ImageGeometry
+from rft.data.images.geometry import Box, ImageGeometry
 from rft.plugins.attribution.interventions import MIN_VISIBLE_SHARE, Condition, Intervention, one_per_unit
 from rft.plugins.attribution.network import Network, batch_slices
 from rft.runtime.progress import track_progress

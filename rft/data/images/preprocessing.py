@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from rft.config.schema import DataConfig
-from rft.data.image_decoding import upright_rgb
-from rft.data.images import ImageInputs, random_part
+from rft.data.images.decoding import upright_rgb
+from rft.data.images.inputs import ImageInputs, random_part
 from rft.errors import ModelError
 from rft.records import ImagePreprocessingFacts, JsonObject, Split
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from rft.config.schema import DataConfig
-from rft.data.folder_tree import Folder, ZippedImages, find_zip, list_folder, list_zip, open_zip
-from rft.data.image_decoding import EmbeddedImage
-from rft.data.metadata import SUFFIXES_OF_TABLES
+from rft.data.folders.metadata import SUFFIXES_OF_TABLES
+from rft.data.folders.tree import Folder, ZippedImages, find_zip, list_folder, list_zip, open_zip
+from rft.data.images.decoding import EmbeddedImage
 from rft.data.remarks import Remark, join_names
 from rft.data.splits import expected_splits, split_named
 from rft.errors import DataError

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from rft.data.geometry import ImageGeometry, measure_geometry
-from rft.data.image_decoding import (
+from rft.data.images.decoding import (
     DECODING_ERRORS,
     ImageSource,
     open_image,
@@ -24,6 +23,7 @@ from rft.data.image_decoding import (
     upright_rgb,
     upright_size,
 )
+from rft.data.images.geometry import ImageGeometry, measure_geometry
 from rft.errors import DataError
 from rft.records import Split
 
@@ -51,7 +51,7 @@ class Augmentation:
 
 
 class PreparesImages(Protocol):
-    """What makes pixels of an image: ``rft.data.preprocessing.ImagePreprocessing``."""
+    """What makes pixels of an image: ``rft.data.images.preprocessing.ImagePreprocessing``."""
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """Return the (H, W, C) pixels of an image: uint8, or float32 in [0, 1]."""

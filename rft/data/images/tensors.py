@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rft.config.schema import DataConfig
-from rft.data.images import Rows
+from rft.data.images.inputs import Rows
 from rft.records import ImagePreprocessingFacts, Split
 
 RECIPE = "tensors in memory, prepared by the caller"

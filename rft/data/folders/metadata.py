@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from rft.config.schema import DataConfig
-from rft.data.folder_tree import is_hidden
-from rft.data.image_decoding import SUFFIXES
+from rft.data.folders.tree import is_hidden
+from rft.data.images.decoding import SUFFIXES
 from rft.data.remarks import Remark
 from rft.data.splits import expected_splits, split_named
 from rft.data.tables.columnar import column_names
@@ -41,7 +41,7 @@ def metadata_tables(root: Path, layout: TextLayout) -> list[TableFile]:
 
 
 def read_metadata(config: DataConfig, root: Path, tables: Sequence[TableFile]) -> tuple[pd.DataFrame, list[Remark]]:
-    """Return one row an image that the tables name, as ``rft.data.folders.read_folder`` does, and what was noticed.
+    """Return one row an image that the tables name, as ``read_folder`` does, and what was noticed.
 
     A table without labels leaves them to the class folders that its images lie in.
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from rft.data.image_decoding import SUFFIXES, UNREAD_SUFFIXES
+from rft.data.images.decoding import SUFFIXES, UNREAD_SUFFIXES
 from rft.errors import DataError
 
 ZIP = ".zip"
