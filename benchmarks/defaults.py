@@ -29,7 +29,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 from rft.backbones.classifier import new_head
-from rft.config.train_config import TrainConfig
+from rft.config.tables.train import TrainConfig
 from rft.features import Dense
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Job, Task, Trainer, Workload

@@ -78,7 +78,7 @@ AT_HOME = {
         "rft/backbones/sources/snapshot.py",
     ),
     "peft": ("rft/backbones/partition/lora.py",),
-    "openpyxl": ("rft/data/tables/excel.py",),
+    "openpyxl": ("rft/data/tables/kinds/excel.py",),
     "weasyprint": ("rft/report/render/pdf.py",),
     "torchao": ("rft/backbones/partition/quantization.py",),
     "securesystemslib": ("rft/signing/",),

@@ -8,12 +8,13 @@ import typer
 
 from rft.cli.app import app, out
 from rft.cli.audit import audit
-from rft.cli.backbones import compare_backbones, cut_points
-from rft.cli.check import check
 from rft.cli.demo import demo
-from rft.cli.init import init
 from rft.cli.output import add_output_options
 from rft.cli.plugins import plugins
+from rft.cli.prepare.backbones import compare_backbones, cut_points
+from rft.cli.prepare.check import check
+from rft.cli.prepare.init import init
+from rft.cli.prepare.schema import schema
 from rft.cli.runs.compare import compare
 from rft.cli.runs.export import export
 from rft.cli.runs.history import history
@@ -21,7 +22,6 @@ from rft.cli.runs.predict import predict
 from rft.cli.runs.report import report
 from rft.cli.runs.sign import sign
 from rft.cli.runs.verify import verify
-from rft.cli.schema import schema
 from rft.cli.start import main
 from rft.version import __version__, list_libraries
 

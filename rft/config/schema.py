@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, create_model, model_validator
 
 from rft.config.applicability import EXAMPLES, Applies, Situation
-from rft.config.base import Fraction, Table
-from rft.config.data_config import EXAMPLES_ALONE, SOURCES, SPLITTING
-from rft.config.data_config import DataConfig as DataConfig
-from rft.config.model_config import LoraConfig as LoraConfig
-from rft.config.model_config import ModelConfig as ModelConfig
 from rft.config.options import Options
 from rft.config.rule_kinds import RULE_KINDS, RuleKind
-from rft.config.spellings import HubName, LicenseName, RunName, Sentence
-from rft.config.train_config import TrainConfig as TrainConfig
+from rft.config.tables.base import Fraction, Table
+from rft.config.tables.data import EXAMPLES_ALONE, SOURCES, SPLITTING
+from rft.config.tables.data import DataConfig as DataConfig
+from rft.config.tables.model import LoraConfig as LoraConfig
+from rft.config.tables.model import ModelConfig as ModelConfig
+from rft.config.tables.spellings import HubName, LicenseName, RunName, Sentence
+from rft.config.tables.train import TrainConfig as TrainConfig
 
 
 class PredictionsConfig(Table):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from rft.config.data_config import SPLITTING, DataConfig
+from rft.config.tables.data import SPLITTING, DataConfig
 from rft.data.remarks import Remark, join_names
 from rft.errors import DataError
 

@@ -18,7 +18,7 @@ from torch import nn
 from rft.training.privacy_facts import PrivacyFacts
 
 if TYPE_CHECKING:
-    from rft.config.train_config import TrainConfig
+    from rft.config.tables.train import TrainConfig
     from rft.features import Features
     from rft.features.batch_independence import BatchDependence
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rft.config.train_config import TrainConfig
+from rft.config.tables.train import TrainConfig
 from rft.training import Recipe, Workload
 
 HEAD_STEPS = 1500  # of the default recipe of a head, at least

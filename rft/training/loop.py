@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rft.config.train_config import TrainConfig
+from rft.config.tables.train import TrainConfig
 from rft.errors import RftError
 from rft.runtime.progress import track_progress
 from rft.training import EarlyStopping, Fit, Job, Recipe, Task, Workload, trained_state

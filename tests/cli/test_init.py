@@ -237,7 +237,7 @@ def test_a_score_of_the_other_class_is_refused(scores: Path) -> None:
 
 
 def test_a_terminal_asks_what_cannot_be_known(portraits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rft.cli.init.is_watched", lambda: True)
+    monkeypatch.setattr("rft.cli.prepare.init.is_watched", lambda: True)
     code, stdout, _ = invoke_rft("init", "photos", *RANDOM, answers="\n4\nnone of it\ngender\nred\n")
     assert code == 0, stdout
     assert "*  1  person" not in stdout

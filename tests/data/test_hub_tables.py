@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from rft.config.data_config import DataConfig
+from rft.config.tables.data import DataConfig
 from rft.data import Dataset, read_dataset
 from rft.errors import DataError
 from tests.data.test_hub_layouts import encode_png

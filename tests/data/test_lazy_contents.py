@@ -24,7 +24,7 @@ FILE = TableFile.from_path(Path("d.parquet"))
 PROBE = """
 import re, sys, threading, time
 from pathlib import Path
-from rft.config.data_config import DataConfig
+from rft.config.tables.data import DataConfig
 from rft.data import read_dataset
 
 def held() -> int:
@@ -127,7 +127,7 @@ def test_a_row_group_is_read_at_a_time(tmp_path: Path) -> None:
     """Arrow's own count of what it holds, over a file of thirty times as much."""
 
     def blocks() -> Iterator[int]:
-        from rft.data.tables.arrow_files import read_parquet
+        from rft.data.tables.kinds.arrow_files import read_parquet
         from rft.data.tables.table_file import ColumnRequest
 
         for block in read_parquet(TableFile.from_path(path), ColumnRequest(["label"], contents=["image"])):

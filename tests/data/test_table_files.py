@@ -6,6 +6,7 @@ import bz2
 import gzip
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from rft.config.data_config import DataConfig
+from rft.config.tables.data import DataConfig
 from rft.data import Dataset, read_dataset
 from rft.data.tables.columnar import Columns, read_columns
 from rft.data.tables.table_file import ColumnRequest, TableFile, TextLayout
@@ -230,6 +231,14 @@ class TestKinds:
         book["empty"].append(["other"])
         book.save(tmp_path / "d.xlsx")
         with pytest.raises(DataError, match="has 2 sheets with content, 'Sheet' and 'empty'"):
+            read_texts(tmp_path / "d.xlsx")
+
+    def test_a_workbook_without_its_library_says_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.write(tmp_path / "d.xlsx")
+        monkeypatch.setitem(sys.modules, "openpyxl", None)
+        with pytest.raises(DataError, match=r'd\.xlsx: workbooks of Excel need openpyxl\npip install "rft\[excel\]"'):
             read_texts(tmp_path / "d.xlsx")
 
     @pytest.mark.parametrize(

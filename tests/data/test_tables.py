@@ -14,7 +14,7 @@ import pytest
 from rft.config.schema import DataConfig
 from rft.data import Dataset, read_dataset
 from rft.data.tables.columnar import Columns, read_columns
-from rft.data.tables.delimited import _each_line_stands_alone, delimited_lines
+from rft.data.tables.kinds.delimited import _each_line_stands_alone, delimited_lines
 from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError
 

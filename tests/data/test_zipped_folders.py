@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rft.config.data_config import DataConfig
+from rft.config.tables.data import DataConfig
 from rft.data import Dataset, read_dataset
 from rft.data.folders import tree as folder_tree
 from rft.data.images.inputs import ImageInputs

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rft.config.schema import Config, ModelConfig
-from rft.config.train_config import TrainConfig
+from rft.config.tables.train import TrainConfig
 from rft.training import Recipe, Workload
 from rft.training.loop import StandardTrainer
 

@@ -20,7 +20,7 @@ from pandas.api.types import union_categoricals
 
 from rft.data.remarks import Remark, join_names
 from rft.data.tables.formats import format_of
-from rft.data.tables.json_rows import text_of
+from rft.data.tables.kinds.json_rows import text_of
 from rft.data.tables.places import Places
 from rft.data.tables.separators import layout_remarks, settle_separator, suggest_separator
 from rft.data.tables.spelling import normal_form, quote_name

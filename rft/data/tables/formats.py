@@ -8,7 +8,8 @@ from itertools import count
 
 import pyarrow as pa
 
-from rft.data.tables.arrow_files import (
+from rft.data.tables.in_memory import held_names, read_held
+from rft.data.tables.kinds.arrow_files import (
     arrow_class_names,
     arrow_items,
     arrow_names,
@@ -18,12 +19,11 @@ from rft.data.tables.arrow_files import (
     read_arrow,
     read_parquet,
 )
-from rft.data.tables.delimited import delimited_lines, delimited_names, read_delimited
-from rft.data.tables.excel import excel_names, excel_rows, read_excel
-from rft.data.tables.in_memory import held_names, read_held
-from rft.data.tables.json_rows import json_names, json_places, read_json
+from rft.data.tables.kinds.delimited import delimited_lines, delimited_names, read_delimited
+from rft.data.tables.kinds.excel import excel_names, excel_rows, read_excel
+from rft.data.tables.kinds.json_rows import json_names, json_places, read_json
+from rft.data.tables.kinds.tar_shards import read_shard, shard_items, shard_names
 from rft.data.tables.table_file import COMPRESSIONS, ColumnRequest, TableFile
-from rft.data.tables.tar_shards import read_shard, shard_items, shard_names
 from rft.errors import DataError
 from rft.records import IN_MEMORY
 

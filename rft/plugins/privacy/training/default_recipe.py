@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from rft.config.train_config import TrainConfig
+from rft.config.tables.train import TrainConfig
 from rft.training import Recipe, Workload
 from rft.training.default_recipes import LAYERS, Defaults
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 from torch import nn
 
-from rft.config.train_config import TrainConfig
+from rft.config.tables.train import TrainConfig
 from rft.errors import ConfigError, RftError
 from rft.plugins.privacy.ledger.account import Account, finalize_trainings, open_account
 from rft.plugins.privacy.training import least_squares_fit, training_checkpoint

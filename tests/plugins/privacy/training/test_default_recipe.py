@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rft.config.train_config import TrainConfig
+from rft.config.tables.train import TrainConfig
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Recipe, Workload
 

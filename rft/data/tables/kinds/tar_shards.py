@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from rft.data.folders.tree import is_hidden
 from rft.data.images.decoding import SUFFIXES
-from rft.data.tables.json_rows import text_of
+from rft.data.tables.kinds.json_rows import text_of
 from rft.data.tables.stored_cells import PART
 from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError

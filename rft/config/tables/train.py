@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rft.config.applicability import IMAGES, Applies
-from rft.config.base import Positive, Table
+from rft.config.tables.base import Positive, Table
 
 
 class TrainConfig(Table):

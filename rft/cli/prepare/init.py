@@ -10,8 +10,8 @@ import typer
 
 from rft.cli.app import Debug, ForceFiles, out, report_errors
 from rft.cli.output import CommandResult
+from rft.cli.prepare.schema import write_schema
 from rft.cli.runs.files import check_absent, write_file
-from rft.cli.schema import write_schema
 
 if TYPE_CHECKING:
     from rft.starter.start import StartedConfig
@@ -74,7 +74,7 @@ def init(
     with report_errors(debug):
         schema_file = place.with_name(f"{place.name}.schema.json") if with_schema else None
         check_absent(place, schema_file, force=force)
-        from rft.cli.ask import TerminalAsker
+        from rft.cli.prepare.ask import TerminalAsker
         from rft.starter.proposal import Wishes
         from rft.starter.roles import ColumnWishes
         from rft.starter.start import start_config

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from rft.config.applicability import IMAGES, Applies
-from rft.config.base import Fraction, Table
-from rft.config.spellings import GroupName, PopulationName
+from rft.config.tables.base import Fraction, Table
+from rft.config.tables.spellings import GroupName, PopulationName
 
 SOURCES = (
     "give one of manifest (a table of examples), train and test (two tables), and folder (images in class folders)"

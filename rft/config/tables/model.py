@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import IMAGES, TEXTS, Applies
-from rft.config.base import Table
-from rft.config.spellings import FUNCTION, FunctionName
+from rft.config.tables.base import Table
+from rft.config.tables.spellings import FUNCTION, FunctionName
 from rft.expectations import show_value
 
 EXACT = ("auto", "float32")  # precisions that change nothing

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rft.data.tables.json_rows import text_of
+from rft.data.tables.kinds.json_rows import text_of
 from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError
 
