@@ -18,8 +18,11 @@ PAGES_WITH_CODE = [
     for page in PAGES
     if "examples" not in page.parts and any(snippet.language in {"sh", "python"} for snippet in list_snippets(page))
 ]
-# What a page takes for granted: the reviewer of a signed run has the signature and the public key.
-BEFORE = {"docs/journeys/reviewer.md": ["rft sign --new-key audit.key", "rft sign RUN --key audit.key"]}
+# What a page takes for granted: a reviewer has the signature and the public key; who begins has no config.
+BEFORE = {
+    "docs/journeys/reviewer.md": ["rft sign --new-key audit.key", "rft sign RUN --key audit.key"],
+    "docs/quickstart.md": ["rm audit.toml"],
+}
 
 
 @pytest.fixture(scope="module")
