@@ -16,6 +16,7 @@ from rft.references import SAMEK, SUNDARARAJAN
 from rft.stats import multiplicity
 from rft.stats.intervals import clopper_pearson_interval, mean_interval, wilson_interval
 
+NO_MORE_THAN_CHANCE = 0.1  # of the lead: a map whose gain is surely below it marks nothing that is worth looking at
 MAX_SAME_CLASS = 0.25  # of the baselines
 
 
@@ -108,7 +109,7 @@ def deletion_finding(method: str, gain: np.ndarray, units: np.ndarray | None, wo
 
     Args:
         method: ``gradcam`` or ``integrated_gradients``.
-        gain: (M,) how much more probability was lost by the attribution's deletion than by random ones.
+        gain: (M,) how much more of the margin was lost by the attribution's deletion than by random ones.
         units: (M,) whose example each is, or None.
         words: of the modality.
     """
@@ -118,12 +119,20 @@ def deletion_finding(method: str, gain: np.ndarray, units: np.ndarray | None, wo
     if interval is None:
         reason = f"an interval needs usable {words.maps} of two independent {words.many}"
         return definition.state_not_measured(reason, n=n)
+    no_better = interval.high < NO_MORE_THAN_CHANCE
+    if interval.low > 0:
+        said = f"The {words.maps} mark what decides."
+    elif no_better:
+        said = f"The {words.maps} mark no more than chance: do not read them."
+    else:
+        said = f"Too few {words.many} to tell whether the {words.maps} mark more than chance."
     return definition.state_estimate(
         float(gain.mean()),
         interval=interval,
         adjusted=multiplicity.adjust_mean_interval(gain, units),
         n=n,
-        status="info" if interval.low > 0 else "warn",
+        status="warn" if interval.low <= 0 and no_better else "info",
+        caveats=said,
     )
 
 
@@ -138,9 +147,9 @@ def _define_deletion(method: str, words: Wording) -> FindingDefinition:
     return FindingDefinition(
         f"attribution.deletion.{method}",
         f"Deletion test: {METHOD_NAMES[method]}",
-        f"How much more the predicted class loses when {by_map} than when {by_chance}; at 0 or below the {words.maps} "
-        "mark no more than chance.",
-        unit="probability",
+        f"How much more of its lead over the other classes the predicted class loses when {by_map} than when "
+        f"{by_chance}, as a share of that lead; at 0 or below the {words.maps} mark no more than chance.",
+        unit="share of the lead",
         caveats=words.deletion_limits,
         references=(SAMEK,),
         better="higher",

@@ -12,8 +12,8 @@ from rft.stats.intervals import newcombe_difference, wilson_interval
 
 MIN_EXAMPLES_PER_CONDITION = 10  # examples of a condition
 MIN_VISIBLE_SHARE = 0.5  # of a region: where the model sees less, a swap says nothing about the region
-DELETED_SHARE = 0.2  # share of an image or text that the deletion test takes away
-RANDOM_CONTROLS = 3  # random deletions an example
+DELETED_SHARES = (0.1, 0.2, 0.4)  # of an image or text, that the deletion test takes away
+RANDOM_CONTROLS = 3  # random deletions an example and share
 
 
 @dataclass(frozen=True)

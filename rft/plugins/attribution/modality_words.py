@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rft.plugins.attribution.interventions import (
-    DELETED_SHARE,
+    DELETED_SHARES,
     MIN_EXAMPLES_PER_CONDITION,
     RANDOM_CONTROLS,
     Intervention,
 )
 
 METHOD_NAMES = {"gradcam": "GradCAM", "integrated_gradients": "integrated gradients"}
-_SHARE = f"{100 * DELETED_SHARE:.0f} %"
+_SHARES = f"{', '.join(f'{100 * share:.0f}' for share in DELETED_SHARES[:-1])} and {100 * DELETED_SHARES[-1]:.0f} %"
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ _IMAGES = Wording(
     baseline="the blurred image",
     unchanged="with and without blur",
     misled="pixels",
-    deleted=(f"the {_SHARE} of the image that the map marks is blurred", "a random equal part is"),
-    deletion_limits=f"Against {RANDOM_CONTROLS} random places an image; blurred patches are not natural images.",
+    deleted=(f"the {_SHARES} of the image that the map marks get its mean colour", "random equal parts do"),
+    deletion_limits=f"Against {RANDOM_CONTROLS} random places an image; filled patches are not natural images.",
 )
 IMAGES = {
     "blur": replace(
@@ -72,7 +72,7 @@ def text_wording(baseline: str) -> Wording:
         unchanged=f"with its words and with {baseline} for each of them",
         misled="tokens",
         deleted=(
-            f"the {_SHARE} of the tokens that speak most for it are replaced by {baseline}",
+            f"the {_SHARES} of the tokens that speak most for it are replaced by {baseline}",
             "as many random ones are",
         ),
         deletion_limits=f"Against {RANDOM_CONTROLS} random choices a text; a text with words replaced is no "

@@ -59,9 +59,14 @@ class Network:
             ]
             return torch.cat([self.model(part).float().cpu() for part in parts])
 
-    def probabilities(self, inputs: Batch, target: Tensor) -> Tensor:
-        """Return (N,) the probability of class ``target`` (N,) for each of N examples."""
-        return self.logits(inputs).double().softmax(dim=1).gather(1, target[:, None]).squeeze(1)
+    def margins(self, inputs: Batch, target: Tensor) -> Tensor:
+        """Return (N,) by how much the logit of class ``target`` (N,) exceeds the largest other, float64.
+
+        Unlike a probability it goes on falling when much of what speaks for the class is gone already, or is left.
+        """
+        logits = self.logits(inputs).double()
+        others = logits.scatter(1, target[:, None], -torch.inf).amax(dim=1)
+        return logits.gather(1, target[:, None]).squeeze(1) - others
 
 
 class FromPixels(nn.Module):

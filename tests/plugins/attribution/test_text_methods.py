@@ -334,12 +334,12 @@ def test_attributions_that_know_nothing_seldom_pass() -> None:
     assert passed <= 3  # 0.6 of 24 is nominal, for one side of a 95 % interval
 
 
-def test_a_fifth_of_the_ordinary_tokens_is_deleted_and_no_other() -> None:
+def test_a_share_of_the_ordinary_tokens_is_deleted_and_no_other() -> None:
     tokenizer = word_pieces()
     reader = TokenizedTextReader(audited_model(Linear(tokenizer), ["we saw a film " * 5, "it"], tokenizer))
     texts = reader.read(np.arange(2))
     values = [np.arange(22.0), np.array([9.0, 1.0, 9.0])]
-    top = top_tokens(texts, values)
+    top = top_tokens(texts, values, 0.2)
     assert np.flatnonzero(top[0]).tolist() == [17, 18, 19, 20], "the largest, the final [SEP] apart"
     assert np.flatnonzero(top[1]).tolist() == [1]
 
