@@ -113,7 +113,7 @@ IMAGE_KEYS = [
     "model.image_size=40",
     "model.precision=bfloat16",
     "model.cache=float16",
-    "model.row_norm=true",
+    "model.row_norm=false",
     "train.views=2",
 ]
 RECIPE_KEYS = [
@@ -152,7 +152,7 @@ TEXT_KEYS = [
     'model={backbone="transformers/own", freeze="none", tune="bias"}',
     'model={backbone="transformers/own", freeze="none", tune="bias", row_norm=true}',
     'model={backbone="transformers/own"}',
-    'model={backbone="transformers/own", row_norm=true}',
+    'model={backbone="transformers/own", row_norm=false}',
     'model={backbone="transformers/own", weights="random"}',
 ]
 
@@ -235,7 +235,7 @@ def test_a_killed_run_goes_on_as_itself(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     "change",
     [
-        "model.row_norm=true",
+        "model.row_norm=false",
         pytest.param("model.weights=random", marks=pytest.mark.slow),
         pytest.param("model.image_size=40", marks=pytest.mark.slow),
     ],
