@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from types import SimpleNamespace
 
-from rft.plugins.attribution.interventions import DELETED_SHARE
+from rft.plugins.attribution.interventions import DELETED_SHARES
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.plugins.fairness.mitigation.findings import SOURCES as METHOD_SOURCES
 from rft.plugins.performance.audit import METRICS
@@ -85,7 +85,10 @@ EXAMPLES = Wording(
     baseline="the baseline (the blurred image, or the text with a mask for each word)",
     unchanged="with and without the baseline",
     misled="pixels or tokens",
-    deleted=(f"the {100 * DELETED_SHARE:.0f} % that the attribution marks is taken away", "a random equal part is"),
+    deleted=(
+        f"the {', '.join(f'{share:.0%}' for share in DELETED_SHARES)} that the attribution marks are taken away",
+        "random equal parts are",
+    ),
     deletion_limits="What is left is no natural image or text.",
 )
 
