@@ -23,7 +23,7 @@ from tests.conftest import CONFIG
 
 JARGON = re.compile(
     r"\b(input|inputs|string|strings|dict|dictionary|integer|boolean|NoneType|instance of|should|field required|"
-    r"permitted|value error|validation|validator|type=|pydantic)\b",
+    r"permitted|value error|validation error|validator|type=|pydantic)\b",
     re.IGNORECASE,
 )
 OPTIONS = {name: registered.plugin.options for name, registered in discover_plugins().items()}

@@ -22,10 +22,9 @@ from rft.cli.runs.predict import predict
 from rft.cli.runs.report import report
 from rft.cli.runs.sign import sign
 from rft.cli.runs.verify import verify
-from rft.cli.start import main
 from rft.version import __version__, list_libraries
 
-__all__ = ["app", "main"]  # a script that was installed earlier calls main from here
+__all__ = ["app"]
 
 COMMANDS = (
     init,

@@ -20,7 +20,7 @@ GROUP = "rft.plugins"
 BUILTIN = (
     "rft.plugins.dataset:Dataset",
     "rft.plugins.backbone:Backbone",
-    "rft.plugins.labels:Labels",
+    "rft.plugins.label_errors:LabelErrors",
     "rft.plugins.training:Training",
     "rft.plugins.performance:Performance",
     "rft.plugins.privacy:Privacy",

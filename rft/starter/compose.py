@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from rft.config.schema import TrainConfig
 from rft.data.remarks import join_names
 from rft.data.splits import split_named
 from rft.number_format import format_count
@@ -151,15 +150,10 @@ def _model_tables(proposal: Proposal) -> Iterator[Table]:
     assert choice is not None
     entries = [Entry("backbone", choice.backbone, choice.reason)]
     entries.append(Entry("weights", choice.weights, 'or a .safetensors or .pth file; "random" for a dry run'))
-    if proposal.epsilon is not None:
-        entries.append(Entry("row_norm", True, "each row of features scaled by itself: what private training wants"))
     yield Table("model", entries=entries)
-    defaults = [
-        Entry(name, field.default, active=False)
-        for name, field in TrainConfig.model_fields.items()
-        if name in ("epochs", "optimizer", "learning_rate", "batch_size")
-    ]
-    yield Table("train", "a new head on the frozen backbone; these are the defaults", defaults, active=False)
+    reason = "a new head on the frozen backbone; all of its numbers follow from how many examples there are"
+    textbook = Entry("optimizer", "sgd", "the loop of textbooks instead", active=False)
+    yield Table("train", reason, [textbook], active=False)
 
 
 def _prediction_tables(proposal: Proposal, folder: Path) -> Iterator[Table]:

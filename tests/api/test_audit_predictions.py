@@ -150,7 +150,7 @@ def test_rows_that_lack_something_stop_the_audit_or_are_counted() -> None:
         ({"plugins": {"fairness": {}}, "groups": []}, ConfigError, "needs groups, which is not set"),
         ({"policy": [{"finding": "privacy.epsilon", "max": 1}]}, ConfigError, 'such as plugins["privacy"]'),
         ({"policy": [{"finding": "x.y"}]}, ConfigError, "policy.1: a rule needs"),
-        ({"seed": -1}, ConfigError, "rft.audit_predictions: seed: input should be greater than or equal to 0"),
+        ({"seed": -1}, ConfigError, "rft.audit_predictions: seed: expected 0 or more, not -1"),
     ],
 )
 def test_errors_name_arguments(changed: dict[str, Any], kind: type[RftError], message: str) -> None:

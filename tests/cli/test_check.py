@@ -81,7 +81,7 @@ def test_a_folder_in_the_place_of_a_file_and_a_plugin_misspelt_in_a_rule_are_tol
     said = [str(problem) for problem in check_audit(tiny, ["data.manifest=data", "model.weights=w.pth", rule]).problems]
     assert "belongs to no plugin that is switched on\nDid you mean 'performance'?" in said[0]
     assert "w.pth is a folder; expected a file" in said[1]
-    assert "data: is a folder; expected a table\nImages in folders of classes are read with folder =" in said[2]
+    assert "data: is a folder, where a table is expected\nName the table in it" in said[2]
 
 
 def test_class_weights_are_held_against_the_classes_of_the_data(tiny: Path) -> None:

@@ -186,7 +186,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read_and_another_encoding_i
 
 def test_an_override_without_a_value_takes_a_key_out(tmp_path: Path) -> None:
     loaded = load(tmp_path, CONFIG + "[fairness]\nmin_group_size = 5\n", "data.unit=", "train.epochs=", "fairness=")
-    assert (loaded.core.data.unit, loaded.core.train.epochs, loaded.plugins) == (None, 20, {})
+    assert (loaded.core.data.unit, loaded.core.train.epochs, loaded.plugins) == (None, None, {})
     assert "unit" not in loaded.public()["data"]
     assert load(tmp_path, CONFIG, "train.views=").core.train.views == 1  # it was not there
 

@@ -77,8 +77,8 @@ def test_the_terminal_shows_one_line_a_rule_and_obeys_no_name(hostile: AuditRun,
     saved = save(hostile, tmp_path / "run")
     done = CliRunner().invoke(app, ["report", str(saved)])
     assert [ascii(character) for character in HIDDEN.findall(done.output)] == []
-    rules = [line for line in done.output.splitlines() if re.match(r"  (pass|fail|uncertain) ", line)]
-    assert len(rules) == len(hostile.verdict.rules)
+    rules = [line for line in done.output.splitlines() if re.match(r"  (fail|uncertain) ", line)]
+    assert len(rules) == sum(rule.outcome != "pass" for rule in hostile.verdict.rules) > 0
     assert all(VISIBLE in rule and "[red]" in rule for rule in rules)
 
 

@@ -294,7 +294,7 @@ def test_verify_needs_evidence(tmp_path: Path, content: str | None) -> None:
         ({"plugins": None}, "is not what a run leaves: plugins"),
         ({"plugins": {"privacy": []}}, r"is not what a run leaves: plugins\.privacy"),
         ({"files": {"audit.json": 1}}, r"is not what a run leaves: files\.audit\.json"),
-        ({"more": 1}, "is not what a run leaves: more: Extra inputs"),
+        ({"more": 1}, "is not what a run leaves: more: is not expected here"),
         ({"run": "another"}, "was changed after it was written"),
         ({"content_sha256": "00" * 32}, "was changed after it was written"),
     ],

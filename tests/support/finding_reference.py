@@ -48,7 +48,7 @@ SECTIONS = {
     "dataset": ("Data", "What is unusual about the data. [How data is read](data.md)."),
     "training": ("Training", "What training did to the weights."),
     "backbone": ("Pretrained features", "How far the frozen features carry, on training examples."),
-    "labels": ("Labels that look wrong", "[How to read the section](labels.md)."),
+    "label_errors": ("Labels that look wrong", "[How to read the section](label-errors.md)."),
     "fairness": (
         "Fairness",
         "`<metric>` is a metric of groups, such as `accuracy` or `tpr`, in the table of "

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rft.config.schema import DataConfig
+from rft.data.images.geometry import Axis, ImageGeometry
 from rft.data.images.inputs import Rows
 from rft.records import ImagePreprocessingFacts, Split
 
@@ -75,6 +76,11 @@ class TensorInputs:
 
     splits: Mapping[str, Split]
     preprocessing: TensorPreprocessing
+
+    def geometry(self, split: str, row: int) -> ImageGeometry:
+        """Return where an image stands in the pixels of its batch: it is all of them."""
+        _, height, width = self.preprocessing.shape
+        return ImageGeometry(Axis(0, width, 0.0, 1 / width), Axis(0, height, 0.0, 1 / height))
 
     def batch(self, split: str, rows: Rows) -> dict[str, Tensor]:
         """Return ``{"pixels": (B, C, H, W)}``, float32 in [0, 1], of the rows of a split, on the CPU."""

@@ -12,7 +12,8 @@ from rft.plugins import AuditedModel, Options, Plugin
 from rft.plugins.attribution.overview import PILLAR, summarize_attribution
 from rft.records import ModelFacts, Section
 
-COMPLETENESS = ("completeness", "completeness_undefined")  # of integrated gradients
+# Of integrated gradients.
+PATH_FINDINGS = ("map_change", "completeness", "completeness_undefined", "baseline_same_class")
 Method = Literal["gradcam", "integrated_gradients"]
 
 
@@ -133,7 +134,7 @@ class Attribution(Plugin[AttributionOptions]):
         methods = options.methods or get_args(Method)
         of_methods = [f"{kind}.{method}" for kind in ("failed_maps", "deletion") for method in methods]
         shortcuts = [f"shortcut.{shortcut.name}" for shortcut in options.shortcut]
-        return [f"{self.name}.{name}" for name in (*of_methods, *COMPLETENESS, *shortcuts)]
+        return [f"{self.name}.{name}" for name in (*of_methods, *PATH_FINDINGS, *shortcuts)]
 
     def audit(self, audited: AuditedModel, options: AttributionOptions) -> Section:
         """Return the section; needs the joined model, in eval mode, and the test examples."""

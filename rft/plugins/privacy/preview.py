@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from rft.number_format import format_count, format_epsilon
 from rft.plugins.privacy.accounting.accountants import composed_spending
 from rft.plugins.privacy.ledger import budget_check, unit_hashes
@@ -14,7 +16,7 @@ from rft.plugins.privacy.training.mechanism_parameters import MechanismParameter
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.plugins.privacy.training.unit_index import number_units
 from rft.plugins.protocol import ExaminedData
-from rft.training import Population, Recipe
+from rft.training import Population, Workload
 
 
 def preview_training(trainer: DPTrainer, examined: ExaminedData) -> Iterator[str]:
@@ -26,8 +28,10 @@ def preview_training(trainer: DPTrainer, examined: ExaminedData) -> Iterator[str
         EvidenceError: the ledger is not the one that was written.
     """
     core, train = examined.core, examined.splits["train"]
-    recipe = Recipe(**core.train.model_dump(exclude={"views", "class_weights"}))
     units = number_units(len(train), train.units)
+    # The dimension of a head is known when its backbone is loaded; the learning rate alone follows from it.
+    head_dimension = 1 if core.network.frozen == "all" else None
+    recipe = trainer.choose_recipe(core.train, Workload(len(train), len(np.unique(units)), head_dimension))
     parameters = choose_mechanism_parameters(trainer, recipe, units, declared=train.units is not None)
     mechanism = parameters.mechanism
     yield (

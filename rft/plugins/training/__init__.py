@@ -54,7 +54,7 @@ class Training(Plugin[TrainingOptions]):
 
     def list_findings(self, options: TrainingOptions, data: DataConfig) -> tuple[str, ...]:
         """Return the ids that its findings may have."""
-        return FROZEN_CHANGED.id, TRAINED_UNMOVED.id, FINAL_LOSS.id
+        return FROZEN_CHANGED.id, TRAINED_UNMOVED.id, FINAL_LOSS.id, f"{self.name}.head_against_probe"
 
     def audit(self, audited: AuditedModel, options: TrainingOptions) -> Section:
         """Return the section; needs nothing but the facts of the audited model and its fit."""

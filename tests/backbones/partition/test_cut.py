@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -430,6 +432,7 @@ def test_a_target_before_the_cut_is_refused() -> None:
 
 def test_without_peft_the_error_says_what_to_install(bert: LoadedBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
+    monkeypatch.setattr("rft.runtime.libraries.version", Mock(side_effect=PackageNotFoundError))
     with pytest.raises(ModelError, match=r"(?s)needs peft, which is not installed.*pip install"):
         with_adapters(bert, "encoder.layer.2")
 

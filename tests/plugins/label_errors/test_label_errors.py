@@ -17,9 +17,9 @@ from rft.errors import ConfigError, Unavailable
 from rft.features import Dense
 from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
-from rft.plugins.labels import Labels, LabelsOptions
-from rft.plugins.labels.examples import LabelledExamples
-from rft.plugins.labels.ranking import PLANTED_SHARE, PLANTINGS, LabelRanker
+from rft.plugins.label_errors import LabelErrors, LabelErrorsOptions
+from rft.plugins.label_errors.examples import LabelledExamples
+from rft.plugins.label_errors.ranking import PLANTED_SHARE, PLANTINGS, LabelRanker
 from rft.records import Section, Split
 from rft.stats.ridge import PENALTIES
 from tests.conftest import write_images
@@ -53,7 +53,7 @@ def audit_labels(
         show_examples=shown,
         withheld=withheld,
     )
-    return Labels().audit(audited, LabelsOptions(review_share=share))
+    return LabelErrors().audit(audited, LabelErrorsOptions(review_share=share))
 
 
 def with_labels(examples: LabelledExamples, labels: np.ndarray) -> LabelledExamples:
@@ -84,7 +84,7 @@ def test_labels_that_were_made_wrong_come_first_and_as_often_as_promised() -> No
     """The promise is made from labels that hold no error; errors drawn anew are then found as often."""
     examples = some_examples(400, strength=0.6)
     finding = audit_labels(examples).findings[0]
-    assert finding.id == "labels.planted_recall"
+    assert finding.id == "label_errors.planted_recall"
     rng, shares = np.random.default_rng(7), []
     for _ in range(40):
         wrong = rng.choice(400, round(PLANTED_SHARE * 400), replace=False)
@@ -174,10 +174,10 @@ def test_what_cannot_be_ranked_says_why(examples: LabelledExamples, reason: str)
 
 def test_an_audit_ranks_its_training_labels(tiny: Path) -> None:
     write_images(tiny.parent / "data", n=160)
-    tiny.write_text(f"{tiny.read_text(encoding='utf-8')}\n[labels]\nreview_share = 0.1\n", encoding="utf-8")
+    tiny.write_text(f"{tiny.read_text(encoding='utf-8')}\n[label_errors]\nreview_share = 0.1\n", encoding="utf-8")
     run = rft.audit(tiny, tiny.parent / "run")
-    assert run.finding("labels.planted_recall").value > 0.9  # red and blue are told apart
-    assert run.finding("labels.contradicted").value == 0
+    assert run.finding("label_errors.planted_recall").value > 0.9  # red and blue are told apart
+    assert run.finding("label_errors.contradicted").value == 0
     page = (tiny.parent / "run" / "report.html").read_text(encoding="utf-8")
     assert "Labels that look wrong" in page
 
@@ -185,13 +185,13 @@ def test_an_audit_ranks_its_training_labels(tiny: Path) -> None:
 def test_more_than_a_head_is_not_ranked_and_says_so(tiny: Path) -> None:
     write_images(tiny.parent / "data", n=120)
     config = tiny.read_text(encoding="utf-8").replace("[model]", '[model]\nfreeze = "layer4"')
-    tiny.write_text(f"{config.replace('epochs = 5', 'epochs = 1')}\n[labels]\n", encoding="utf-8")
-    section = next(section for section in rft.audit(tiny).sections if section.plugin == "labels")
+    tiny.write_text(f"{config.replace('epochs = 5', 'epochs = 1')}\n[label_errors]\n", encoding="utf-8")
+    section = next(section for section in rft.audit(tiny).sections if section.plugin == "label_errors")
     assert "no single vector" in section.model_dump_json()
 
 
 def test_it_is_refused_beside_a_promise_of_privacy(tiny: Path) -> None:
     config = tiny.read_text(encoding="utf-8").replace("[data]", '[data]\nclasses = ["red", "blue"]')
-    tiny.write_text(f"{config}\n[labels]\n[privacy]\nepsilon = 3.0\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"\[labels\].*fits to the training data"):
+    tiny.write_text(f"{config}\n[label_errors]\n[privacy]\nepsilon = 3.0\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"\[label_errors\].*fits to the training data"):
         check_plan(read_plan(tiny, []))

@@ -7,12 +7,13 @@ from typing import Annotated
 from pydantic import Field
 
 from rft.config.applicability import TRAINED
+from rft.config.schema import DataConfig
 from rft.plugins import AuditedModel, Options, Plugin
 from rft.records import Section
 
 
-class LabelsOptions(Options):
-    """``[labels]``: which training labels look wrong, and how many wrong ones such a list finds.
+class LabelErrorsOptions(Options):
+    """``[label_errors]``: which training labels look wrong, and how many wrong ones such a list finds.
 
     Refused beside `privacy.epsilon`: it reads the training examples without noise.
     """
@@ -23,17 +24,21 @@ class LabelsOptions(Options):
     @property
     def fits_by_itself(self) -> str | None:
         """Name the table: its ridge regression reads the training examples without noise."""
-        return "labels"
+        return "label_errors"
 
 
-class Labels(Plugin[LabelsOptions]):
+class LabelErrors(Plugin[LabelErrorsOptions]):
     """Ranks training examples by how much a ridge regression that has not seen them contradicts their label."""
 
-    name = "labels"
-    options = LabelsOptions
+    name = "label_errors"
+    options = LabelErrorsOptions
 
-    def audit(self, audited: AuditedModel, options: LabelsOptions) -> Section:
+    def list_findings(self, options: LabelErrorsOptions, data: DataConfig) -> tuple[str, ...]:
+        """Return the ids that its findings may have."""
+        return tuple(f"{self.name}.{name}" for name in ("planted_recall", "contradicted"))
+
+    def audit(self, audited: AuditedModel, options: LabelErrorsOptions) -> Section:
         """Return the section; needs the features of training examples."""
-        from rft.plugins.labels.audit import audit
+        from rft.plugins.label_errors.audit import audit
 
         return audit(audited, options)

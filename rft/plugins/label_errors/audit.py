@@ -6,17 +6,17 @@ import numpy as np
 
 from rft.number_format import format_fixed
 from rft.plugins import AuditedModel
-from rft.plugins.labels import LabelsOptions
-from rft.plugins.labels.examples import LabelledExamples, read_examples
-from rft.plugins.labels.ranking import PLANTED_SHARE, PLANTINGS, LabelRanker, LabelRanking, PlantedErrors
-from rft.plugins.labels.tables import CAPTIONS, COLUMNS, group_table, pair_table, review_table
+from rft.plugins.label_errors import LabelErrorsOptions
+from rft.plugins.label_errors.examples import LabelledExamples, read_examples
+from rft.plugins.label_errors.ranking import PLANTED_SHARE, PLANTINGS, LabelRanker, LabelRanking, PlantedErrors
+from rft.plugins.label_errors.tables import CAPTIONS, COLUMNS, group_table, pair_table, review_table
 from rft.records import Finding, FindingDefinition, Section, Table
 from rft.references import COOK_WEISBERG, NORTHCUTT
 from rft.stats import multiplicity
 from rft.stats.intervals import mean_interval
 
 RECALL = FindingDefinition(
-    "labels.planted_recall",
+    "label_errors.planted_recall",
     "Wrong labels that a review would find",
     f"{PLANTED_SHARE:.0%} of the labels were made wrong on purpose, in each of {PLANTINGS} rounds; this is the share "
     "of them that came up among the labels to look at again.",
@@ -29,7 +29,7 @@ RECALL = FindingDefinition(
     remedy="Have the labels checked by somebody, starting with those of the smallest classes: this list does not help.",
 )
 CONTRADICTED = FindingDefinition(
-    "labels.contradicted",
+    "label_errors.contradicted",
     "Labels that the features speak against",
     "How many training examples a linear fit to all others gives to another class than their label says.",
     unit="examples",
@@ -40,7 +40,7 @@ CONTRADICTED = FindingDefinition(
 NO_BETTER_THAN_CHANCE = "A review of labels drawn at random would find as many: the list is of no use here."
 
 
-def audit(audited: AuditedModel, options: LabelsOptions) -> Section:
+def audit(audited: AuditedModel, options: LabelErrorsOptions) -> Section:
     """Return the section; raises ``Unavailable`` without a vector of features of each training example."""
     examples = read_examples(audited)
     ranker = LabelRanker(examples, len(audited.facts.classes), options.review_share)
@@ -54,7 +54,7 @@ def audit(audited: AuditedModel, options: LabelsOptions) -> Section:
     tables = {name: table for name, table in tables.items() if table}
     findings = (_state_recall(planted, ranking, len(examples)), _state_contradicted(ranking))
     return Section(
-        plugin="labels",
+        plugin="label_errors",
         title="Labels that look wrong",
         findings=findings,
         tables=tables,
