@@ -82,7 +82,7 @@ RIGHT: dict[str, tuple[Sequence[str], set[str]]] = {
         ["audit.toml", "torchvision/resnet18=random", "--set", "model.image_size=32"],
         {"page", "name", "n", "sections"},
     ),
-    "cut-points": (["torchvision/resnet18", "--image-size", "32"], {"backbone", "cut_points"}),
+    "cut-points": (["torchvision/resnet18", "--image-size", "32"], {"model", "cut_points"}),
     "export": (["runs/one", "--format", "csv", "--out", "-"], {"format", "text"}),
     "history": (["runs", "--force"], {"format_version", "histories"}),
     "init": (["data/images.csv", "--label", "colour", "--out", "new.toml", "--force"], {"config", "keys", "left_out"}),

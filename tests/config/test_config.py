@@ -132,7 +132,7 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
             "data: train and test are the tables of the examples",
         ),
         (MANIFEST, f'{MANIFEST}\ntrain = "a.csv"\ntest = "b.csv"', "of their splits: remove manifest and split"),
-        (MANIFEST, 'test = "b.csv"', "data: test = 'b.csv' is a table, and train, the other one, is missing"),
+        (MANIFEST, 'test = "b.csv"', "data: test names a table, and train, the other one, is missing"),
         (MANIFEST, 'validation = "b.csv"', "data: validation is a table beside train and test"),
         (
             MANIFEST,
@@ -141,7 +141,7 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ),
         (MANIFEST, f"{MANIFEST}\nseparator = ';;'", "data.separator: expected"),
         (MANIFEST, f"{MANIFEST}\nseparator = 'a'", "data.separator: expected a character that parts cells"),
-        (MANIFEST, f"{MANIFEST}\nencoding = 'hex'", "data.encoding: 'hex' is no encoding of texts"),
+        (MANIFEST, f"{MANIFEST}\nencoding = 'hex'", "data.encoding: expected an encoding of texts such as"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -76,7 +76,7 @@ def cut_points(
             *(["time: of a training step, measured on this machine, as a share of one of the whole model."] * timed),
             f"cache: features in float32 of one example{tokens} and of 10,000.",
         )
-        return CommandResult({"backbone": backbone, "cut_points": places})
+        return CommandResult({"model": backbone, "cut_points": places})
 
 
 def _describe_cut_point(place: CutPoint, timed: bool) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field
 from rft.config.applicability import IMAGES, Applies
 from rft.config.tables.base import Fraction, Table
 from rft.config.tables.spellings import GroupName, PopulationName
+from rft.expectations import show_value
 
 SOURCES = (
     "give one of manifest (a table of examples), train and test (two tables), and folder (images in class folders)"
@@ -96,20 +97,24 @@ class DataConfig(Table):
             return validate(value)
         except ValidationError:
             expected = "a share of the examples between 0 and 1, or, beside data.train, a table"
-            raise ValueError(f"expected {expected}, not {value!r}") from None
+            raise ValueError(f"expected {expected}, not {show_value(value)}") from None
 
     @field_validator("separator")
     @classmethod
     def _check_separator(cls, separator: str | None) -> str | None:
         if separator is not None and (separator in '"\r\n' or separator.isalnum()):
-            raise ValueError(f"expected a character that parts cells, such as ';' or a tab, not {separator!r}")
+            raise ValueError(
+                f"expected a character that parts cells, such as ';' or a tab, not {show_value(separator)}"
+            )
         return separator
 
     @field_validator("encoding")
     @classmethod
     def _check_encoding(cls, encoding: str | None) -> str | None:
         if encoding is not None and not is_text_encoding(encoding):
-            raise ValueError(f"{encoding!r} is no encoding of texts; expected one such as utf-8, cp1252 or utf-16")
+            raise ValueError(
+                f"expected an encoding of texts such as utf-8, cp1252 or utf-16, not {show_value(encoding)}"
+            )
         return encoding
 
     @model_validator(mode="after")
@@ -136,8 +141,8 @@ class DataConfig(Table):
                 raise ValueError("validation is a table beside train and test: give these too, or remove it")
             if isinstance(self.test, str):
                 raise ValueError(
-                    f"test = {self.test!r} is a table, and train, the other one, is missing: give it; or name a single "
-                    'one with manifest = "...", and split (a column) or test (such as 0.25)'
+                    "test names a table, and train, the other one, is missing: give it; or name a single one with "
+                    'manifest = "...", and split (a column) or test (such as 0.25)'
                 )
             if self.manifest is not None and self.folder is not None:
                 raise ValueError(SOURCES)
