@@ -228,6 +228,8 @@ def test_a_class_beyond_the_rows_that_were_looked_at_may_be_named(
     scores: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sample, "ENOUGH_ROWS", 10)
+    table = pd.read_csv(scores / "scores.csv")
+    pd.concat([table] * 400).to_csv(scores / "scores.csv", index=False)  # more than one block
     code, _, stderr = invoke_rft("init", "scores.csv", "--score", "p_yes", "--positive", "maybe")
     assert code == 0, stderr
     text = (scores / "audit.toml").read_text(encoding="utf-8")
