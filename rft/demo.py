@@ -61,7 +61,7 @@ batch_size = 32
 [fairness]
 
 [attribution]
-samples = 12
+samples = 6
 
 [[attribution.shortcut]]
 name = "stamp"

@@ -41,6 +41,9 @@ class ConfigArguments:
         registry = discover_plugins()
         options = {name: registered.plugin.options for name, registered in registry.items()}
         raw = self._write_tables()
+        if not isinstance(self.plugins or {}, Mapping):
+            remedy = 'Such as plugins={"fairness": {}}.'
+            raise ConfigError("plugins: expected a mapping of names to options", where=self.function, remedy=remedy)
         for name, table in (self.plugins or {}).items():
             if name not in registry:
                 remedy = near(name, list(registry)) or f"Installed are {', '.join(registry)}."

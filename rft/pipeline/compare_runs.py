@@ -14,7 +14,7 @@ from rft.number_format import format_date
 from rft.pipeline.comparison.changes import compare_findings
 from rft.pipeline.comparison.circumstances import compare_circumstances
 from rft.pipeline.comparison.examples import PREDICTIONS, SPLIT, share_examples
-from rft.pipeline.comparison.judge import judge_changes
+from rft.pipeline.comparison.judge import find_lost_audits, judge_changes
 from rft.pipeline.comparison.withheld import join_withheld
 from rft.plugins import RunPair, discover_plugins
 from rft.records import AuditRun, DataFacts, Document, Record, Section, Verdict
@@ -96,7 +96,10 @@ def compare_runs(
     shared = share_examples(runs, folders, names, withheld)
     paired = _release(_compare_by_plugins(shared.pair), shared.pair.withheld) if shared.pair else ()
     judged = (*_release([compare_findings(runs, names, paired, withheld)], withheld), *paired)
-    verdict = judge_rules(rules, judged, source=rules_source) if rules else judge_changes(judged, tolerances)
+    if rules:
+        verdict = judge_rules(rules, judged, source=rules_source)
+    else:
+        verdict = judge_changes(judged, tolerances, find_lost_audits(*runs))
     first, second = (
         _describe_run(run, name, withheld.mask_count(n))
         for run, name, n in zip(runs, names, shared.left_out, strict=True)

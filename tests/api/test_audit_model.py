@@ -361,7 +361,7 @@ class TestPredictions:
         values = torch.from_numpy(table.to_numpy(np.float32))
         network = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 2))
         before = snapshot(network)
-        run = rft.audit_model(network, test=(values, labels == "yes"), groups={"sex": table["sex"]})
+        run = rft.audit_model(network, test=(values, labels == "yes"), groups=table["sex"])
         assert snapshot(network) == before
         with torch.no_grad():
             expected = network.eval()(values).double().softmax(dim=1)[:, 1].numpy()

@@ -150,6 +150,7 @@ def test_rows_that_lack_something_stop_the_audit_or_are_counted() -> None:
         ({"plugins": {"fairness": {}}, "groups": []}, ConfigError, "needs groups, which is not set"),
         ({"policy": [{"finding": "privacy.epsilon", "max": 1}]}, ConfigError, 'such as plugins["privacy"]'),
         ({"policy": [{"finding": "x.y"}]}, ConfigError, "policy.1: a rule needs"),
+        ({"plugins": ["fairness"]}, ConfigError, "plugins: expected a mapping of names to options"),
         ({"seed": -1}, ConfigError, "rft.audit_predictions: seed: expected 0 or more, not -1"),
     ],
 )

@@ -16,7 +16,8 @@ from rft.backbones.partition.cut import cut_classifier
 from tests.support import families
 from tests.support.plain_loops import CLASSES, PlainLoop, train_from_cache
 
-SLOW = ("densenet121", "efficientnet_b0")  # seconds each; others have the same kinds of layers
+# Seconds each; others have the same kinds of layers.
+SLOW = ("densenet121", "efficientnet_b0", "timm/lite0", "timm/resnet", "timm/mobilenet", "timm/convnext")
 FAMILIES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in families.FAMILIES]
 LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in families.LARGE_IMAGES]
 ALL = families.FAMILIES | families.LARGE_IMAGES

@@ -233,7 +233,7 @@ def test_a_class_beyond_the_rows_that_were_looked_at_may_be_named(
     code, _, stderr = invoke_rft("init", "scores.csv", "--score", "p_yes", "--positive", "maybe")
     assert code == 0, stderr
     text = (scores / "audit.toml").read_text(encoding="utf-8")
-    assert re.search(r"first \d+ rows seen", text)
+    assert re.search(r"first [\d,\s]+ rows seen", text)
 
 
 def test_a_score_of_the_other_class_is_refused(scores: Path) -> None:

@@ -197,7 +197,9 @@ def test_long_texts_are_cut_and_counted() -> None:
 
 
 @pytest.mark.parametrize("tokenizer", [letter_tokenizer(), byte_tokenizer()], ids=["words", "bytes"])
-@pytest.mark.parametrize("text", ["a b " * 250_000, "ab" * 500_000], ids=["words", "one word"])
+@pytest.mark.parametrize(
+    "text", [pytest.param("a b " * 250_000, marks=pytest.mark.slow), "ab" * 500_000], ids=["words", "one word"]
+)
 def test_a_text_of_a_megabyte_is_cut_quickly(tokenizer: Any, text: str) -> None:
     start = time.monotonic()
     reader = text_inputs(["a", text], tokenizer)

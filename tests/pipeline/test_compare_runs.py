@@ -405,3 +405,20 @@ def test_a_change_that_is_not_paired_says_whom_it_leaves_out(tmp_path: Path) -> 
     assert "hills, islands: withheld" in comparison.verdict.rules[0].explanation
     (row,) = (row for row in comparison.sections[0].tables["shared"] if row["finding"] == "fairness.accuracy_gap.place")
     assert row["before_n"] == row["after_n"] == change.n
+
+
+def test_an_audit_that_the_second_run_leaves_out_is_no_pass(tmp_path: Path) -> None:
+    """Deleting a table of the config must not turn a comparison green."""
+    table, errors = people(), {"north": 0.1, "south": 0.1}
+    before, after = run(tmp_path, "before", table, errors), run(tmp_path, "after", table, errors)
+    assert compare_runs(before, after).verdict.status == "pass"
+    (tmp_path / "after.toml").write_text(
+        CONFIG.format(name="after").replace("[fairness]", "").replace('groups = ["place"]\n', ""), encoding="utf-8"
+    )
+    rft.audit(tmp_path / "after.toml", tmp_path / "after", force=True)
+    verdict = compare_runs(before, after).verdict
+    assert verdict.status == "uncertain"
+    (lost,) = [rule for rule in verdict.rules if rule.outcome == "uncertain"]
+    assert lost.finding == "fairness"
+    assert "nothing of it in the second" in lost.explanation
+    assert compare_runs(after, before).verdict.status == "pass"  # more than before is no loss

@@ -116,12 +116,16 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_string_view(kind) else kind
 
 
-def list_columns(frame: object, name: str) -> list[tuple[str, Any]]:
+def list_columns(frame: Any, name: str) -> list[tuple[str, Any]]:
     """Return the names and the values of all columns, in order; a name may stand twice."""
     if isinstance(frame, pd.DataFrame):
         return [(str(column), frame.iloc[:, number]) for number, column in enumerate(frame.columns)]
     if isinstance(frame, Mapping):
         return [(str(column), values) for column, values in frame.items()]
+    if hasattr(frame, "to_frame") and not hasattr(frame, "columns"):  # a series of pandas or polars: one column
+        if not frame.name:
+            raise DataError("is a series without a name; expected that of its column", where=name)
+        return [(str(frame.name), frame)]
     if hasattr(frame, "__arrow_c_stream__"):
         table = pa.table(frame)
         return list(zip(table.column_names, table.columns, strict=True))

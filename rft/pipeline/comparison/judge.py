@@ -11,18 +11,27 @@ from collections.abc import Mapping, Sequence
 
 from rft.errors import ConfigError, near
 from rft.pipeline.comparison.changes import list_changes
-from rft.records import Finding, RuleOutcome, Section, Verdict
+from rft.records import AuditRun, Finding, RuleOutcome, Section, Verdict
+from rft.records.runs import Outcome
 
 SOURCE = "no finding may be worse than before"
+NONE_LOST: Mapping[str, str] = {}
+WORST_FIRST: tuple[Outcome, ...] = ("fail", "uncertain", "pass")
 ROUNDING = 1e-9  # by which two computations of one fact may differ, as a share of its size
 
 
-def judge_changes(sections: Sequence[Section], tolerances: Mapping[str, float]) -> Verdict:
+def judge_changes(
+    sections: Sequence[Section], tolerances: Mapping[str, float], lost_audits: Mapping[str, str] = NONE_LOST
+) -> Verdict:
     """Return the verdict on all changes that have a better side: ``fail`` where one is for the worse.
+
+    Where none is, but the second run lacks a whole audit of the first, it is ``uncertain``: what is not measured any
+    more may be worse.
 
     Args:
         sections: with the changes of findings.
         tolerances: id of a finding -> how much worse it may be.
+        lost_audits: plugin -> title of its section, of audits that the first run alone measured anything in.
 
     Raises:
         ConfigError: a tolerance is of something that was not compared, or has no better side.
@@ -30,9 +39,34 @@ def judge_changes(sections: Sequence[Section], tolerances: Mapping[str, float]) 
     changes = list_changes(sections)
     _check_tolerances(changes, tolerances)
     judged = [_judge_change(name, change, tolerances.get(name)) for name, change in changes.items() if change.better]
-    rules = tuple(outcome for outcome in judged if outcome is not None)
-    failed = any(outcome.outcome == "fail" for outcome in rules)
-    return Verdict(source=SOURCE, status="fail" if failed else "pass" if rules else "no_rules", rules=rules)
+    lost = [_state_lost_audit(plugin, title) for plugin, title in lost_audits.items()]
+    rules = (*lost, *(outcome for outcome in judged if outcome is not None))
+    outcomes = {outcome.outcome for outcome in rules}
+    worst = next((outcome for outcome in WORST_FIRST if outcome in outcomes), None)
+    return Verdict(source=SOURCE, status=worst or "no_rules", rules=rules)
+
+
+def find_lost_audits(*runs: AuditRun) -> dict[str, str]:
+    """Return plugin -> title of its section, of what the first run asked for and measured, and the second did not."""
+    first, second = ({section.plugin: section.title for section in run.sections if _measures(section)} for run in runs)
+    asked = runs[0].run.config
+    return {plugin: title for plugin, title in first.items() if plugin in asked and plugin not in second}
+
+
+def _measures(section: Section) -> bool:
+    return any(finding.value is not None for finding in section.findings)
+
+
+def _state_lost_audit(plugin: str, title: str) -> RuleOutcome:
+    return RuleOutcome(
+        rule=f"{plugin} is audited again",
+        finding=plugin,
+        outcome="uncertain",
+        because="no audit may be left out unseen",
+        explanation=f"“{title}” was measured in the first run, and nothing of it in the second",
+        reason="only the first run measured it",
+        remedy=f"Switch [{plugin}] on in the second run, too, or judge the changes that matter with --policy.",
+    )
 
 
 def list_unjudged(sections: Sequence[Section], verdict: Verdict) -> list[str]:

@@ -126,7 +126,9 @@ def _list_remedies(run: AuditRun) -> list[str]:
 
 
 def _list_untested(run: AuditRun) -> list[str]:
-    """Return a step for each question of which nothing was measured."""
+    """Return a step for each question of which nothing was measured, where the model is there to be asked."""
+    if run.model.modality == "predictions":  # a table of them answers what it can: the rest needs the model
+        return []
     return [
         f"Nothing was measured for “{pillar.label}”: audit again with its tests switched on (the section "
         f"[{pillar.plugin}] of audit.toml)."

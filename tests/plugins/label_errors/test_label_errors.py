@@ -173,7 +173,7 @@ def test_what_cannot_be_ranked_says_why(examples: LabelledExamples, reason: str)
 
 
 def test_an_audit_ranks_its_training_labels(tiny: Path) -> None:
-    write_images(tiny.parent / "data", n=160)
+    write_images(tiny.parent / "data", n=120)
     tiny.write_text(f"{tiny.read_text(encoding='utf-8')}\n[label_errors]\nreview_share = 0.1\n", encoding="utf-8")
     run = rft.audit(tiny, tiny.parent / "run")
     assert run.finding("label_errors.planted_recall").value > 0.9  # red and blue are told apart

@@ -83,7 +83,7 @@ def _read_blocks(file: TableFile, request: ColumnRequest, *, has_quotes: bool) -
             column_types=kinds, include_columns=list(kinds), null_values=[""], strings_can_be_null=True
         ),
     }
-    if not request.contents:
+    if not request.contents and request.enough_rows is None:  # quicker, and codes take little
         yield pyarrow.csv.read_csv(file.open_bytes(), **options)
         return
     with pyarrow.csv.open_csv(file.open_bytes(), **options) as batches:
