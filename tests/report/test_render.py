@@ -6,12 +6,14 @@ import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from rft.records import AuditRun, Figure, Finding, Section, Verdict
 from rft.report import render, summary_html
 from rft.report.render import html
+from rft.report.views.findings import view_finding
 from tests.support.example_run import HOSTILE, HOSTILE_ATTRIBUTE, example_run
 
 VOID = {"meta", "link", "img", "br"}
@@ -256,3 +258,12 @@ def test_the_summary_for_notebooks_is_short_and_escaped() -> None:
     assert 3 <= len(page.of("tr")) - 1 <= 6
     assert HOSTILE in page.texts["strong"]
     assert "Fail. 1 of 4 rules" not in text, "the hostile run has five rules"
+
+
+@pytest.mark.parametrize(
+    ("status", "rules", "said"), [("info", {}, ""), ("info", {"a.b": True}, ""), ("warn", {}, "x")]
+)
+def test_what_to_do_is_said_only_where_something_is_to_be_done(status: Any, rules: dict[str, bool], said: str) -> None:
+    finding = Finding(id="a.b", title="A", value=1.0, status=status, description="A.", remedy="x", deterministic=True)
+    assert view_finding(finding, rules).remedy == said
+    assert view_finding(finding, {"a.b": False}).remedy == "x"

@@ -259,7 +259,7 @@ SECTION = Section(
 
 
 def lay_out(section: Section) -> SectionLayout:
-    views = [view_finding(finding, {"own.judged"}) for finding in section.findings]
+    views = [view_finding(finding, {"own.judged": True}) for finding in section.findings]
     figures = [FigureView(figure.id, figure.title) for figure in section.figures]
     tables = [(name, TableView("", (), (), 0, 0)) for name in ("loose", "kept")]
     return lay_out_section(section, views, figures, tables)

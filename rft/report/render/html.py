@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -29,6 +29,7 @@ from rft.report.format.css import css_string
 from rft.report.format.words import end_sentence
 from rft.report.views import page, standards
 from rft.report.views.figures import RunImages, list_other_tables, view_figures
+from rft.report.views.findings import NOTHING_JUDGED
 from rft.report.views.section_layout import SectionLayout, lay_out_section
 from rft.report.views.verdict import view_verdict
 from rft.visible import visible, with_hidden_as
@@ -146,7 +147,7 @@ def _json_escape(character: str) -> str:
     return json.dumps(character)[1:-1]  # two halves of a pair above U+FFFF
 
 
-def _render_section(section: Section, images: RunImages, ids: Iterator[str], judged: Collection[str]) -> Markup:
+def _render_section(section: Section, images: RunImages, ids: Iterator[str], judged: Mapping[str, bool]) -> Markup:
     """Return a section by the template that it names, or by the generic one."""
     context = vars(context_of(section, images, ids, judged))
     remark = ""
@@ -158,7 +159,9 @@ def _render_section(section: Section, images: RunImages, ids: Iterator[str], jud
     return Markup(template_environment().get_template(GENERIC).render(context, remark=remark))
 
 
-def context_of(section: Section, images: RunImages, ids: Iterator[str], judged: Collection[str] = ()) -> SectionContext:
+def context_of(
+    section: Section, images: RunImages, ids: Iterator[str], judged: Mapping[str, bool] = NOTHING_JUDGED
+) -> SectionContext:
     """Return what the template of a section is given, but for a remark."""
     view = page.view_section(section, judged)
     drawn, listed = view_figures(section, images, ids), list_other_tables(section)

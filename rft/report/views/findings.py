@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rft import number_format
@@ -16,6 +16,9 @@ GRADE_WORDS = {"measured": "Measured", "declared": "Declared by the user", "unve
 WORTH_A_REVIEW = 2  # the rank of what no rule judges and somebody should look at
 WITHOUT_REMARK = 3  # the rank from which on nothing asks for a look
 SHARES = ("fraction", "probability")  # units that are understood without being named
+
+
+NOTHING_JUDGED: Mapping[str, bool] = {}
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,14 @@ class FindingView:
         return self.reason.split(": ")[0]
 
 
-def view_finding(finding: Finding, judged: Collection[str] = ()) -> FindingView:
+def view_finding(finding: Finding, judged: Mapping[str, bool] = NOTHING_JUDGED) -> FindingView:
     """Return a finding in words; an estimate is rounded by its interval.
+
+    What to do is said of a finding that is worth a review, or whose rule does not hold: of any other it would be wrong.
 
     Args:
         finding: the finding.
-        judged: ids of the findings that a rule judges.
+        judged: findings that rules judge: id -> whether all of them hold.
     """
     ends = (finding.interval.low, finding.interval.high) if finding.interval else None
     return FindingView(
@@ -81,7 +86,7 @@ def view_finding(finding: Finding, judged: Collection[str] = ()) -> FindingView:
         caveats=finding.caveats,
         references=finding.references,
         reason=finding.reason or "",
-        remedy=finding.remedy,
+        remedy=finding.remedy if finding.status in ("warn", "fail") or not judged.get(finding.id, True) else "",
         rank=_rank_finding(finding, judged),
     )
 
@@ -98,7 +103,7 @@ def _word_of_status(finding: Finding) -> str:
     return STATUS_WORDS.get(finding.status, GRADE_WORDS[finding.grade])
 
 
-def _rank_finding(finding: Finding, judged: Collection[str]) -> int:
+def _rank_finding(finding: Finding, judged: Mapping[str, bool]) -> int:
     if finding.status == "fail":
         return 0
     if finding.id in judged:

@@ -5,7 +5,7 @@ Templates compute nothing. What has no value says so with its reason; it is neve
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rft import number_format
@@ -13,7 +13,7 @@ from rft.records import AuditRun, Backbone, JsonObject, Section, Table, describe
 from rft.report.format import toml
 from rft.report.views import model_facts, tables
 from rft.report.views.card_facts import list_card_facts
-from rft.report.views.findings import WORTH_A_REVIEW, FindingView, make_anchor, view_finding
+from rft.report.views.findings import NOTHING_JUDGED, WORTH_A_REVIEW, FindingView, make_anchor, view_finding
 from rft.report.views.model_facts import Fact
 from rft.report.views.overview import OverviewView, view_overview
 from rft.report.views.tables import TableView
@@ -96,14 +96,17 @@ def view_run(run: AuditRun) -> PageView:
     )
 
 
-def judged_findings(run: AuditRun) -> frozenset[str]:
-    """Return the ids of the findings that a rule judges, of the run or one that was applied later."""
-    verdicts = [run.verdict, *(later.verdict for later in run.later_verdicts)]
-    return frozenset(rule.finding for verdict in verdicts for rule in verdict.rules)
+def judged_findings(run: AuditRun) -> dict[str, bool]:
+    """Return the findings that rules judge, of the run or applied later: id -> whether all its rules hold."""
+    holds: dict[str, bool] = {}
+    for verdict in [run.verdict, *(later.verdict for later in run.later_verdicts)]:
+        for rule in verdict.rules:
+            holds[rule.finding] = holds.get(rule.finding, True) and rule.outcome == "pass"
+    return holds
 
 
-def view_section(section: Section, judged: Collection[str] = ()) -> SectionView:
-    """Return the view of a section's words, given the ids of the findings that a rule judges."""
+def view_section(section: Section, judged: Mapping[str, bool] = NOTHING_JUDGED) -> SectionView:
+    """Return the view of a section's words, given the findings that rules judge (``judged_findings``)."""
     findings = tuple(view_finding(finding, judged) for finding in section.findings)
     return SectionView(
         plugin=section.plugin,
