@@ -77,7 +77,7 @@ class HeldModel:
             RftError: rows or model cannot be used.
         """
         if not images:
-            yield self._predict(config), None
+            yield self._tabulate_predictions(config), None
             return
         place = find_device(self.model) if self.device is None else choose_device(self.device)
         surveys = {name: ImageSurvey(name) for name in self.splits}
@@ -88,7 +88,7 @@ class HeldModel:
             self.model.to(place).requires_grad_(False).eval()
             yield build_target(self.model, rows, surveys, config, outputs=self.outputs, device=place), place
 
-    def _predict(self, config: DataConfig) -> PredictionsInMemory:
+    def _tabulate_predictions(self, config: DataConfig) -> PredictionsInMemory:
         """Return the table of what the model says of its rows."""
         rows = [read_rows(examples, name, self.columns) for name, examples in self.splits.items()]
         predicted = predict_rows(self.model, self.kind, rows, config.classes, self.outputs, self.device)

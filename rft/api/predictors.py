@@ -134,7 +134,7 @@ def predict_module(
 
     parts = []
     for start in range(0, len(rows), BATCH):
-        batch = _move(_collate(rows, range(start, min(start + BATCH, len(rows))), module), device)
+        batch = _move_batch(_collate_inputs(rows, range(start, min(start + BATCH, len(rows))), module), device)
         with torch.no_grad():
             output = ask_model(partial(call_module, module, batch), rows.name, "the module")
         parts.append(read_outputs(output).float().cpu())
@@ -273,7 +273,7 @@ def _check_rows(values: Any, rows: LabelledRows, what: str) -> None:
         raise ModelError(f"{what} gives {got} rows for the {len(rows):,} of {rows.name}", where=WHERE)
 
 
-def _collate(rows: LabelledRows, numbers: range, module: Any) -> Any:
+def _collate_inputs(rows: LabelledRows, numbers: range, module: Any) -> Any:
     """Return a batch of inputs; decimal numbers as the module has them."""
     import torch
     from torch.utils.data import default_collate
@@ -295,11 +295,11 @@ def _collate(rows: LabelledRows, numbers: range, module: Any) -> Any:
     return batch.to(floats) if is_decimal else batch
 
 
-def _move(batch: Any, device: str) -> Any:
+def _move_batch(batch: Any, device: str) -> Any:
     if isinstance(batch, Mapping):
-        return {key: _move(value, device) for key, value in batch.items()}
+        return {key: _move_batch(value, device) for key, value in batch.items()}
     if isinstance(batch, (tuple, list)):
-        return [_move(value, device) for value in batch]
+        return [_move_batch(value, device) for value in batch]
     return batch.to(device)
 
 

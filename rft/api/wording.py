@@ -27,11 +27,14 @@ def name_arguments(keys: Mapping[str, str]) -> Iterator[None]:
         yield
     except RftError as error:
         names = {key: argument for argument, key in keys.items()}
-        where, remedy = error.where and _reword(error.where, names), error.remedy and _reword(error.remedy, names)
-        raise type(error)(_reword(error.what, names), where=where, remedy=remedy) from error.__cause__
+        where, remedy = (
+            error.where and _name_arguments(error.where, names),
+            error.remedy and _name_arguments(error.remedy, names),
+        )
+        raise type(error)(_name_arguments(error.what, names), where=where, remedy=remedy) from error.__cause__
 
 
-def _reword(text: str, names: Mapping[str, str]) -> str:
+def _name_arguments(text: str, names: Mapping[str, str]) -> str:
     """Return a message with arguments in the place of keys, tables and options of the command line."""
     text = _PREFIX.sub("", text)
     text = _KEY.sub(lambda match: names.get(match[0], match[0]), text)

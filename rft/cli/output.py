@@ -47,7 +47,7 @@ def add_output_options(command: Command) -> Callable[..., None]:
     def run_command(*, as_json: bool, quiet: bool, **arguments: object) -> None:
         result = None
         take_errors()  # of a command that ran before in this process
-        with _silenced(reading=as_json or quiet, notes=quiet):
+        with _silence_terminals(reading=as_json or quiet, notes=quiet):
             try:
                 result = command(**arguments)
                 exit_code = result.exit_code
@@ -73,7 +73,7 @@ def add_output_options(command: Command) -> Callable[..., None]:
 
 
 @contextmanager
-def _silenced(*, reading: bool, notes: bool) -> Iterator[None]:
+def _silence_terminals(*, reading: bool, notes: bool) -> Iterator[None]:
     """Print nothing to read on stdout, or neither stages nor warnings nor bars on stderr, within this context."""
     out.silent, err.without_notes = reading, notes
     try:

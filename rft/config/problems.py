@@ -52,9 +52,9 @@ def list_problems(error: ValidationError, tables: Tables, table: str, file: str,
     """
     by_key: dict[str, list[tuple[_Place, ErrorDetails]]] = {}
     for problem in error.errors():
-        place = _locate(tables[table], problem["loc"], prefix)
+        place = _locate_key(tables[table], problem["loc"], prefix)
         by_key.setdefault(place.key, []).append((place, problem))
-    return [_describe(problems, tables, file) for problems in by_key.values()]
+    return [_describe_problems(problems, tables, file) for problems in by_key.values()]
 
 
 def list_unknown_tables(names: Sequence[str], known: Sequence[str], tables: Tables, file: str) -> list[ConfigError]:
@@ -66,7 +66,7 @@ def list_unknown_tables(names: Sequence[str], known: Sequence[str], tables: Tabl
     ]
 
 
-def _locate(table: type[BaseModel], parts: Sequence[str | int], prefix: str) -> _Place:
+def _locate_key(table: type[BaseModel], parts: Sequence[str | int], prefix: str) -> _Place:
     """Follow a place of pydantic through the tables; what only tells alternatives of a type apart is no part of it."""
     names = [prefix] * bool(prefix)
     field: FieldInfo | None = None
@@ -98,7 +98,7 @@ def _holds_names(annotation: Any) -> bool:
     return typing.get_origin(annotation) is dict or any(map(_holds_names, typing.get_args(annotation)))
 
 
-def _describe(problems: Sequence[tuple[_Place, ErrorDetails]], tables: Tables, file: str) -> ConfigError:
+def _describe_problems(problems: Sequence[tuple[_Place, ErrorDetails]], tables: Tables, file: str) -> ConfigError:
     """Return the error of a key; several are of a type with alternatives, none of which fits."""
     place, problem = problems[0]
     start = f"{place.key}: " if place.key else ""
@@ -119,23 +119,23 @@ def _describe(problems: Sequence[tuple[_Place, ErrorDetails]], tables: Tables, f
 
 
 def _describe_expected(place: _Place, problem: ErrorDetails) -> str:
-    if problem["type"] == "string_pattern_mismatch" and (words := _spelling(place.field)):
+    if problem["type"] == "string_pattern_mismatch" and (words := _describe_spelling(place.field)):
         return words
     return describe_expectation(problem["type"], problem.get("ctx", {}), problem["msg"])
 
 
-def _spelling(field: FieldInfo | None) -> str | None:
+def _describe_spelling(field: FieldInfo | None) -> str | None:
     """Return how a text is to be written, as the declaration of its pattern describes it."""
     if field is None:
         return None
-    parts = [field, *(part for part in _metadata(field.annotation) if isinstance(part, FieldInfo))]
+    parts = [field, *(part for part in _walk_metadata(field.annotation) if isinstance(part, FieldInfo))]
     return next((part.description for part in parts if part.description), None)
 
 
-def _metadata(annotation: Any) -> Iterator[Any]:
+def _walk_metadata(annotation: Any) -> Iterator[Any]:
     for part in typing.get_args(annotation):
         yield part
-        yield from _metadata(part)
+        yield from _walk_metadata(part)
 
 
 def _suggest_key(name: str, known: list[str], tables: Tables) -> str:
@@ -163,7 +163,7 @@ def _suggest_value(place: _Place, problem: ErrorDetails) -> str | None:
         allowed = [word.strip("'") for word in problem["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         if isinstance(value, str) or place.in_list:
             return near(str(value), allowed)
-        return f"Write {place.name} = {_write(allowed[0])}."
+        return f"Write {place.name} = {_write_toml_value(allowed[0])}."
     if expected == TABLE:
         single = isinstance(value, list)
         head = f"[{place.key}]"
@@ -173,11 +173,11 @@ def _suggest_value(place: _Place, problem: ErrorDetails) -> str | None:
     if place.in_list or place.field is None or (problem["type"].startswith("string_") and isinstance(value, str)):
         return None
     if expected == TEXT and isinstance(value, int | float) and not isinstance(value, bool):
-        return f"Put it in quotes: {place.name} = {_write(str(value))}."
+        return f"Put it in quotes: {place.name} = {_write_toml_value(str(value))}."
     if isinstance(value, str) and (bare := _without_quotes(value, expected)) is not None:
         return f"Leave out the quotes: {place.name} = {bare}."
     if problem["type"] == "list_type" and isinstance(value, str) and len(value) <= LONGEST:
-        return f"Put it in brackets: {place.name} = [{_write(value)}]."
+        return f"Put it in brackets: {place.name} = [{_write_toml_value(value)}]."
     return f"Such as {_write_example(place)}."
 
 
@@ -202,7 +202,7 @@ def _write_example(place: _Place) -> str:
         return f"[{place.key}]"
     default = field.get_default(call_default_factory=True)
     if default is not PydanticUndefined and default is not None and default != []:
-        return f"{place.name} = {_write(default)}"
+        return f"{place.name} = {_write_toml_value(default)}"
     return f"{place.name} = {_example_of(field.annotation)}"
 
 
@@ -213,13 +213,13 @@ def _example_of(annotation: Any) -> str:
     if origin is dict:
         return f'{{ "..." = {_example_of(typing.get_args(annotation)[1])} }}'
     if origin is typing.Literal:
-        return _write(typing.get_args(annotation)[0])
+        return _write_toml_value(typing.get_args(annotation)[0])
     by_type = {int: "10", float: "0.5", bool: "true", str: '"..."'}
     if annotation in by_type:
         return by_type[annotation]
     return next((_example_of(part) for part in typing.get_args(annotation) if part is not type(None)), "...")
 
 
-def _write(value: object) -> str:
+def _write_toml_value(value: object) -> str:
     """Return a value as TOML writes it."""
     return json.dumps(value, ensure_ascii=False)

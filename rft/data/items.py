@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
@@ -19,9 +20,9 @@ T = TypeVar("T", covariant=True)
 class LazySequence(Sequence[T], Generic[T]):
     """Items that are read when they are asked for; ``read_item`` and ``__len__`` say what they are."""
 
+    @abstractmethod
     def read_item(self, row: int) -> T:
         """Return one item."""
-        raise NotImplementedError
 
     @overload
     def __getitem__(self, row: int) -> T: ...

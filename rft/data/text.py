@@ -145,10 +145,10 @@ class TextInputs:
 
     def _count_tokens(self, items: Sequence[str]) -> np.ndarray:
         """Return (N,) the number of tokens of each text of the splits before it is cut."""
-        return np.array([self._tokens[_hash_text(text)] for text in items], np.int64)
+        return np.array([self._count_tokens_by_hash[_hash_text(text)] for text in items], np.int64)
 
     @cached_property
-    def _tokens(self) -> dict[bytes, int]:
+    def _count_tokens_by_hash(self) -> dict[bytes, int]:
         """The number of tokens by the hash of a text: the texts themselves may be more than memory holds."""
         counts: dict[bytes, int] = {}
         for split in self.splits.values():

@@ -65,7 +65,7 @@ def find_prediction_columns(sample: TableSample, label: str | None) -> Predictio
     if label is None or label not in sample.columns:
         return None
     classes = sample.columns[label].counts
-    decided = rank_by_words((name for name in named if _decides(sample.columns[name], classes)), PREDICTIONS)
+    decided = rank_by_words((name for name in named if _holds_decisions(sample.columns[name], classes)), PREDICTIONS)
     prediction = Guess(decided[0], "called after a prediction, and its values are labels") if decided else None
     free = [name for name in sample.columns if name not in (label, *decided[:1])]
     scored = [name for name in free if _holds_probabilities(sample.columns[name])]
@@ -77,7 +77,7 @@ def find_prediction_columns(sample: TableSample, label: str | None) -> Predictio
     return PredictionColumns(False, prediction, score, score_class, scores, reason)
 
 
-def _decides(column: ColumnSample, classes: Collection[str]) -> bool:
+def _holds_decisions(column: ColumnSample, classes: Collection[str]) -> bool:
     return column.n > 0 and not column.missing and {*column.counts} <= {*classes}
 
 

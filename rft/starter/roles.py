@@ -97,8 +97,8 @@ def assign_roles(source: Source, wishes: ColumnWishes, asker: Asker | None) -> R
         return roles
     _assign_split(roles, source, wishes)
     units = [] if wishes.unit else columns.find_unit_columns(source.sample, roles.taken)
-    roles.unit = _wish(wishes.unit)
-    roles.id = _wish(wishes.id) or columns.find_id_column(source.sample, roles.taken)
+    roles.unit = _guess_as_given(wishes.unit)
+    roles.id = _guess_as_given(wishes.id) or columns.find_id_column(source.sample, roles.taken)
     _assign_label(roles, source, wishes, units, asker)
     units = [guess for guess in units if guess.value not in roles.taken]
     roles.unit = roles.unit or questions.choose_unit(units, asker)
@@ -117,7 +117,7 @@ def _check_wishes(source: Source, wishes: ColumnWishes) -> None:
             raise ConfigError(has_none, where=flag, remedy=remedy)
 
 
-def _wish(name: str | None) -> Guess | None:
+def _guess_as_given(name: str | None) -> Guess | None:
     return None if name is None else Guess(name, GIVEN)
 
 
@@ -129,11 +129,13 @@ def _assign_items(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
         return
     if wishes.image is not None or wishes.text is not None:
         roles.modality = "image" if wishes.image is not None else "text"
-        roles.item = _wish(wishes.image or wishes.text)
+        roles.item = _guess_as_given(wishes.image or wishes.text)
         return
     if wishes.prediction is not None or wishes.score is not None:
         roles.modality = "predictions"
-        roles.predictions = PredictionColumns(prediction=_wish(wishes.prediction), score=_wish(wishes.score))
+        roles.predictions = PredictionColumns(
+            prediction=_guess_as_given(wishes.prediction), score=_guess_as_given(wishes.score)
+        )
         return
     if (image := columns.find_image_column(sample, source.path.parent)) is not None:
         roles.item = image
@@ -151,9 +153,18 @@ def _assign_items(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
 
 
 def _assign_split(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
+    """Find the column of splits of a table; raises ``ConfigError`` where one is wished for and a folder is read."""
+    if source.kind == "metadata" and wishes.split is not None:
+        raise ConfigError(
+            "the splits of a folder are folders of their own; a column of its table is not read",
+            where="--split",
+            remedy=f"Read the table itself: rft init {source.path.name}/metadata.csv --split {wishes.split}",
+        )
     needed = {"test"} if roles.modality == "predictions" else {"train", "test"}
     if source.kind == "table":
-        roles.split = _wish(wishes.split) or columns.find_split_column(source.sample, roles.taken, needed=needed)
+        roles.split = _guess_as_given(wishes.split) or columns.find_split_column(
+            source.sample, roles.taken, needed=needed
+        )
 
 
 def _assign_label(

@@ -54,7 +54,7 @@ class RidgeBasis:
         if length > 0:
             centred /= length
         with limit_to_one_thread():
-            coordinates, strengths = _rotate(centred)
+            coordinates, strengths = _rotate_to_axes(centred)
         repeats = len(unit_rows) < len(features)
         return cls(coordinates, strengths, tuple(unit_rows) if repeats else None)
 
@@ -94,7 +94,7 @@ class RidgeBasis:
         return left_out
 
 
-def _rotate(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rotate_to_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (N, R) coordinates and (R,) squared lengths, from whichever of the two products is smaller."""
     n, dimension = centred.shape
     if dimension <= n:

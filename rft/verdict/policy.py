@@ -40,7 +40,7 @@ def judge_rules(
     findings = {finding.id: finding for section in sections for finding in section.findings}
     judged = _count_estimates(rules, findings)
     outcomes = judge_without_rules(sections) + [_apply_rule(rule, findings, judged) for rule in rules]
-    return Verdict(source=source, status=_combine_outcomes(outcomes), rules=tuple(outcomes))
+    return Verdict(source=source, status=combine_outcomes(outcomes), rules=tuple(outcomes))
 
 
 def judge_without_rules(sections: Iterable[Section]) -> list[RuleOutcome]:
@@ -57,7 +57,8 @@ def write_rule(rule: Rule) -> str:
     return f"{rule.finding} is {_write_bounds(rule)}"
 
 
-def _combine_outcomes(outcomes: list[RuleOutcome]) -> Literal["pass", "fail", "uncertain", "no_rules"]:
+def combine_outcomes(outcomes: Sequence[RuleOutcome]) -> Literal["pass", "fail", "uncertain", "no_rules"]:
+    """Return the status of several rules: the worst of their outcomes."""
     words = {outcome.outcome for outcome in outcomes}
     if "fail" in words:
         return "fail"

@@ -29,7 +29,7 @@ def test_what_would_run_is_said_and_nothing_is_written(tiny: Path, own_cache: Pa
     ]
     assert "train 20 examples of 10 units" in lines
     assert "camera: left 10, right 10" in lines
-    assert "rules none, so nothing will be judged" in lines
+    assert "rules none: all that is judged is whether each audit that is asked for can answer" in lines
     assert any(line.startswith("estimate features:") for line in lines)
     assert "estimate" not in invoke_rft("check", tiny, "--no-estimate")[1]
     assert sorted(tiny.parent.rglob("*")) == before
@@ -93,3 +93,19 @@ def test_a_check_of_what_an_audit_refuses_has_its_exit_code(tiny: Path) -> None:
     missing = tiny.with_name("none.toml")
     code, _, stderr = invoke_rft("check", missing)
     assert (code, stderr) == (2, f"rft: {missing}: no such file The folder holds audit.toml. 1 to mend")
+
+
+def test_what_cannot_answer_is_said_before_it_takes_minutes(tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_text("label,p,place\n" + "yes,0.9,a\nno,0.2,b\n" * 20, encoding="utf-8")
+    (tmp_path / "audit.toml").write_text(
+        '[data]\nlabel = "label"\npositive = "yes"\ngroups = ["place"]\n'
+        '[predictions]\nfile = "scores.csv"\nscore = "p"\n'
+        "[fairness]\n[attribution]\n",
+        encoding="utf-8",
+    )
+    code, said, _ = invoke_rft("check", tmp_path / "audit.toml")
+    assert code == 0
+    assert "rules      none: all that is judged is whether each audit that is asked for can answer" in said
+    assert "[attribution] predictions alone have no model to look at: nothing is measured" in said
+    assert "0 of 2 groups have the 30 test examples" in said
+    assert "the verdict is uncertain (exit code 3)" in said

@@ -276,3 +276,13 @@ def test_a_real_terminal_is_asked(portraits: Path) -> None:
     os.close(mine)
     assert b"Which class is the favourable outcome" in said
     assert read_config(portraits)["data"]["positive"] == "red"
+
+
+def test_a_column_of_splits_is_not_dropped_for_a_folder(folder: Path) -> None:
+    table = write_images(folder / "photos").rename(columns={"file": "file_name", "colour": "label"})
+    table.to_csv(folder / "photos" / "metadata.csv", index=False)
+    code, _, stderr = invoke_rft("init", "photos", "--split", "split", *RANDOM)
+    assert code == 2
+    assert "--split: the splits of a folder are folders of their own" in stderr
+    assert "rft init photos/metadata.csv --split split" in stderr
+    assert not (folder / "audit.toml").exists()

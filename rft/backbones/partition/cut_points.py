@@ -74,21 +74,25 @@ class CutPoints:
 
     def __iter__(self) -> Iterator[CutPoint]:
         """Yield the places."""
-        yield CutPoint("none", self._count(self._reached), 1.0, seconds=1.0 if self._timer else None)
+        yield CutPoint("none", self._count_parameters(self._reached), 1.0, seconds=1.0 if self._timer else None)
         seen = {self._reached}
         for layer in self.layers:
             try:
-                trained, cut_point = self._examine(layer)
+                trained, cut_point = self._price_layer(layer)
                 if trained not in seen:
                     seen.add(trained)
-                    yield self._time(cut_point)
+                    yield self._add_time(cut_point)
             except Uncuttable as reason:
                 yield CutPoint(layer, obstacle=str(reason))
         head = frozenset(name for name in self._reached if name.startswith("head."))
         features = self._classifier.head.linear.in_features * BYTES
-        yield self._time(CutPoint("all", self._count(head), self._share(self._ops.begins["head"], head), features))
+        yield self._add_time(
+            CutPoint(
+                "all", self._count_parameters(head), self._share_of_flops(self._ops.begins["head"], head), features
+            )
+        )
 
-    def _examine(self, layer: str) -> tuple[frozenset[str], CutPoint]:
+    def _price_layer(self, layer: str) -> tuple[frozenset[str], CutPoint]:
         """Return the names of the parameters that are trained behind a layer, and its place; raises ``Uncuttable``."""
         module = NETWORK + layer
         plan = plan_replay(self._calls, module, self._classifier.modality)
@@ -99,10 +103,13 @@ class CutPoints:
         if all(name.startswith("head.") for name in trained):
             raise Uncuttable("nothing but the head would be trained")
         return trained, CutPoint(
-            layer, self._count(trained), self._share(begin, trained), self._cached_bytes(module, plan.position)
+            layer,
+            self._count_parameters(trained),
+            self._share_of_flops(begin, trained),
+            self._cached_bytes(module, plan.position),
         )
 
-    def _time(self, cut_point: CutPoint) -> CutPoint:
+    def _add_time(self, cut_point: CutPoint) -> CutPoint:
         if self._timer is None:
             return cut_point
         if cut_point.freeze == "all":
@@ -111,10 +118,10 @@ class CutPoints:
             cut = cut_at_layer(self._classifier, cut_point.freeze, "full", self._calls, self._example)
         return replace(cut_point, seconds=self._timer.time_share(cut))
 
-    def _share(self, begin: int, trained: frozenset[str]) -> float:
+    def _share_of_flops(self, begin: int, trained: frozenset[str]) -> float:
         return self._ops.count_step_flops(self._ops.ops[begin:], trained) / self._whole
 
-    def _count(self, names: frozenset[str]) -> int:
+    def _count_parameters(self, names: frozenset[str]) -> int:
         return sum(self._sizes[name] for name in names)
 
     def _cached_bytes(self, module: str, position: int) -> int:

@@ -194,7 +194,7 @@ class _Recorder(TorchDispatchMode):
         self.ops.append(
             Op(
                 flops=int(count(*args, **kwargs, out_val=out)) if count else 0,
-                factors=tuple(map(self.number, _factors(name, args))) if count else (),
+                factors=tuple(map(self.number, _select_factors(name, args))) if count else (),
                 fused=name.startswith(FUSED_ATTENTION),
                 reads=() if any(mark in name for mark in SHAPE_ONLY) else numbers,
                 writes=(*map(self.number, written), *map(self.number, _changed_in_place(func, args, kwargs))),
@@ -205,7 +205,7 @@ class _Recorder(TorchDispatchMode):
         return out
 
 
-def _factors(name: str, args: Args) -> tuple[Tensor, ...]:
+def _select_factors(name: str, args: Args) -> tuple[Tensor, ...]:
     """Return the tensors that an operation multiplies: not the bias that it adds."""
     if name.startswith(FUSED_ATTENTION):
         return args[:3]

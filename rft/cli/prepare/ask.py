@@ -18,7 +18,7 @@ class TerminalAsker:
         usual = default if default is not None else none
         _list_options(question, listed, [usual] if usual else [])
         while True:
-            answer = _prompt("Number or name", default=usual, show_default=usual is not None)
+            answer = _read_answer("Number or name", default=usual, show_default=usual is not None)
             chosen = _find_option(answer, listed)
             if chosen is not None:
                 return None if chosen == none and chosen not in options else chosen
@@ -29,7 +29,7 @@ class TerminalAsker:
         _list_options(question, options, default)
         usual = ", ".join(default) or "none"
         while True:
-            answer = _prompt("Numbers or names, separated by commas, or none", default=usual)
+            answer = _read_answer("Numbers or names, separated by commas, or none", default=usual)
             words = [word.strip() for word in answer.split(",") if word.strip()]
             chosen = [] if answer.strip() == "none" else [_find_option(word, options) for word in words]
             if None not in chosen:
@@ -38,10 +38,10 @@ class TerminalAsker:
 
     def enter_text(self, question: str, *, default: str) -> str:
         """Return what was typed; ``default`` for nothing."""
-        return _prompt(question, default=default, show_default=bool(default)).strip()
+        return _read_answer(question, default=default, show_default=bool(default)).strip()
 
 
-def _prompt(text: str, *, default: str | None, show_default: bool = True) -> str:
+def _read_answer(text: str, *, default: str | None, show_default: bool = True) -> str:
     """Return what was typed; raises ``KeyboardInterrupt`` for Ctrl-C, and where nothing comes any more."""
     try:
         answer: str = typer.prompt(text, default=default, show_default=show_default)

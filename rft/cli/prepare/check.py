@@ -15,6 +15,8 @@ from rft.number_format import format_count
 if TYPE_CHECKING:
     from rft.pipeline.check import AuditCheck
 
+NO_RULES = "none: all that is judged is whether each audit that is asked for can answer"
+
 
 def check(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The audit.toml to check.")],
@@ -73,7 +75,7 @@ def _show_plan(checked: AuditCheck) -> None:
             groups = ", ".join(f"{group or 'none'} {_write_count(count)}" for group, count in counts.items())
             out.say(f"             {attribute}: {groups}")
     out.say(f"  audits     {', '.join(participant.name for participant in checked.plan.active)}")
-    out.say(f"  rules      {len(core.policy) or 'none, so nothing will be judged'}")
+    out.say(f"  rules      {len(core.policy) or NO_RULES}")
     for table, sentence in checked.remarks:
         out.say(f"  [{table}] {sentence}")
     for estimate in checked.estimates:

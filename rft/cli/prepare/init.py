@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN = ("data", "predictions", "model")  # tables of which guesses are
 
 
-def _column(flag: str, what: str) -> typer.models.OptionInfo:
+def _declare_column_flag(flag: str, what: str) -> typer.models.OptionInfo:
     option: typer.models.OptionInfo = typer.Option(flag, metavar="COLUMN", help=f"The column of {what}.")
     return option
 
@@ -30,7 +30,7 @@ def init(
         Path, typer.Argument(metavar="[PATH]", help="A table, or a folder of images; this folder otherwise.")
     ] = Path(),
     place: Annotated[Path, typer.Option("--out", metavar="FILE", help="The config to write.")] = Path("audit.toml"),
-    label: Annotated[str | None, _column("--label", "labels")] = None,
+    label: Annotated[str | None, _declare_column_flag("--label", "labels")] = None,
     positive: Annotated[
         str | None, typer.Option("--positive", metavar="CLASS", help="The favourable class; never guessed.")
     ] = None,
@@ -38,14 +38,16 @@ def init(
         list[str] | None,
         typer.Option("--group", metavar="COLUMN", help="A column of groups to compare; repeatable."),
     ] = None,
-    unit: Annotated[str | None, _column("--unit", "whose data a row is")] = None,
-    split: Annotated[str | None, _column("--split", "train and test")] = None,
-    identifier: Annotated[str | None, _column("--id", "what names each row")] = None,
-    image: Annotated[str | None, _column("--image", "images")] = None,
-    text: Annotated[str | None, _column("--text", "texts")] = None,
-    prediction: Annotated[str | None, _column("--prediction", "predicted classes: no model is needed then")] = None,
+    unit: Annotated[str | None, _declare_column_flag("--unit", "whose data a row is")] = None,
+    split: Annotated[str | None, _declare_column_flag("--split", "train and test")] = None,
+    identifier: Annotated[str | None, _declare_column_flag("--id", "what names each row")] = None,
+    image: Annotated[str | None, _declare_column_flag("--image", "images")] = None,
+    text: Annotated[str | None, _declare_column_flag("--text", "texts")] = None,
+    prediction: Annotated[
+        str | None, _declare_column_flag("--prediction", "predicted classes: no model is needed then")
+    ] = None,
     score: Annotated[
-        str | None, _column("--score", "probabilities of the favourable class: no model is needed then")
+        str | None, _declare_column_flag("--score", "probabilities of the favourable class: no model is needed then")
     ] = None,
     backbone: Annotated[
         str | None, typer.Option("--backbone", metavar="NAME", help="library/name; one with weights here otherwise.")

@@ -115,7 +115,7 @@ def measure_geometry(preprocessing: Prepare, size: tuple[int, int]) -> ImageGeom
     shown = np.abs(contrast) > 0.5 * np.abs(contrast).max()
     rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
     if not len(rows) or not shown[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all():
-        raise _untold(size)
+        raise _geometry_unknown(size)
     frame = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     across, down = ((ramp - black)[frame] / contrast[frame] for ramp in (rightness, downness))
     return ImageGeometry(_fit_axis(across, int(columns[0]), width, size), _fit_axis(down.T, int(rows[0]), height, size))
@@ -148,15 +148,15 @@ def _fit_axis(shares: np.ndarray, first: int, side: int, size: tuple[int, int]) 
     line = shares.mean(axis=0)
     inner = (line > EDGE / side) & (line < 1 - EDGE / side)
     if inner.sum() < 2:
-        raise _untold(size)
+        raise _geometry_unknown(size)
     scale, offset = np.polyfit(middles[inner], line[inner], 1)
     expected = offset + scale * middles
     if scale <= 0 or np.abs(shares - expected)[:, inner].max() > RAMP_ERROR + 1 / side:
-        raise _untold(size)
+        raise _geometry_unknown(size)
     return Axis(first, first + len(line), float(offset), float(scale))
 
 
-def _untold(size: tuple[int, int]) -> Unavailable:
+def _geometry_unknown(size: tuple[int, int]) -> Unavailable:
     return Unavailable(
         f"the preprocessing does more to an image of {size[0]} x {size[1]} px than to scale, crop and pad it, so which "
         "part of it the model sees cannot be told"

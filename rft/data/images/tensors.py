@@ -57,15 +57,15 @@ class TensorPreprocessing:
 
     def to_pixels(self, values: Tensor) -> Tensor:
         """Return (..., C, H, W) values as pixels in [0, 1]."""
-        low, span = self._columns(values)
+        low, span = self._shape_like(values)
         return (values - low) / span
 
     def to_values(self, pixels: Tensor) -> Tensor:
         """Return (..., C, H, W) pixels in [0, 1] as the values that the model takes."""
-        low, span = self._columns(pixels)
+        low, span = self._shape_like(pixels)
         return low + span * pixels
 
-    def _columns(self, like: Tensor) -> tuple[Tensor, Tensor]:
+    def _shape_like(self, like: Tensor) -> tuple[Tensor, Tensor]:
         low, span = (torch.tensor(row, dtype=torch.float32, device=like.device) for row in (self.low, self.span))
         return low.view(-1, 1, 1), span.view(-1, 1, 1)
 

@@ -62,7 +62,7 @@ def suggest_separator(file: TableFile, names: Sequence[str]) -> str | None:
             said = CANDIDATES.get(file.separator, repr(file.separator))
             return (
                 f"It was read as separated by {said} and seems to be separated by {word}: "
-                f"set data.separator = {_quote(separator)}, and see that the column has this name."
+                f"set data.separator = {_quote_separator(separator)}, and see that the column has this name."
             )
     return None
 
@@ -92,7 +92,7 @@ def layout_remarks(files: Sequence[TableFile]) -> Iterator[Remark]:
             unit="files",
             n=len(files),
             description=f"{_name_files(found)} was read as separated by {word}, since the first line names all "
-            f"columns that way alone. To say it: data.separator = {_quote(found[0].separator)}.",
+            f"columns that way alone. To say it: data.separator = {_quote_separator(found[0].separator)}.",
         )
 
 
@@ -100,5 +100,5 @@ def _name_files(files: Sequence[TableFile]) -> str:
     return join_names([file.name for file in files], 3)
 
 
-def _quote(separator: str) -> str:
+def _quote_separator(separator: str) -> str:
     return '"\\t"' if separator == "\t" else f'"{separator}"'

@@ -138,7 +138,7 @@ class CellWriter:
             if chunk.type == PART:
                 self._refer_to(chunk, file)
             else:
-                self._store(chunk)
+                self._store_contents(chunk)
 
     def finish(self) -> StoredCells:
         """Return what was added."""
@@ -172,9 +172,11 @@ class CellWriter:
             self._files.append(holder)
         sizes = pc.fill_null(pc.struct_field(chunk, "size"), EMPTY)
         starts = pc.fill_null(pc.struct_field(chunk, "start"), 0)
-        self._note(starts.to_numpy(zero_copy_only=False), sizes.to_numpy(zero_copy_only=False), [None] * len(chunk))
+        self._note_places(
+            starts.to_numpy(zero_copy_only=False), sizes.to_numpy(zero_copy_only=False), [None] * len(chunk)
+        )
 
-    def _store(self, chunk: pa.Array) -> None:
+    def _store_contents(self, chunk: pa.Array) -> None:
         """Write cells to the temporary file."""
         content, paths = _split_cells(chunk)
         lengths = pc.fill_null(pc.binary_length(content), EMPTY).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -191,9 +193,9 @@ class CellWriter:
                 remedy="Set TMPDIR to a folder with as much room as they take.",
             ) from None
         taken = np.maximum(lengths, 0)
-        self._note(begin + np.cumsum(taken) - taken, lengths, paths)
+        self._note_places(begin + np.cumsum(taken) - taken, lengths, paths)
 
-    def _note(self, starts: np.ndarray, sizes: np.ndarray, paths: Sequence[str | None]) -> None:
+    def _note_places(self, starts: np.ndarray, sizes: np.ndarray, paths: Sequence[str | None]) -> None:
         """Add (M,) places in the last file."""
         self._starts.append(starts.astype(np.int64))
         self._sizes.append(sizes.astype(np.int64))
@@ -246,9 +248,13 @@ def _cast_to_texts(chunk: pa.Array) -> pa.Array:
     plain = chunk.dictionary_decode() if pa.types.is_dictionary(kind) else chunk
     if not (pa.types.is_string(plain.type) or pa.types.is_large_string(plain.type)):
         values = plain.cast(pa.string()) if pa.types.is_integer(plain.type) else None
-        plain = values if values is not None else pa.array([_write(value) for value in plain.to_pylist()], pa.string())
+        plain = (
+            values
+            if values is not None
+            else pa.array([_write_as_text(value) for value in plain.to_pylist()], pa.string())
+        )
     return pc.if_else(pc.equal(plain, ""), None, plain)
 
 
-def _write(value: object) -> str | None:
+def _write_as_text(value: object) -> str | None:
     return None if value is None or value != value else str(value)

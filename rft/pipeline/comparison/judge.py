@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from rft.errors import ConfigError, near
 from rft.pipeline.comparison.changes import list_changes
 from rft.records import AuditRun, Finding, RuleOutcome, Section, Verdict
-from rft.records.runs import Outcome
+from rft.verdict.policy import combine_outcomes
 
 SOURCE = "no finding may be worse than before"
 NONE_LOST: Mapping[str, str] = {}
-WORST_FIRST: tuple[Outcome, ...] = ("fail", "uncertain", "pass")
 ROUNDING = 1e-9  # by which two computations of one fact may differ, as a share of its size
 
 
@@ -41,9 +40,7 @@ def judge_changes(
     judged = [_judge_change(name, change, tolerances.get(name)) for name, change in changes.items() if change.better]
     lost = [_state_lost_audit(plugin, title) for plugin, title in lost_audits.items()]
     rules = (*lost, *(outcome for outcome in judged if outcome is not None))
-    outcomes = {outcome.outcome for outcome in rules}
-    worst = next((outcome for outcome in WORST_FIRST if outcome in outcomes), None)
-    return Verdict(source=SOURCE, status=worst or "no_rules", rules=rules)
+    return Verdict(source=SOURCE, status=combine_outcomes(rules), rules=rules)
 
 
 def find_lost_audits(*runs: AuditRun) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import EXAMPLES, IMAGES, TEXTS, Applies
 from rft.config.schema import DataConfig
-from rft.plugins import AuditedModel, Options, Plugin
+from rft.plugins import AuditedModel, ExaminedData, Options, Plugin
 from rft.plugins.attribution.overview import PILLAR, summarize_attribution
 from rft.records import ModelFacts, Section
 
@@ -135,6 +135,12 @@ class Attribution(Plugin[AttributionOptions]):
         of_methods = [f"{kind}.{method}" for kind in ("failed_maps", "deletion") for method in methods]
         shortcuts = [f"shortcut.{shortcut.name}" for shortcut in options.shortcut]
         return [f"{self.name}.{name}" for name in (*of_methods, *PATH_FINDINGS, *shortcuts)]
+
+    def examine_data(self, options: AttributionOptions, examined: ExaminedData) -> tuple[str, ...]:
+        """Return that nothing can be measured, where predictions alone are given."""
+        if examined.core.predictions is None:
+            return ()
+        return ("predictions alone have no model to look at: nothing is measured, and the verdict is uncertain",)
 
     def audit(self, audited: AuditedModel, options: AttributionOptions) -> Section:
         """Return the section; needs the joined model, in eval mode, and the test examples."""

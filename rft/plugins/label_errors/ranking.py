@@ -66,7 +66,7 @@ class LabelRanker:
         self._labels, self._classes = examples.labels, classes
         self._review_size = max(1, round(review_share * len(examples)))
         self._basis = RidgeBasis.from_features(examples.features, examples.units)
-        self._penalty = self._basis.choose_penalty(self._encode(examples.labels))
+        self._penalty = self._basis.choose_penalty(self._encode_one_hot(examples.labels))
 
     def rank(self) -> LabelRanking:
         """Return the ranking of the labels as they are."""
@@ -91,12 +91,12 @@ class LabelRanker:
         return PlantedErrors(np.concatenate(rows), np.repeat(np.arange(PLANTINGS), count), np.concatenate(is_found))
 
     def _rank_labels(self, labels: np.ndarray) -> LabelRanking:
-        scores = self._basis.predict_left_out(self._encode(labels), self._penalty)
+        scores = self._basis.predict_left_out(self._encode_one_hot(labels), self._penalty)
         of_label = np.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
         np.put_along_axis(scores, labels[:, None], -np.inf, axis=1)
         rivals = scores.argmax(axis=1)
         margins = of_label - np.take_along_axis(scores, rivals[:, None], axis=1)[:, 0]
         return LabelRanking(margins, rivals, self._review_size)
 
-    def _encode(self, labels: np.ndarray) -> np.ndarray:
+    def _encode_one_hot(self, labels: np.ndarray) -> np.ndarray:
         return np.asarray(np.eye(self._classes)[labels])

@@ -91,7 +91,7 @@ def _attribute_rows(
         if name == MISSING:
             continue
         row: Row = {"attribute": attribute, "group": name, "n": int(mask.sum()), "status": "ok"}
-        row |= {"listed": listed[name], "listed_share": listed[name] / int(mask.sum())} | _recall(mask, planted)
+        row |= {"listed": listed[name], "listed_share": listed[name] / int(mask.sum())} | _measure_recall(mask, planted)
         if row["recall"] is None:
             row["status"] = TOO_FEW_PLANTED
         if name in hidden:
@@ -101,7 +101,7 @@ def _attribute_rows(
     return rows
 
 
-def _recall(mask: np.ndarray, planted: PlantedErrors) -> Row:
+def _measure_recall(mask: np.ndarray, planted: PlantedErrors) -> Row:
     """Return the share of a group's planted errors that were found, with its interval, where there are enough."""
     of_group = mask[planted.rows]
     is_found, rounds = planted.is_found[of_group].astype(np.float64), planted.rounds[of_group]

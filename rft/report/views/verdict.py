@@ -54,6 +54,11 @@ class VerdictView:
     source: str
     rules: tuple[RuleView, ...]
 
+    @property
+    def has_bounds(self) -> bool:
+        """Whether any rule was set by somebody: those that are built in have no bound."""
+        return any(rule.bound for rule in self.rules)
+
 
 def view_verdict(run: AuditRun, verdict: Verdict | None = None) -> VerdictView:
     """Return a verdict over the findings of a run in words: its own, or a later one."""

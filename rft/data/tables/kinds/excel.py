@@ -48,7 +48,7 @@ def read_excel(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
         yield pa.table(
             {
                 name: pa.array(
-                    [text_of(_cell(cells, place), name, f"row {number}", file.name) for number, cells in block],
+                    [text_of(_cell_at(cells, place), name, f"row {number}", file.name) for number, cells in block],
                     pa.string(),
                 )
                 for name, place in places.items()
@@ -56,7 +56,7 @@ def read_excel(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
         )
 
 
-def _cell(cells: Sequence[Any], place: int) -> Any:
+def _cell_at(cells: Sequence[Any], place: int) -> Any:
     return cells[place] if place < len(cells) else None
 
 

@@ -94,7 +94,7 @@ def _fold_clusters(original: str) -> Iterator[tuple[str, int, int]]:
         return
     while start < len(original):
         end = start + 1
-        while end < len(original) and _continues(original[end]):
+        while end < len(original) and _continues_character(original[end]):
             end += 1
         folded = unicodedata.normalize("NFKC", original[start:end]).casefold()
         folded = unicodedata.normalize("NFKC", folded).translate(_ALIKE)
@@ -109,6 +109,6 @@ def _fold_clusters(original: str) -> Iterator[tuple[str, int, int]]:
         start = end
 
 
-def _continues(sign: str) -> bool:
+def _continues_character(sign: str) -> bool:
     """Tell whether a character belongs to the one before it: a mark, or a vowel or final of Hangul."""
     return unicodedata.category(sign).startswith("M") or "\u1160" <= sign <= "\u11ff"

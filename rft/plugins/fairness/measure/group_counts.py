@@ -30,5 +30,6 @@ def describe_small_groups(test: Split, attribute: str, min_group_size: int) -> I
     largest = ", ".join(f"{name} {format_count(int(n))}" for name, n in sizes.nlargest(3).items())
     yield (
         f"{attribute}: {large} of {len(sizes)} groups have the {min_group_size} test {cases} that are compared "
-        f"(fairness.min_group_size); largest: {largest}"
+        "(fairness.min_group_size); where no attribute has two, the verdict is uncertain (exit code 3); "
+        f"largest: {largest}"
     )
