@@ -29,7 +29,7 @@ class Situation:
         population: whether the config names whose data it is.
         scores: whether there are probabilities, and not decisions alone.
         classes: how many classes there are, where the config says so.
-        plugins: the tables of plugins that are there.
+        shows_examples: whether a plugin has examples to show.
         unused: keys of the recipe that a plugin has no use for, such as ``train.epochs``, with the reason.
     """
 
@@ -41,7 +41,7 @@ class Situation:
     population: bool = False
     scores: bool = True
     classes: int | None = None
-    plugins: frozenset[str] = frozenset()
+    shows_examples: bool = False
     unused: Mapping[str, str] = field(default_factory=dict)
 
 

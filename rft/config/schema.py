@@ -75,11 +75,11 @@ class ReportConfig(Table):
 
     show_examples: Annotated[
         bool,
-        Applies(lambda run, _: "attribution" in run.plugins, "only [attribution] shows examples"),
+        Applies(lambda run, _: run.shows_examples, "no plugin that is switched on shows examples"),
         EXAMPLES,
     ] = False
-    """Show test images or texts with what the model looks at: they may be personal data. Without it there are charts
-    alone."""
+    """Show test images or texts with what the model looks at, and ids of examples: they may be personal data. Without
+    it there are charts and counts alone."""
     suppress_below: int | None = Field(default=None, ge=0)
     """Numbers that rest on fewer cases do not leave the machine; by default those of the model card alone, below 10. 0
     withholds none."""
@@ -213,7 +213,7 @@ class Config(Table):
             population=self.data.population is not None,
             scores=scores,
             classes=None if self.data.classes is None else len(self.data.classes),
-            plugins=frozenset(plugins),
+            shows_examples=any(options.shows_examples for options in plugins.values()),
             unused={key: why for options in plugins.values() for key, why in options.unused.items()},
         )
 

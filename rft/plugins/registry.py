@@ -21,6 +21,7 @@ BUILTIN = (
     "rft.plugins.dataset:Dataset",
     "rft.plugins.backbone:Backbone",
     "rft.plugins.label_errors:LabelErrors",
+    "rft.plugins.influence:Influence",
     "rft.plugins.training:Training",
     "rft.plugins.performance:Performance",
     "rft.plugins.privacy:Privacy",

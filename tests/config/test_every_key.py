@@ -148,6 +148,8 @@ VALUES = {
     "policy.because": '[{finding = "performance.accuracy", min = 0.0, because = "so"}]',
     "performance.bins": "2",
     "label_errors.review_share": "0.2",
+    "influence.examples": "3",
+    "influence.retrained_heads": "8",
     "privacy.epsilon": "30.0",
     "privacy.delta": "0.001",
     "privacy.max_grad_norm": "0.01",
@@ -250,6 +252,8 @@ EFFECT_SHOWN_BY = {
     "model.preprocessing": "tests/backbones/test_preprocessing.py",
     "performance.bins": "tests/plugins/performance/test_performance.py",
     "label_errors.review_share": "tests/plugins/label_errors/test_label_errors.py",
+    "influence.examples": "tests/plugins/influence/test_influence.py",
+    "influence.retrained_heads": "tests/plugins/influence/test_influence.py",
     "privacy.canaries": "tests/plugins/privacy/empirical/test_empirical.py",
     "privacy.mechanism_runs": "tests/plugins/privacy/empirical/test_empirical.py",
     "privacy.randomness": "tests/plugins/privacy/test_audit.py",
@@ -335,7 +339,16 @@ SHORTCUTS = {
 }
 ALONE_REFUSED = (
     *("data.manifest", "data.image", "data.text", "data.max_pixels", "data.population", *SOURCES),
-    *("model", "train", "privacy", "fairness.mitigation", "attribution", "label_errors", "report.show_examples"),
+    *(
+        "model",
+        "train",
+        "privacy",
+        "fairness.mitigation",
+        "attribution",
+        "label_errors",
+        "influence",
+        "report.show_examples",
+    ),
 )
 
 
@@ -357,9 +370,12 @@ def expected(mode: str) -> set[str]:
         # model.preprocessing names the transform of a factory, and takes the place of image_size.
         keys |= {"data.population", "model.preprocessing"}
         keys |= {"attribution.baseline", "label_errors.review_share"}  # the first: "mean", of training images
+        keys |= keys_below("influence")
     elif private:
         keys |= {"attribution.baseline", "train.schedule", "train.patience"}  # the first: "mean", which is private
-        keys |= keys_below("fairness.mitigation", "label_errors") | {"fairness.classes"}  # two are declared
+        keys |= keys_below("fairness.mitigation", "label_errors", "influence") | {
+            "fairness.classes"
+        }  # two are declared
     else:
         keys |= with_epsilon_alone() | {"data.population"}
     if mode == "texts, adapters everywhere":

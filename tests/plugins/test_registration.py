@@ -23,9 +23,10 @@ pytestmark = pytest.mark.usefixtures("shared_keys")
 
 def test_built_in_plugins_are_found_with_their_origin() -> None:
     plugins = discover_plugins()
-    built_in = ["dataset", "backbone", "label_errors", "training", "performance", "privacy", "fairness", "attribution"]
-    assert list(plugins)[:8] == built_in
-    assert {plugins[name].distribution for name in list(plugins)[:6]} == {"rft"}
+    about_training = ["dataset", "backbone", "label_errors", "influence", "training"]
+    built_in = [*about_training, "performance", "privacy", "fairness", "attribution"]
+    assert list(plugins)[:9] == built_in
+    assert {plugins[name].distribution for name in list(plugins)[:7]} == {"rft"}
 
 
 class Good(Plugin[Options]):

@@ -49,6 +49,7 @@ SECTIONS = {
     "training": ("Training", "What training did to the weights."),
     "backbone": ("Pretrained features", "How far the frozen features carry, on training examples."),
     "label_errors": ("Labels that look wrong", "[How to read the section](label-errors.md)."),
+    "influence": ("What predictions rest on", "[How to read the section](influence.md)."),
     "fairness": (
         "Fairness",
         "`<metric>` is a metric of groups, such as `accuracy` or `tpr`, in the table of "

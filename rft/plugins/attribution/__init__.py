@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -62,6 +62,8 @@ class Shortcut(Options):
 
 class AttributionOptions(Options):
     """``[attribution]``: what the model looks at."""
+
+    shows_examples: ClassVar[bool] = True
 
     samples: Annotated[int, Field(ge=1), EXAMPLES] = 12
     """How many test examples are explained; at most all of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ class LabelErrorsOptions(Options):
 
     Refused beside `privacy.epsilon`: it reads the training examples without noise.
     """
+
+    shows_examples: ClassVar[bool] = True
 
     review_share: Annotated[float, Field(gt=0, le=0.5), TRAINED] = 0.05
     """Share of the training examples that somebody can look at again: so long is the list."""

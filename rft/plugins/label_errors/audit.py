@@ -7,9 +7,9 @@ import numpy as np
 from rft.number_format import format_fixed
 from rft.plugins import AuditedModel
 from rft.plugins.label_errors import LabelErrorsOptions
-from rft.plugins.label_errors.examples import LabelledExamples, read_examples
 from rft.plugins.label_errors.ranking import PLANTED_SHARE, PLANTINGS, LabelRanker, LabelRanking, PlantedErrors
 from rft.plugins.label_errors.tables import CAPTIONS, COLUMNS, group_table, pair_table, review_table
+from rft.plugins.training_vectors import LabelledExamples, read_examples
 from rft.records import Finding, FindingDefinition, Section, Table
 from rft.references import COOK_WEISBERG, NORTHCUTT
 from rft.stats import multiplicity

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rft.plugins.label_errors.examples import LabelledExamples
+from rft.plugins.training_vectors import LabelledExamples
 from rft.stats.ridge import RidgeBasis
 
 PLANTED_SHARE = 0.05  # of the labels, made wrong in each of ...

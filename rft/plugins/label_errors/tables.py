@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 
 from rft.disclosure.withheld import MISSING, Withheld
-from rft.plugins.label_errors.examples import LabelledExamples
 from rft.plugins.label_errors.ranking import PLANTED_SHARE, LabelRanking, PlantedErrors
+from rft.plugins.training_vectors import LabelledExamples
 from rft.records import Columns, Row, Table, Texts, list_columns
 from rft.stats.intervals import mean_interval
 

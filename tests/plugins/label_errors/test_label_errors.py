@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,16 +14,18 @@ import torch
 from sklearn.linear_model import RidgeCV
 
 import rft
+from rft.backbones import classifier
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.errors import ConfigError, Unavailable
 from rft.features import Dense
 from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
 from rft.plugins.label_errors import LabelErrors, LabelErrorsOptions
-from rft.plugins.label_errors.examples import LabelledExamples
 from rft.plugins.label_errors.ranking import PLANTED_SHARE, PLANTINGS, LabelRanker
+from rft.plugins.training_vectors import LabelledExamples
 from rft.records import Section, Split
 from rft.stats.ridge import PENALTIES
+from rft.training import Recipe, Task
 from tests.conftest import write_images
 
 CLASSES = ("cat", "dog", "fox")
@@ -37,7 +41,7 @@ def some_examples(n: int = 300, *, strength: float = 1.0, per_unit: int = 1) -> 
     units = None if per_unit == 1 else np.arange(n // per_unit).repeat(per_unit).astype(str).astype(object)
     ids = np.array([f"photo-{row}" for row in range(n)], dtype=object)
     groups = {"tone": np.array(["blue", "red"] * (n // 2), dtype=object)}
-    return LabelledExamples(features.astype(np.float32), labels, ids, units, groups, drawn_from=n)
+    return LabelledExamples(features.astype(np.float32), labels, ids, units, groups, n, np.arange(n))
 
 
 def audit_labels(
@@ -45,11 +49,15 @@ def audit_labels(
 ) -> Section:
     """Audit a stand-in for a model that has nothing but what the plugin is to look at."""
     split = Split("train", examples.ids, [], examples.labels, examples.groups, examples.units)
+    features, labels = Dense(torch.from_numpy(examples.features)), torch.from_numpy(examples.labels)
+    recipe = Recipe(1, "sgd", 0.1, 0.0, 0.0, 8)
+    new_head = partial(classifier.new_head, features.tensor.shape[1], len(CLASSES), False)
     audited: Any = SimpleNamespace(
         facts=SimpleNamespace(classes=CLASSES),
         seed=0,
         splits={"train": split},
-        require_features=lambda: {"train": Dense(torch.from_numpy(examples.features))},
+        require_features=lambda: {"train": features},
+        require_task=lambda: Task(features, labels, examples.units, new_head, recipe),
         show_examples=shown,
         withheld=withheld,
     )
@@ -57,8 +65,7 @@ def audit_labels(
 
 
 def with_labels(examples: LabelledExamples, labels: np.ndarray) -> LabelledExamples:
-    groups, units = examples.groups, examples.units
-    return LabelledExamples(examples.features, labels, examples.ids, units, groups, examples.drawn_from)
+    return replace(examples, labels=labels)
 
 
 def test_margins_are_those_of_fits_without_the_example() -> None:
@@ -114,7 +121,7 @@ def test_the_other_rows_of_a_unit_do_not_vouch_for_a_wrong_label() -> None:
     labels[30:33] = (labels[30:33] + 1) % 3
     by_unit = LabelRanker(with_labels(examples, labels), 3, 0.05).rank()
     assert {30, 31, 32} <= set(by_unit.reviewed.tolist())
-    vouched = LabelledExamples(examples.features, labels, examples.ids, None, {}, 300)
+    vouched = replace(examples, labels=labels, units=None)
     assert LabelRanker(vouched, 3, 0.05).rank().margins[30] > by_unit.margins[30] + 0.1
 
 
@@ -165,9 +172,7 @@ def test_small_counts_stay_where_they_are() -> None:
 )
 def test_what_cannot_be_ranked_says_why(examples: LabelledExamples, reason: str) -> None:
     if reason == "of one unit":
-        examples = LabelledExamples(
-            examples.features, np.arange(60) % 3, examples.ids, examples.units, examples.groups, 60
-        )
+        examples = with_labels(examples, np.arange(60) % 3)
     with pytest.raises(Unavailable, match=reason):
         audit_labels(examples)
 
