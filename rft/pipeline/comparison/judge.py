@@ -113,5 +113,6 @@ def _judge_change(name: str, change: Finding, tolerance: float | None) -> RuleOu
         because=because,
         explanation=f"{written}: {reason}",
         reason=reason,
+        value=change.value,
         interval=None if tolerance is not None else change.interval,
     )
