@@ -90,7 +90,7 @@ def _show_comparison(compared: RunComparison) -> None:
     from rft.pipeline.compare_runs import describe_pairing
     from rft.pipeline.comparison.judge import SOURCE, list_unjudged
 
-    out.say(f"{compared.names[1]}, compared with {compared.names[0]}", *describe_pairing(compared))
+    out.say(compared.title, *describe_pairing(compared))
     for section in compared.sections[1:]:
         show_findings(section)
     show_verdict("Verdict", compared.verdict)
@@ -107,7 +107,7 @@ def _write_page(compared: RunComparison) -> str:
 
     return comparison_html(
         compared.sections,
-        name=f"{compared.names[1]}, compared with {compared.names[0]}",
+        name=compared.title,
         byline=describe_pairing(compared),
         verdict=compared.verdict,
         open_tables=(SHARED, "data", "config", "software", "weights"),
