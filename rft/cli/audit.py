@@ -50,7 +50,10 @@ def audit(
             saved = folder or run.save(default_folder(run), force=force, share=share)
         show_run(run)
         key = place_of(run.run.volatile.id)
-        out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {key}")
+        out.say(
+            f"Report: {saved / 'report.html'}",
+            f"Key of the run, by which its owner checks inputs and predictions: {key}",
+        )
         content = summarize_run(run) | {"folder": str(saved), "report": str(saved / "report.html"), "key": str(key)}
         return CommandResult(content, EXIT[run.verdict.status], write_decisive(run.verdict))
 

@@ -73,10 +73,11 @@ def _list_other_headlines(run: AuditRun) -> list[tuple[str, str]]:
 
 
 def _count_not_measured(run: AuditRun) -> str:
-    """Return how many findings have no value: those that were requested first."""
+    """Return how many findings have no value: first of what was requested."""
     absent = [finding for section in run.sections for finding in section.findings if finding.status == "not_measured"]
     requested = sum(finding.absence is None for finding in absent)
-    return f"{requested} requested, {len(absent) - requested} not requested or not applicable"
+    rest = len(absent) - requested
+    return f"{requested} of what was requested (the report says why), {rest} of what was not, or does not apply"
 
 
 def summarize_run(run: AuditRun) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -368,9 +369,9 @@ def test_a_table_without_keys_is_there_or_not(tmp_path: Path) -> None:
     """It switches a plugin on: what is left out in the second run stands in a column of its own."""
     first = example_run()
     config = {name: table for name, table in first.run.config.items() if name != "privacy"}
+    tables: list[dict[str, Any]] = [{"privacy": {}, "fairness": {"mitigation": {}}}, {"fairness": {}}]
     first, second = (
-        first.model_copy(update={"run": first.run.model_copy(update={"config": config | more})})
-        for more in ({"privacy": {}, "fairness": {"mitigation": {}}}, {"fairness": {}})
+        first.model_copy(update={"run": first.run.model_copy(update={"config": config | more})}) for more in tables
     )
     section = compare_circumstances([first, second], join_withheld([first, second]))
     assert section.tables["config"] == [
