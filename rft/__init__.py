@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rft.errors import RftError
     from rft.models.saved import SavedModel
     from rft.records import AuditRun, Figure, Finding, Interval, Section, Split
-    from rft.run import FinishedRun
+    from rft.run import FinishedRun, open_run
     from rft.version import __version__
 
 __all__ = [
@@ -30,12 +30,17 @@ __all__ = [
     "audit_model",
     "audit_predictions",
     "load",
+    "open_run",
 ]
 
 IMPORTED_WHEN_ASKED_FOR = {"__version__": "rft.version", "RftError": "rft.errors"} | dict.fromkeys(
     ("AuditRun", "Figure", "Finding", "Interval", "Section", "Split"), "rft.records"
 )
-IMPORTED_WHEN_ASKED_FOR |= {"audit_model": "rft.api.model", "audit_predictions": "rft.api.predictions"}
+IMPORTED_WHEN_ASKED_FOR |= {
+    "audit_model": "rft.api.model",
+    "audit_predictions": "rft.api.predictions",
+    "open_run": "rft.run",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -56,6 +56,13 @@ class IntegrityError(RftError):
     exit_code = 1
 
 
+class UnknownNameError(RftError, KeyError):
+    """A run has no finding, section or table of this name; what is near stands in the message."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # that of KeyError shows quotes and escapes
+
+
 class EvidenceError(RftError):
     """A file of a finished run is not the file that was written."""
 

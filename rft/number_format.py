@@ -63,6 +63,15 @@ def decimals_within(low: float, high: float) -> int:
     return min(max(1 - math.floor(math.log10(width)), least), 4)
 
 
+def format_ends(low: float, high: float, gap: float, interval: tuple[float, float] | None) -> list[str]:
+    """Return two values with the decimals of their gap, or one more where their difference would not look like it."""
+    decimals = decimals_within(*interval) if interval else decimals_of(gap)
+    difference = round(high, decimals) - round(low, decimals)
+    if format_fixed(difference, decimals) != format_fixed(gap, decimals):
+        decimals += 1
+    return [format_fixed(value, decimals) for value in (low, high)]
+
+
 def format_quantity(
     number: float,
     unit: str = "",

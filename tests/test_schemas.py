@@ -17,9 +17,9 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from rft.pipeline.compare_runs import compare_runs
-from rft.pipeline.history import read_history
+from rft.cli.main import app
 from rft.plugins import discover_plugins
 from rft.records import Artifacts
 from rft.report import open_run, save
@@ -86,13 +86,20 @@ def save_pair(folder: Path, changed: Callable[[str], str]) -> tuple[Path, Path]:
 
 
 def list_written(folder: Path, changed: Callable[[str], str]) -> dict[str, Any]:
-    """Return what is written as JSON of two runs, by the name of its schema."""
+    """Return what is written as JSON of two runs, by the name of its schema: of commands what they print."""
     pair = save_pair(folder, changed)
-    compared, history = compare_runs(*pair), read_history(folder)
-    assert (compared.n, compared.not_paired, len(history.histories[0].runs)) == (40, "", 2)
-    whole = {"audit.json": open_run(pair[0]).to_json(), "compare.json": compared.to_json()}
-    written = whole | {"history.json": history.to_json()}
-    return {name: json.loads(text) for name, text in written.items()}
+    pages = [("compare", *map(str, pair)), ("history", str(folder))]
+    printed = [
+        CliRunner().invoke(app, [*arguments, "--out", str(folder / f"{arguments[0]}.html"), "--json"])
+        for arguments in pages
+    ]
+    compared, history = (json.loads(done.stdout) for done in printed)
+    assert (compared["n"], compared["not_paired"], len(history["histories"][0]["runs"])) == (40, "", 2)
+    return {
+        "audit.json": json.loads(open_run(pair[0]).to_json()),
+        "compare.json": compared,
+        "history.json": history,
+    }
 
 
 @pytest.mark.parametrize("changed", [str, spoil], ids=["example", "hostile"])
@@ -127,6 +134,7 @@ def test_what_was_changed_is_not(tmp_path: Path) -> None:
         *((name, lambda content: content.update(more=1)) for name in written),
         *((name, lambda content: content.pop("sections")) for name in ("audit.json", "compare.json")),
         ("history.json", lambda content: content.pop("histories")),
+        *((name, lambda content: content.pop("exit_code")) for name in ("compare.json", "history.json")),
     ]
     for name, change in changes:
         content = copy.deepcopy(written[name])

@@ -12,7 +12,7 @@ import typer
 import rft
 from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, Share, err, out, report_errors
 from rft.cli.output import CommandResult
-from rft.cli.show import show_run, summarize_run
+from rft.cli.show import show_run, summarize_run, write_decisive
 from rft.cli.stage_lines import say_stages
 from rft.runtime.patience import allow_waiting
 
@@ -50,9 +50,12 @@ def audit(
             saved = folder or run.save(default_folder(run), force=force, share=share)
         show_run(run)
         key = place_of(run.run.volatile.id)
-        out.say(f"Report: {saved / 'report.html'}", f"Key, to keep: {key}")
+        out.say(
+            f"Report: {saved / 'report.html'}",
+            f"Key of the run, by which its owner checks inputs and predictions: {key}",
+        )
         content = summarize_run(run) | {"folder": str(saved), "report": str(saved / "report.html"), "key": str(key)}
-        return CommandResult(content, EXIT[run.verdict.status])
+        return CommandResult(content, EXIT[run.verdict.status], write_decisive(run.verdict))
 
 
 def default_folder(run: AuditRun) -> Path:

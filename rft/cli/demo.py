@@ -30,4 +30,5 @@ def demo(
         out.say(*result.describe_expectations())
         out.say(f"Report: {result.report}", f"Config: {result.config}")
         content = {"report": str(result.report), "config": str(result.config), "as_expected": result.as_expected}
-        return CommandResult(content, 0 if result.as_expected else 1)
+        unexpected = tuple(result.describe_expectations()) if not result.as_expected else ()
+        return CommandResult(content, 0 if result.as_expected else 1, unexpected)

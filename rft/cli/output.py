@@ -1,7 +1,8 @@
-"""What every command says, in one of three ways: to read, as JSON (``--json``), or errors alone (``--quiet``).
+"""What every command says, in one of three ways: to read, as JSON (``--json``), or what decided alone (``--quiet``).
 
 A command prints what is to be read through ``out`` and returns a ``CommandResult``. The options that choose between
-the ways are added to each command here, when it is registered.
+the ways are added to each command here, when it is registered. What decided the exit code, such as a verdict with the
+rules that do not hold, is never silent: it stands on stderr unless it was just to be read in the same place.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from rft.errors import RftError
 from rft.runtime.progress import hide_progress
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, and nothing to read.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print errors, and what decided the exit code, such as the verdict.")
+]
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,14 @@ class CommandResult:
     Attributes:
         content: the result for programs; ``docs/exports.md`` says what each command gives.
         exit_code: of the command.
+        decisive: what decided the exit code, in lines: a verdict and each rule that does not hold. Empty where there is
+            nothing to decide, or stderr says it already.
         payload: what was asked for on standard output, such as a table: written with ``--quiet`` too.
     """
 
     content: dict[str, object]
     exit_code: int = 0
+    decisive: tuple[str, ...] = ()
     payload: str | None = None
 
 
@@ -53,9 +59,11 @@ def add_output_options(command: Command) -> Callable[..., None]:
                 exit_code = result.exit_code
             except typer.Exit as end:  # an error, which was said on stderr
                 exit_code = end.exit_code
+        if result is not None and (as_json or quiet or not err.shows_the_same_as(out)):
+            err.say(*(f"rft: {line}" for line in result.decisive))
         if as_json:
-            content = {"exit_code": exit_code, "errors": [describe_error(error) for error in take_errors()]}
-            _write_payload(_write_json(content if result is None else result.content))
+            outer = {"exit_code": exit_code, "errors": [describe_error(error) for error in take_errors()]}
+            _write_payload(_write_json(outer if result is None else outer | result.content))
         elif result is not None and result.payload is not None:
             _write_payload(result.payload)
         raise typer.Exit(exit_code)

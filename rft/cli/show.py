@@ -8,7 +8,7 @@ from rft.cli.app import out
 from rft.number_format import format_count
 
 if TYPE_CHECKING:
-    from rft.records import AuditRun, Section, Table, Verdict
+    from rft.records import AuditRun, RuleOutcome, Section, Table, Verdict
 
 VERDICT_STYLES = {"pass": "bold green", "fail": "bold red", "uncertain": "bold yellow", "no_rules": "bold"}
 
@@ -17,9 +17,9 @@ def show_run(run: AuditRun) -> None:
     """Print the verdict, a line for each question, and how much is to be reviewed or was not measured."""
     from rft.report.views.page import count_unjudged
 
-    _show_verdict("Verdict", run.verdict)
+    show_verdict("Verdict", run.verdict)
     for later in run.later_verdicts:
-        _show_verdict(f"Later verdict by {later.file}", later.verdict)
+        show_verdict(f"Later verdict by {later.file}", later.verdict)
     to_review = sum(count for _, count in count_unjudged(run))
     facts = [(pillar.label, pillar.summary) for pillar in run.pillars]
     facts += _list_other_headlines(run)
@@ -28,16 +28,36 @@ def show_run(run: AuditRun) -> None:
     out.facts(facts)
 
 
-def _show_verdict(label: str, verdict: Verdict) -> None:
+def show_verdict(label: str, verdict: Verdict) -> None:
+    """Print a verdict, how many of its rules have which outcome, and each that does not hold."""
+    out.say(f"{label}: {verdict.status.replace('_', ' ')}", style=VERDICT_STYLES[verdict.status])
+    unmet = [(f"  {rule.outcome}", _explain_outcome(rule)) for rule in _list_unmet(verdict)]
+    out.facts([("Rules", _count_outcomes(verdict)), *unmet])
+
+
+def write_decisive(verdict: Verdict) -> tuple[str, ...]:
+    """Return a verdict and each of its rules that does not hold, a line each, for a log."""
+    unmet = [f"{rule.outcome}: {_explain_outcome(rule)}" for rule in _list_unmet(verdict)]
+    return (f"verdict: {verdict.status.replace('_', ' ')} (rules: {_count_outcomes(verdict)})", *unmet)
+
+
+def _list_unmet(verdict: Verdict) -> list[RuleOutcome]:
+    """Return the rules that are broken, then those that cannot be settled."""
+    from rft.report.views.verdict import WORST_FIRST
+
+    unmet = [rule for rule in verdict.rules if rule.outcome != "pass"]
+    return sorted(unmet, key=lambda rule: WORST_FIRST.index(rule.outcome))
+
+
+def _explain_outcome(rule: RuleOutcome) -> str:
+    return f"{rule.rule}: {rule.explanation}{f' ({rule.because})' if rule.because else ''}"
+
+
+def _count_outcomes(verdict: Verdict) -> str:
     from rft.report.views.verdict import PARTS
 
-    out.say(f"{label}: {verdict.status.replace('_', ' ')}", style=VERDICT_STYLES[verdict.status])
     counts = {word: sum(rule.outcome == outcome for rule in verdict.rules) for outcome, word in PARTS.items()}
-    unmet = [
-        (f"  {rule.outcome}", f"{rule.rule}: {rule.explanation}") for rule in verdict.rules if rule.outcome != "pass"
-    ]
-    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    out.facts([("Rules", said or "none"), *unmet])
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "none"
 
 
 def _list_other_headlines(run: AuditRun) -> list[tuple[str, str]]:
@@ -53,10 +73,11 @@ def _list_other_headlines(run: AuditRun) -> list[tuple[str, str]]:
 
 
 def _count_not_measured(run: AuditRun) -> str:
-    """Return how many findings have no value: those that were requested first."""
+    """Return how many findings have no value: first of what was requested."""
     absent = [finding for section in run.sections for finding in section.findings if finding.status == "not_measured"]
     requested = sum(finding.absence is None for finding in absent)
-    return f"{requested} requested, {len(absent) - requested} not requested or not applicable"
+    rest = len(absent) - requested
+    return f"{requested} of what was requested (the report says why), {rest} of what was not, or does not apply"
 
 
 def summarize_run(run: AuditRun) -> dict[str, object]:

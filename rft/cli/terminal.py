@@ -6,6 +6,7 @@ Nothing in them is read as markup of rich, as the name of an emoji or as an esca
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import textwrap
 import traceback
@@ -44,6 +45,14 @@ class Terminal:
     def is_terminal(self) -> bool:
         """Whether somebody watches, and not a file or another program."""
         return self._console.is_terminal
+
+    def shows_the_same_as(self, other: Terminal) -> bool:
+        """Whether what is written to the other stands beside what is written here: in one terminal, file or pipe."""
+        try:
+            here, there = (os.fstat(terminal._console.file.fileno()) for terminal in (self, other))
+        except OSError:  # a stream in memory: io.UnsupportedOperation
+            return False
+        return os.path.samestat(here, there) or (self.is_terminal and other.is_terminal)
 
     def say(self, *lines: str, style: str = "") -> None:
         """Write lines; a line break within one of them is none of ours, and is shown."""

@@ -1,4 +1,4 @@
-"""A table of findings for spreadsheets: RFC 4180, UTF-8, a row a finding.
+"""A table for spreadsheets: RFC 4180, UTF-8, a row a finding, and then a row for each metric of each group.
 
 A text that a spreadsheet would take for a formula gets an apostrophe in front; numbers stay numbers, negative ones too.
 """
@@ -9,20 +9,21 @@ import csv
 import io
 import re
 
+from rft.export.group_rates import GroupRate, list_group_rates
 from rft.export.judgements import JudgedFinding, list_judged_findings
 from rft.export.source import ExportSource
 from rft.records import Cell, Finding
 from rft.visible import visible
 
 COLUMNS = (
-    *("id", "title", "status", "value", "unit", "low", "high", "method", "n", "attribute", "group", "metric"),
-    *("outcome", "bound", "because", "explanation", "reason"),
+    *("kind", "id", "title", "status", "value", "unit", "low", "high", "method", "n"),
+    *("attribute", "group", "metric", "class", "further", "outcome", "bound", "because", "explanation", "reason"),
 )
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
 def write_csv(source: ExportSource) -> str:
-    """Return the table, with a line of headings; what rules name and the run does not have comes last.
+    """Return the table, with a line of headings: findings, what rules name and the run does not have, and group rates.
 
     Of several rules about a finding, the outcome is the worst, and texts stand behind each other.
     """
@@ -30,7 +31,11 @@ def write_csv(source: ExportSource) -> str:
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for judged in list_judged_findings(source.run):
-        cells = {"id": judged.id, "status": judged.status} | _describe_finding(judged.finding) | _describe_rules(judged)
+        named: dict[str, Cell] = {"kind": "finding", "id": judged.id, "status": judged.status}
+        cells = named | _describe_finding(judged.finding) | _describe_rules(judged)
+        writer.writerow([_neutralise(cells.get(column)) for column in COLUMNS])
+    for rate in list_group_rates(source.run):
+        cells = _describe_group_rate(rate)
         writer.writerow([_neutralise(cells.get(column)) for column in COLUMNS])
     return stream.getvalue()
 
@@ -52,6 +57,25 @@ def _describe_finding(finding: Finding | None) -> dict[str, Cell]:
         "group": finding.about.group,
         "metric": finding.about.metric,
         "reason": finding.reason,
+    }
+
+
+def _describe_group_rate(rate: GroupRate) -> dict[str, Cell]:
+    """Return the cells of a metric of a group; ``id`` is the table that it stands in, which no rule can name."""
+    return {
+        "kind": "group rate",
+        "id": rate.table,
+        "status": "info" if rate.value is not None else "not_measured",
+        "value": rate.value,
+        "low": rate.low,
+        "high": rate.high,
+        "n": rate.n,
+        "attribute": rate.attribute,
+        "group": rate.group,
+        "metric": rate.metric,
+        "class": rate.label_class,
+        "further": rate.further,
+        "reason": rate.reason,
     }
 
 

@@ -1,10 +1,13 @@
 """A short JSON for gates and dashboards: the verdict, its rules, and a flat list of findings.
 
-Everything is as it stands in ``audit.json``, texts and numbers; tables, figures and columns are left out.
+Everything is as it stands in ``audit.json``, texts and numbers. Of its tables the rates of groups are there alone.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from rft.export.group_rates import list_group_rates
 from rft.export.judgements import JudgedFinding, Judgement, list_judged_findings, list_judgements
 from rft.export.source import ExportSource
 from rft.export.texts import Json, write_json
@@ -25,6 +28,7 @@ def write_findings_json(source: ExportSource) -> str:
             "verdict": _describe_verdict(run),
             "rules": [{"finding": judgement.rule.finding} | _describe_rule(judgement) for judgement in judgements],
             "findings": [_describe_judged(judged) for judged in list_judged_findings(run)],
+            "group_rates": [asdict(rate) for rate in list_group_rates(run)],
         }
     )
 
@@ -39,6 +43,9 @@ def _describe_rule(judgement: Judgement) -> dict[str, Json]:
         "rule": rule.rule,
         "outcome": rule.outcome,
         "bound": judgement.bound,
+        "bounds": rule.bounds,
+        "value": rule.value,
+        "interval": None if rule.interval is None else rule.interval.model_dump(),
         "because": rule.because,
         "explanation": rule.explanation,
     }

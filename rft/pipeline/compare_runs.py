@@ -27,13 +27,18 @@ NO_TOLERANCES: Mapping[str, float] = MappingProxyType({})
 
 
 class ComparedRun(Record):
-    """One of the runs that are compared; ``left_out`` is how many of its test examples the other lacks.
+    """One of the runs that are compared.
 
-    None where these are too few to leave the machine.
+    Attributes:
+        id, created, verdict: of the run.
+        name: of its audit, with epsilon where it was private.
+        called: what sentences call it: its name, or which of the two it is where both have one name.
+        left_out: how many of its test examples the other lacks; None where these are too few to leave the machine.
     """
 
     id: str
     name: str
+    called: str
     created: str
     verdict: str
     left_out: int | None
@@ -63,8 +68,14 @@ class RunComparison(Document):
 
     @property
     def names(self) -> tuple[str, str]:
-        """What the runs are called."""
-        return self.before.name, self.after.name
+        """What sentences call the runs."""
+        return self.before.called, self.after.called
+
+    @property
+    def title(self) -> str:
+        """What was compared, in a line."""
+        compared = f"{self.after.called}, compared with {self.before.called}"
+        return compared if self.before.name != self.after.name else f"{self.after.name}: {compared}"
 
 
 def compare_runs(
@@ -92,7 +103,7 @@ def compare_runs(
     """
     folders = (Path(before), Path(after))
     runs = [open_run(folder, key=key, private=(PREDICTIONS,)) for folder, key in zip(folders, keys, strict=True)]
-    names, withheld = name_runs(runs), join_withheld(runs)
+    names, withheld = call_runs(runs), join_withheld(runs)
     shared = share_examples(runs, folders, names, withheld)
     paired = _release(_compare_by_plugins(shared.pair), shared.pair.withheld) if shared.pair else ()
     judged = (*_release([compare_findings(runs, names, paired, withheld)], withheld), *paired)
@@ -116,22 +127,28 @@ def compare_runs(
 
 
 def describe_pairing(comparison: RunComparison) -> list[str]:
-    """Return in sentences which examples were compared."""
+    """Return in sentences which runs were compared, and on which examples."""
     first, second = comparison.before, comparison.after
-    sentences = [f"{comparison.n:,} test examples that both predicted"]
     if comparison.not_paired:
         sentences = [f"Not paired: {comparison.not_paired}"]
-    elif first.left_out or second.left_out:
-        sentences.append(f"left out: {first.left_out} of {first.name}, {second.left_out} of {second.name}")
+    else:
+        sentences = [f"{comparison.n:,} test examples that both predicted"]
+    if not comparison.not_paired and (first.left_out or second.left_out):
+        sentences.append(f"left out: {first.left_out} of {first.called}, {second.left_out} of {second.called}")
     if comparison.identical_predictions:
         sentences.append("identical predictions")
-    return sentences
+    return [_identify_run("before", first), _identify_run("after", second), *sentences]
 
 
-def _describe_run(run: AuditRun, name: str, left_out: int | None) -> ComparedRun:
+def _identify_run(word: str, run: ComparedRun) -> str:
+    return f"{word}: {run.name}, {format_date(run.created)}, run {run.id}"
+
+
+def _describe_run(run: AuditRun, called: str, left_out: int | None) -> ComparedRun:
     return ComparedRun(
         id=run.run.volatile.id,
-        name=name,
+        name=_name_run(run),
+        called=called,
         created=run.run.volatile.created,
         verdict=run.verdict.status,
         left_out=left_out,
@@ -157,16 +174,12 @@ def _compare_by_plugins(pair: RunPair) -> list[Section]:
     return sections
 
 
-def name_runs(runs: Sequence[AuditRun]) -> tuple[str, str]:
-    """Return what two runs are called: by name, with epsilon where it was private; by date and id where that is one."""
-    named = []
-    for run in runs:
-        training = run.model.training
-        private = f" (epsilon {training.epsilon:g})" if training.epsilon is not None else ""
-        named.append(f"{run.run.name}{private}")
-    if named[0] == named[1]:
-        named = [
-            f"{name}, {format_date(run.run.volatile.created)}, {run.run.volatile.id}"
-            for name, run in zip(named, runs, strict=True)
-        ]
-    return named[0], named[1]
+def call_runs(runs: Sequence[AuditRun]) -> tuple[str, str]:
+    """Return what sentences call two runs: by their names, or by their order where both have one name."""
+    first, second = map(_name_run, runs)
+    return (first, second) if first != second else ("the first run", "the second run")
+
+
+def _name_run(run: AuditRun) -> str:
+    epsilon = run.model.training.epsilon
+    return run.run.name if epsilon is None else f"{run.run.name} (epsilon {epsilon:g})"

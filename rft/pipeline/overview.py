@@ -8,7 +8,7 @@ from typing import Any
 
 from rft.plugins import Plugin, Registered
 from rft.plugins.pillar import state_pillar
-from rft.records import ModelFacts, Pillar, Section
+from rft.records import Contrast, ModelFacts, Pillar, Section
 from rft.report.format.words import end_sentence
 
 log = logging.getLogger("rft")
@@ -26,17 +26,18 @@ def state_pillars(
     """
     by_plugin = {section.plugin: section for section in sections}
     return tuple(
-        state_pillar(plugin.name, plugin.pillar, section, _summarize(plugin, section, model))
+        state_pillar(plugin.name, plugin.pillar, section, *_summarize(plugin, section, model))
         for plugin, section in ((entry.plugin, by_plugin.get(entry.plugin.name)) for entry in registered)
         if plugin.pillar is not None
     )
 
 
-def _summarize(plugin: Plugin[Any], section: Section | None, model: ModelFacts) -> str:
+def _summarize(plugin: Plugin[Any], section: Section | None, model: ModelFacts) -> tuple[str, tuple[Contrast, ...]]:
+    """Return the answer of a plugin, and the largest gaps between groups."""
     if section is not None and section.audit_missing:
-        return end_sentence(f"Not measured: {section.findings[0].reason}")
+        return end_sentence(f"Not measured: {section.findings[0].reason}"), ()
     try:
-        return plugin.summarize(section, model)
+        return plugin.summarize(section, model), plugin.list_contrasts(section, model) if section else ()
     except Exception as error:  # a plugin is foreign code: what was measured must stand
         log.warning("the plugin %s could not be summarised: %s: %s", plugin.name, type(error).__name__, error)
-        return "What it found stands in its section."
+        return "What it found stands in its section.", ()

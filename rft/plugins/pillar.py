@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from rft import number_format
-from rft.records import Claim, ClaimState, Finding, Pillar, Section
+from rft.records import Claim, ClaimState, Contrast, Finding, Pillar, Section
 
 NOT_ASKED = "Not requested in this run, so nothing is known."
 
@@ -43,7 +43,13 @@ class PillarDefinition:
     claims: tuple[ClaimDefinition, ...]
 
 
-def state_pillar(plugin: str, definition: PillarDefinition, section: Section | None, summary: str) -> Pillar:
+def state_pillar(
+    plugin: str,
+    definition: PillarDefinition,
+    section: Section | None,
+    summary: str,
+    contrasts: tuple[Contrast, ...] = (),
+) -> Pillar:
     """Return a plugin's row in the overview of a run.
 
     Args:
@@ -51,6 +57,7 @@ def state_pillar(plugin: str, definition: PillarDefinition, section: Section | N
         definition: its question.
         section: what it found; None where it took no part.
         summary: the answer in a sentence or two.
+        contrasts: the largest gaps between groups.
     """
     findings = section.findings if section else ()
     answers: dict[str, list[Finding]] = {claim.label: [] for claim in definition.claims}
@@ -59,7 +66,7 @@ def state_pillar(plugin: str, definition: PillarDefinition, section: Section | N
         if named:
             answers[named[-1]].append(finding)
     claims = tuple(stated for label, answering in answers.items() for stated in _state_claims(label, answering))
-    return Pillar(plugin=plugin, label=definition.label, summary=summary, claims=claims)
+    return Pillar(plugin=plugin, label=definition.label, summary=summary, claims=claims, contrasts=contrasts)
 
 
 def _state_claims(label: str, findings: Sequence[Finding]) -> list[Claim]:

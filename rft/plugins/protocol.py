@@ -15,7 +15,7 @@ from rft.config.options import Options
 from rft.config.schema import Config, DataConfig
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.plugins.pillar import NOT_ASKED, PillarDefinition
-from rft.records import JsonObject, ModelFacts, Section, Split
+from rft.records import Contrast, JsonObject, ModelFacts, Section, Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +155,15 @@ class Plugin(ABC, Generic[OptionsT]):
             model: what was audited.
         """
         return NOT_ASKED if section is None else ""
+
+    def list_contrasts(self, section: Section, model: ModelFacts) -> tuple[Contrast, ...]:
+        """Return the largest gap for each attribute and metric, with both groups, for the first screen of a report.
+
+        Args:
+            section: what it found, as it is published: without what is withheld.
+            model: what was audited.
+        """
+        return ()
 
     def compare_runs(self, pair: RunPair) -> Section | None:
         """Return what two runs on the same examples say; raises ``Unavailable``. None: nothing to compare.

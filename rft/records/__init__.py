@@ -42,7 +42,7 @@ from rft.records.findings import (
     NotMeasured,
     Status,
 )
-from rft.records.overview import Claim, ClaimState, Pillar
+from rft.records.overview import Claim, ClaimState, Contrast, GroupRate, Pillar
 from rft.records.preprocessing import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
 from rft.records.runs import (
     Artifacts,
@@ -84,6 +84,7 @@ __all__ = [
     "ClaimState",
     "Column",
     "Columns",
+    "Contrast",
     "DataFacts",
     "Document",
     "Environment",
@@ -91,6 +92,7 @@ __all__ = [
     "Finding",
     "FindingDefinition",
     "Grade",
+    "GroupRate",
     "ImagePreprocessingFacts",
     "InputFile",
     "Interval",

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, ValidationError
 
+from rft.errors import UnknownNameError, near
 from rft.expectations import describe_problem
 
 FORMAT_VERSION = 1  # 1: the first published format
+
+MAX_LISTED = 8  # names in an error
 
 Cell = str | int | float | bool | None
 
 Row = dict[str, Cell]
 
 Table = list[Row]  # every row has the same keys in the same order
+
+T = TypeVar("T")
 
 JsonObject = Mapping[str, JsonValue]  # what somebody else decides the keys of: a plugin, a library, the config
 
@@ -54,6 +59,21 @@ class Document(Record):
     def from_json(cls, text: str) -> Self:
         """Read what ``to_json`` wrote; raises ``pydantic.ValidationError`` or ``ValueError`` for anything else."""
         return cls.model_validate_json(text)
+
+
+def find_named(named: Mapping[str, T], name: str, what: str) -> T:
+    """Return what has this name; raises ``UnknownNameError``, with near names, where nothing has.
+
+    Args:
+        named: by name.
+        name: of what is looked for.
+        what: it is, in words, such as ``finding of this run``.
+    """
+    if name not in named:
+        listed = ", ".join(list(named)[:MAX_LISTED]) + ", ..." * (len(named) > MAX_LISTED)
+        remedy = near(name, list(named)) or (f"There are: {listed}." if named else None)
+        raise UnknownNameError(f"{name!r} is no {what}", remedy=remedy)
+    return named[name]
 
 
 def first_problem(error: ValidationError) -> str:

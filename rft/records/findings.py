@@ -134,6 +134,16 @@ class Finding(Record):
             raise ValueError(f"{self.id}: a finding with status {self.status} needs a value and no reason")
         return self
 
+    def __repr__(self) -> str:
+        if self.value is None:
+            return f"Finding({self.id!r}, not measured: {self.reason})"
+        ends = f" [{self.interval.low:.4g}, {self.interval.high:.4g}]" if self.interval else ""
+        cases = "" if self.n is None else f", n={self.n}"
+        review = ", to review" if self.status == "warn" else ", failed" if self.status == "fail" else ""
+        return f"Finding({self.id!r}, {self.value:.4g}{ends}{f' {self.unit}' if self.unit else ''}{cases}{review})"
+
+    __str__ = __repr__  # pydantic's own would print every paragraph
+
     @property
     def change_id(self) -> str:
         """The id of the finding that states its change between two runs: ``change.performance.accuracy``."""

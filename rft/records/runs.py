@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from rft.errors import near
-from rft.records.base import FORMAT_VERSION, Document, JsonObject, Number, Record
+from rft.records.base import FORMAT_VERSION, Document, JsonObject, Number, Record, find_named
 from rft.records.findings import Finding, Interval
 from rft.records.overview import Pillar
 from rft.records.preprocessing import PreprocessingFacts
@@ -36,6 +35,7 @@ class RuleOutcome(Record):
         remedy: what would settle it; empty for a rule that is settled, or where nothing is known to.
         asked: the bounds in words: ``at most 0.1``.
         bounds: kind of bound (``min``, ``max``) -> the bound.
+        value: of the finding, in its unit; None where it was not measured.
         interval: what settled it; None for a fact of the run, or without one. Where several rules are judged it is
             wider than that of the finding; ``level`` is its confidence, such as 0.95.
         small_groups: groups that were too small to be compared and entered by their exact intervals alone.
@@ -50,9 +50,15 @@ class RuleOutcome(Record):
     remedy: str = ""
     asked: str = ""
     bounds: dict[str, Number] = Field(default_factory=dict)
+    value: Number | None = None
     interval: Interval | None = None
     level: Number | None = None
     small_groups: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"RuleOutcome({self.outcome!r}, {f'{self.rule}: {self.explanation}'!r})"
+
+    __str__ = __repr__
 
 
 class Verdict(Record):
@@ -64,6 +70,12 @@ class Verdict(Record):
     source: str = "the config of this run"
     status: Literal["pass", "fail", "uncertain", "no_rules"]
     rules: tuple[RuleOutcome, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Verdict({self.status!r}, {len(self.rules)} rules)"
+
+    def __str__(self) -> str:
+        return "\n".join([self.status, *(f"  {rule.outcome}: {rule.rule}: {rule.explanation}" for rule in self.rules)])
 
 
 class LaterVerdict(Record):
@@ -298,25 +310,30 @@ class AuditRun(Document):
     left_out: tuple[str, ...] = ()
 
     @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings, section by section."""
+        return tuple(finding for section in self.sections for finding in section.findings)
+
+    @property
     def latest_verdict(self) -> Verdict:
         """The verdict that gates, exports and signatures go by: of the rules that were applied last."""
         return self.later_verdicts[-1].verdict if self.later_verdicts else self.verdict
 
     def section(self, plugin: str) -> Section:
-        """Return the section of a plugin; KeyError when it took no part."""
-        for section in self.sections:
-            if section.plugin == plugin:
-                return section
-        raise KeyError(plugin)
+        """Return the section of a plugin; ``UnknownNameError``, a KeyError, when it took no part."""
+        return find_named({section.plugin: section for section in self.sections}, plugin, "section of this run")
 
     def finding(self, id: str) -> Finding:
-        """Return the finding with this id; KeyError, with near ids, when there is none."""
-        by_id = {finding.id: finding for section in self.sections for finding in section.findings}
-        if id not in by_id:
-            raise KeyError(f"{id} is no finding of this run. {near(id, list(by_id)) or ''}".strip())
-        return by_id[id]
+        """Return the finding with this id, as ``run[id]`` does; ``UnknownNameError``, a KeyError, without one."""
+        return find_named({finding.id: finding for finding in self.findings}, id, "finding of this run")
+
+    __getitem__ = finding
+
+    def __contains__(self, id: object) -> bool:
+        return any(finding.id == id for finding in self.findings)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.run.name!r}, {self.run.volatile.created}, verdict {self.verdict.status!r})"
+        verdict = self.latest_verdict.status
+        return f"{type(self).__name__}({self.run.name!r}, {self.run.volatile.created}, verdict {verdict!r})"
 
     __str__ = __repr__  # pydantic's own would print every table

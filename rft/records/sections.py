@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rft.records.base import JsonObject, Record, Table
+from rft.records.base import JsonObject, Record, Table, find_named
 from rft.records.columns import SINGLE_ROLES, Column, Columns, describe_columns
 from rft.records.figures import Figure
 from rft.records.findings import Finding
@@ -123,11 +123,18 @@ class Section(Record):
         return describe_columns(self.tables[name], self.columns.get(name, ()))
 
     def finding(self, id: str) -> Finding:
-        """Return the finding with this id; KeyError when there is none."""
-        for finding in self.findings:
-            if finding.id == id:
-                return finding
-        raise KeyError(id)
+        """Return the finding with this id; ``UnknownNameError``, a KeyError, when there is none."""
+        return find_named({finding.id: finding for finding in self.findings}, id, f"finding of {self.plugin}")
+
+    def table(self, name: str) -> Table:
+        """Return the rows of a table; ``UnknownNameError``, a KeyError, when there is none of this name."""
+        return find_named(self.tables, name, f"table of {self.plugin}")
+
+    def __repr__(self) -> str:
+        tables = f", tables={list(self.tables)}" if self.tables else ""
+        return f"Section({self.plugin!r}, {len(self.findings)} findings{tables})"
+
+    __str__ = __repr__  # pydantic's own would print every row
 
 
 def _check_columns(table: str, columns: Columns) -> None:

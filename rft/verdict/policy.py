@@ -74,6 +74,7 @@ def _judge_integrity(finding: Finding) -> RuleOutcome:
         outcome="fail",
         because="built in: numbers of a run with broken integrity mean nothing",
         explanation=finding.description,
+        value=finding.value,
     )
 
 
@@ -127,6 +128,7 @@ def _apply_rule(rule: Rule, findings: dict[str, Finding], judged: int) -> RuleOu
         remedy=judgement.remedy,
         asked=_write_bounds(rule),
         bounds=rule.bounds,
+        value=finding.value if finding else None,
         interval=judgement.interval,
         level=judgement.level,
         small_groups=finding.small_groups if finding else (),

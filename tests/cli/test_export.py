@@ -52,7 +52,7 @@ def test_standard_output_holds_the_file_and_nothing_else(folder: Path, format: s
     assert [place.name for place in Path().iterdir()] == ["run"]
 
 
-def test_a_file_is_replaced_when_asked_alone(folder: Path) -> None:
+def test_a_file_of_somebody_else_is_replaced_when_asked_alone(folder: Path) -> None:
     Path("out.csv").write_text("mine", encoding="utf-8")
     code, _, stderr = invoke_rft(folder, "--format", "csv", "--out", "out.csv")
     assert (code, "out.csv: exists already" in stderr, "--force" in stderr) == (2, True, True)

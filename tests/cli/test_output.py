@@ -1,8 +1,11 @@
-"""Every command says what it has to say in three ways: to read, as one JSON object, or errors alone."""
+"""Every command says what it has to say in three ways: to read, as one JSON object, or what decided alone."""
 
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +26,8 @@ from tests.support import ROOT
 NAMES = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 # A command whose result, where it goes to standard output, is asked for: it comes with --quiet too.
 PAYLOADS = {"predict", "export", "schema"}
+VERDICTS = {"audit", "compare", "report"}  # what decided them is said with --quiet too
+OUTER = json.loads((ROOT / "docs" / "schemas" / "command.json.schema.json").read_text(encoding="utf-8"))
 SLOW, SLOW_ONES = pytest.mark.slow, {"cut-points", "compare-backbones", "predict"}  # they run networks
 # Arguments that are wrong for each command in a way that its own code tells.
 WRONG = {
@@ -77,23 +82,23 @@ RIGHT: dict[str, tuple[Sequence[str], set[str]]] = {
         ["scores.toml"],
         {"problems", "classes", "weights", "data", "audits", "rules", "remarks", "estimates"},
     ),
-    "compare": (["runs/one", "runs/one", "--force"], {"format_version", "verdict", "sections"}),
+    "compare": (["runs/one", "runs/one"], {"format_version", "verdict", "sections"}),
     "compare-backbones": (
         ["audit.toml", "torchvision/resnet18=random", "--set", "model.image_size=32"],
         {"page", "name", "n", "sections"},
     ),
     "cut-points": (["torchvision/resnet18", "--image-size", "32"], {"model", "cut_points"}),
     "export": (["runs/one", "--format", "csv", "--out", "-"], {"format", "text"}),
-    "history": (["runs", "--force"], {"format_version", "histories"}),
+    "history": (["runs"], {"format_version", "histories"}),
     "init": (["data/images.csv", "--label", "colour", "--out", "new.toml", "--force"], {"config", "keys", "left_out"}),
     "plugins": ([], {"plugins"}),
     "predict": (["trained", "data/000.png"], {"predictions"}),
     "report": (
-        ["runs/one", "--out", "shown", "--force"],
+        ["runs/one", "--out", "shown"],
         {"run", "name", "verdict", "later_verdicts", "to_review", "not_measured", "folder", "files"},
     ),
     "schema": ([], {"schema"}),
-    "sign": (["runs/one", "--key", "audit.key", "--force"], {"signature", "fingerprint"}),
+    "sign": (["runs/one", "--key", "audit.key"], {"signature", "fingerprint"}),
     "verify": (
         ["runs/one"],
         {
@@ -132,8 +137,10 @@ def test_an_error_is_json_too_and_the_exit_code_stays(
     assert invoke_rft(name, *arguments, "--quiet")[:2] == (2, "")
     code, stdout, _ = invoke_rft(name, *arguments, "--json")
     content = json.loads(stdout)
-    (error,) = content["problems"] if name == "check" else content["errors"]
-    assert (code, content.get("exit_code", 2)) == (2, 2)
+    jsonschema.validate(content, OUTER)
+    (error,) = content["errors"]
+    assert content.get("problems", [error]) == [error]
+    assert (code, content["exit_code"]) == (2, 2)
     assert error.keys() == {"where", "what", "remedy"}
     assert error["what"] in " ".join(stderr.split())
 
@@ -149,11 +156,89 @@ def test_a_result_is_one_json_object_or_nothing(name: str, workplace: Path, monk
         rft.audit("audit.toml", "trained")
     code, stdout, stderr = invoke_rft(name, *arguments, "--json")
     assert code in (0, 3), stderr
-    assert keys <= json.loads(stdout).keys()
+    content = json.loads(stdout)
+    jsonschema.validate(content, OUTER)
+    assert keys <= content.keys()
+    assert (content["exit_code"], content["errors"]) == (code, [])
     quiet_code, quiet, notes = invoke_rft(name, *arguments, "--quiet")
     assert quiet_code == code
     assert (quiet != "") == (name in PAYLOADS)
-    assert notes == ""
+    assert notes.startswith("rft: verdict: ") == (name in VERDICTS)
+    assert notes.count("\n") == (name in VERDICTS), "no stage, no warning, no bar"
+
+
+RULES = """
+[[policy]]
+finding = "performance.accuracy"
+min = 0.9
+because = "release criterion R-1"
+
+[[policy]]
+finding = "performance.accuracy"
+min = 0.55
+
+[[policy]]
+finding = "performance.roc_auc"
+min = 0.6
+
+[[policy]]
+finding = "performance.accuracy"
+max = 0.99
+"""
+
+
+@pytest.mark.parametrize("way", [["--quiet"], ["--json"], []], ids=["quiet", "json", "to read"])
+def test_a_log_has_the_verdict_and_each_rule_that_does_not_hold(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, way: list[str]
+) -> None:
+    """Value, bound and reason stand in one line, worst first, behind the stages; what holds is counted alone."""
+    monkeypatch.chdir(workplace)
+    Path("judged.toml").write_text(Path("scores.toml").read_text(encoding="utf-8") + RULES, encoding="utf-8")
+    code, stdout, stderr = invoke_rft("audit", "judged.toml", "--out", "runs/judged", "--force", *way)
+    lines = stderr.splitlines()
+
+    first = lines.index("rft: verdict: fail (rules: 1 broken, 2 undecided, 1 met)")
+    assert (code, first > 0) == (1, way != ["--quiet"])
+    broken, unsettled, absent = lines[first + 1 :]
+    assert re.fullmatch(
+        r"rft: fail: performance\.accuracy is at least 0\.9: 0\.\d+, interval 0\.\d+ to 0\.\d+: "
+        r"below the bound, even allowing for chance \(release criterion R-1\)",
+        broken,
+    ), broken
+    assert unsettled.startswith("rft: uncertain: performance.accuracy is at least 0.55: 0.")
+    assert absent.startswith("rft: uncertain: performance.roc_auc is at least 0.6: not measured: ")
+    if way == ["--json"]:
+        rules = json.loads(stdout)["verdict"]["rules"]
+        accuracy = rules[0]["value"]
+        assert [rule["value"] for rule in rules] == [accuracy, accuracy, None, accuracy]
+        assert [rule["bounds"] for rule in rules] == [{"min": 0.9}, {"min": 0.55}, {"min": 0.6}, {"max": 0.99}]
+        assert rules[0]["interval"]["low"] < accuracy < rules[0]["interval"]["high"] < 0.9
+
+
+def test_one_log_for_both_streams_has_the_verdict_once(workplace: Path) -> None:
+    """What was just to be read in the same file is not said again."""
+    command = [sys.executable, "-m", "rft", "audit", "scores.toml", "--out", "runs/joined", "--force"]
+    done = subprocess.run(
+        command, cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+    )
+    assert "rft: audit: performance" in done.stdout
+    assert done.stdout.lower().count("verdict: no rules") == 1
+    apart = subprocess.run(command, cwd=workplace, capture_output=True, text=True, check=True)
+    assert (apart.stdout.count("Verdict: no rules"), apart.stderr.count("rft: verdict: no rules")) == (1, 1)
+
+
+@pytest.mark.usefixtures("shared_keys")
+def test_a_check_that_is_not_whole_says_quietly_what_was_not_checked(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    Path("predictions.csv").rename("elsewhere.csv")
+    code, stdout, stderr = invoke_rft("verify", "runs/one", "--quiet")
+    whole = json.loads(invoke_rft("verify", "runs/one", "--json")[1])
+    Path("elsewhere.csv").rename("predictions.csv")
+    assert (code, stdout) == (3, "")
+    assert stderr.startswith("rft: not checked: the input predictions.csv in ")
+    assert (whole["whole"], len(whole["unchecked"])) == (False, 1)
 
 
 def test_quiet_and_json_hold_for_one_command_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +255,7 @@ def test_the_schema_has_the_tables_of_installed_plugins(tiny: Path, monkeypatch:
     config: dict[str, Any] = tomllib.loads(CONFIG)
     assert list(validator.iter_errors(config)) == []
     assert [error.json_path for error in validator.iter_errors(config | {"train": {"epochs": 0}})] == ["$.train.epochs"]
-    assert json.loads(invoke_rft("schema", "--json")[1]) == {"schema": schema}
+    assert json.loads(invoke_rft("schema", "--json")[1])["schema"] == schema
 
 
 def test_a_started_config_points_editors_to_a_schema_beside_it(

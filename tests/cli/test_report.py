@@ -92,16 +92,38 @@ def test_a_second_policy_is_appended_and_the_images_stay(saved: Path, tmp_path: 
     assert invoke_rft("verify", written)[0] == 0
 
 
-def test_what_a_former_call_left_is_replaced_by_force_alone(saved: Path, tmp_path: Path) -> None:
+def test_what_a_former_call_made_of_the_run_is_made_again(saved: Path, tmp_path: Path) -> None:
     arguments = ("report", saved, "--policy", tmp_path / "strict.toml")
-    assert invoke_rft(*arguments)[0] == 1
+    for _ in range(2):
+        assert invoke_rft(*arguments)[0] == 1
+        before = list_files(saved.parent)
+    assert list_files(saved.parent) == before, "the same bytes at the same time"
+
+
+@pytest.mark.parametrize("change", ["edited", "added", "of another run", "a run itself"])
+def test_what_is_not_what_a_former_call_made_is_replaced_by_force_alone(
+    saved: Path, tmp_path: Path, change: str
+) -> None:
+    arguments = ("report", saved, "--policy", tmp_path / "strict.toml")
+    place = saved.with_name("one-strict")
+    if change in ("edited", "added"):
+        assert invoke_rft(*arguments)[0] == 1
+        file = place / ("model-card.md" if change == "edited" else "notes.txt")
+        file.write_text("mine", encoding="utf-8")
+    else:
+        other = save(small_run("two"), tmp_path / "other", small_artifacts())
+        if change == "of another run":
+            assert invoke_rft("report", other, "--out", place)[0] == 0
+        else:
+            other.rename(place)
     before = list_files(saved.parent)
     code, _, stderr = invoke_rft(*arguments)
-    assert code == 2
-    assert "one-strict: already holds a run" in stderr
+    assert (code, "one-strict: already holds a run" in stderr) == (2, True)
     assert list_files(saved.parent) == before
     assert invoke_rft(*arguments, "--force")[0] == 1
-    assert list_files(saved.parent) == before, "the same bytes at the same time"
+    assert sorted(entry.name for entry in place.iterdir()) == [
+        *("audit.json", "evidence.json", "model-card.md", "report.html")
+    ]
 
 
 @pytest.mark.parametrize("place", [".", "again"])

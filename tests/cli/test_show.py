@@ -26,7 +26,7 @@ def test_the_summary_is_a_short_table(capsys: pytest.CaptureFixture[str]) -> Non
         assert line == f"{pillar.label:12}  {pillar.summary}"
     assert lines[9:] == [
         "To review     1 finding that no rule judges",
-        "Not measured  1 requested, 0 not requested or not applicable",
+        "Not measured  1 of what was requested (the report says why), 0 of what was not, or does not apply",
     ]
 
 
@@ -36,7 +36,7 @@ def test_what_is_not_measured_is_counted_and_not_listed(capsys: pytest.CaptureFi
     assert absent
     show_run(run.model_copy(update={"verdict": run.verdict.model_copy(update={"rules": (), "status": "no_rules"})}))
     shown = capsys.readouterr().out
-    assert f"Not measured  {len(absent)} requested" in shown
+    assert f"Not measured  {len(absent)} of what was requested" in shown
     assert not any(finding.id in shown or str(finding.reason) in shown for finding in absent)
     assert shown.startswith("Verdict: no rules\nRules         none\n")
 

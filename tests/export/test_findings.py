@@ -33,13 +33,40 @@ def content_of(run: AuditRun) -> Any:
 def test_a_row_a_finding() -> None:
     run = golden_run()
     findings = [finding for section in run.sections for finding in section.findings]
-    rows = rows_of(run)
+    rows = [row for row in rows_of(run) if row["kind"] == "finding"]
     assert [row["id"] for row in rows] == [finding.id for finding in findings]
     for row, finding in zip(rows, findings, strict=True):
         assert tuple(row) == COLUMNS
         assert row["value"] == ("" if finding.value is None else repr(finding.value))
         assert row["n"] == ("" if finding.n is None else str(finding.n))
         assert row["reason"] == (finding.reason or "")
+
+
+def test_a_row_a_metric_of_a_group() -> None:
+    """Behind the findings stands what the table of groups says, the empty group being all examples."""
+    run = golden_run()
+    table = run.section("fairness").tables["by_group"]
+    rows = [row for row in rows_of(run) if row["kind"] == "group rate" and row["id"] == "fairness.by_group"]
+    assert len(rows) == len(table) > 4
+    for row, held in zip(rows, table, strict=True):
+        for column in ("attribute", "group", "metric", "class"):
+            assert row[column] == (held[column] or "")
+        for column in ("value", "low", "high"):
+            assert row[column] == ("" if held[column] is None else repr(held[column]))
+        assert row["status"] == ("not_measured" if held["value"] is None else "info")
+        assert row["reason"] == ("" if held["value"] is not None else str(held["status"]).replace("_", " "))
+        assert f"model: {held['model']}" in row["further"]
+    rates = content_of(run)["group_rates"]
+    named = [rate for rate in rates if rate["table"] == "fairness.by_group"]
+    assert [(rate["group"], rate["value"]) for rate in named] == [(row["group"] or "", row["value"]) for row in table]
+
+
+def test_the_rules_of_the_json_have_numbers() -> None:
+    run = golden_run()
+    (rule,) = (rule for rule in content_of(run)["rules"] if rule["finding"] == ACCURACY)
+    assert (rule["bounds"], rule["outcome"]) == ({"min": 0.8}, "uncertain")
+    assert rule["value"] == run.finding(ACCURACY).value
+    assert rule["interval"]["low"] < rule["value"] < rule["interval"]["high"]
 
 
 def test_a_row_says_what_its_rule_says() -> None:
@@ -68,7 +95,7 @@ def test_what_rules_name_and_the_run_does_not_have_comes_last() -> None:
     run = golden_run()
     rule = run.verdict.rules[1].model_copy(update={"finding": "gone.away", "rule": "gone.away is at most 1"})
     run = with_rules(run, rule, *run.verdict.rules, status="uncertain")
-    last = rows_of(run)[-1]
+    last = [row for row in rows_of(run) if row["kind"] == "finding"][-1]
     assert (last["id"], last["status"], last["outcome"], last["bound"]) == (
         "gone.away",
         "absent",
@@ -106,6 +133,9 @@ def test_a_finding_is_flat_and_whole() -> None:
         "rule": "performance.accuracy is at least 0.8",
         "outcome": "uncertain",
         "bound": "at least 0.8",
+        "bounds": {"min": 0.8},
+        "value": 0.8333333333333334,
+        "interval": {"low": 0.694, "high": 0.917, "method": "Wilson, 95 %"},
         "because": "release criterion R-2",
         "explanation": "0.8333, interval 0.694 to 0.917: the range reaches across the bound",
     }

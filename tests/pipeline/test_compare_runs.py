@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,12 @@ from rft.config.schema import Rule
 from rft.errors import Unavailable
 from rft.pipeline.compare_runs import RunComparison, compare_runs, describe_pairing
 from rft.pipeline.comparison.changes import compare_findings
+from rft.pipeline.comparison.circumstances import compare_circumstances
 from rft.pipeline.comparison.withheld import join_withheld
 from rft.plugins import AuditedModel, Options, Plugin, RunPair, registry
 from rft.records import AuditRun, Cases, FindingDefinition, Section
 from rft.report import place_of
+from rft.report.render.comparison_page import comparison_html
 from tests.support.example_run import example_run
 
 pytest.importorskip("fairlearn")
@@ -265,8 +268,7 @@ def test_identical_predictions_are_said_to_be(runs: tuple[Path, Path], tmp_path:
     assert comparison.identical_predictions
     assert comparison.verdict.status == "pass"
     assert "identical predictions" in describe_pairing(comparison)
-    assert comparison.before.id in comparison.names[0]  # both are called "before"
-    assert comparison.after.id in comparison.names[1]
+    assert comparison.names == ("the first run", "the second run")  # both are named "before"
     assert not compare_runs(*runs).identical_predictions
 
 
@@ -334,6 +336,7 @@ def test_no_file_is_replaced_unasked(runs: tuple[Path, Path], tmp_path: Path) ->
     done = CliRunner().invoke(app, ["compare", *map(str, runs), "--out", str(page), "--json"])
     content = json.loads(done.stdout)
     assert content["verdict"]["status"] == "pass"
+    assert (content.pop("exit_code"), content.pop("errors")) == (0, [])
     assert RunComparison.model_validate(content).n == 400
     before = page.read_bytes()
     code, stderr = compare_command(page, *reversed(runs))
@@ -360,6 +363,42 @@ def test_what_differs_beside_the_findings_is_listed(runs: tuple[Path, Path], tmp
     data = {row["key"]: (row["before"], row["after"]) for row in tables["data"]}
     assert data["test: examples"] == ("400", "300")
     assert "software" not in tables
+
+
+def test_a_table_without_keys_is_there_or_not(tmp_path: Path) -> None:
+    """It switches a plugin on: what is left out in the second run stands in a column of its own."""
+    first = example_run()
+    config = {name: table for name, table in first.run.config.items() if name != "privacy"}
+    tables: list[dict[str, Any]] = [{"privacy": {}, "fairness": {"mitigation": {}}}, {"fairness": {}}]
+    first, second = (
+        first.model_copy(update={"run": first.run.model_copy(update={"config": config | more})}) for more in tables
+    )
+    section = compare_circumstances([first, second], join_withheld([first, second]))
+    assert section.tables["config"] == [
+        {"key": "[privacy]", "before": "present", "after": "absent"},
+        {"key": "[fairness.mitigation]", "before": "present", "after": "absent"},
+    ]
+    html = comparison_html([section], name="two", open_tables=("config",), rft_version="0")
+    text = " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    assert "In every row: before present , after absent" in text
+    assert "key [privacy] [fairness.mitigation]" in text
+
+
+def test_runs_of_one_name_are_told_apart_once(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    """Who they are stands above; the sentences say which of the two they mean."""
+    again = run(tmp_path, "before", people(), {"north": 0.3, "south": 0.35})
+    page = tmp_path / "compare.html"
+    done = CliRunner().invoke(app, ["compare", str(runs[0]), str(again), "--out", str(page)])
+    first, second = (rft.open_run(folder).run.volatile for folder in (runs[0], again))
+    lines = done.stdout.splitlines()
+    assert lines[0] == "before: the second run, compared with the first run"
+    assert [line.rpartition(" ")[2] for line in lines[1:3]] == [first.id, second.id]
+    assert lines[3] == "400 test examples that both predicted"
+    assert "Accuracy of the second run minus that of the first run, on the same test examples." in lines[4]
+    assert max(done.stdout.count(first.id), done.stdout.count(second.id)) == 1
+    content = page.read_text(encoding="utf-8")
+    assert (content.count(first.id), content.count(second.id)) == (1, 1)
+    assert "<h1>before: the second run, compared with the first run</h1>" in content
 
 
 def test_a_folder_without_a_run_is_refused(runs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -100,7 +100,9 @@ def test_a_run_that_was_changed_is_named_and_left_out(folder: Path, tmp_path: Pa
     done = CliRunner().invoke(app, ["history", str(folder), "--out", str(page), "--json"])
     assert done.exit_code == 4
     assert "run-2: left out: audit.json is not the file that was written" in done.stderr.replace("\n", "")
-    content = RunHistory.model_validate(json.loads(done.stdout))
+    printed = json.loads(done.stdout)
+    assert (printed.pop("exit_code"), printed.pop("errors")) == (4, [])
+    content = RunHistory.model_validate(printed)
     assert [run.folder for run in content.histories[0].runs] == ["run-4", "run-3", "run-1"]
     assert [item.folder for item in content.excluded] == ["run-2"]
     text = page.read_text(encoding="utf-8")
@@ -144,9 +146,9 @@ def test_a_value_that_a_stricter_run_would_withhold_is_shown_of_none(folder: Pat
     assert (values[5], values[6]) == (None, 0.8)
 
 
-def test_no_page_is_replaced_unasked(folder: Path, tmp_path: Path) -> None:
+def test_no_page_of_somebody_else_is_replaced_unasked(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    assert history_command(folder, page)[0] == 0
+    page.write_text("mine", encoding="utf-8")
     code, stderr = history_command(folder, page)
     assert (code, "exists already" in stderr) == (2, True)
     assert history_command(folder, page, "--force")[0] == 0

@@ -285,8 +285,7 @@ def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_coun
     summary = summarize_fairness(Section(plugin="fairness", findings=findings, tables={"by_group": ROWS}), MODEL)
     assert summary.startswith("Accuracy is 0.61 for dark")
     assert summary.endswith(
-        "Of 2 gaps, 1 is larger than chance explains (by skin). Nothing could be compared by town: too few of up, low "
-        "were tested."
+        "1 of 2 gaps exceeds chance (skin). Nothing could be compared by town: too few of up, low were tested."
     )
     claims = state_pillar("fairness", fairness.PILLAR, Section(plugin="fairness", findings=findings), "").claims
     stated = {claim.label: claim.state for claim in claims}
@@ -306,8 +305,8 @@ def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_coun
 @pytest.mark.parametrize(
     ("statuses", "sentence"),
     [
-        (("info", "info"), "Of 2 gaps, none is larger than chance explains."),
-        (("warn", "warn", "info"), "Of 3 gaps, 2 are larger than chance explains (by a0, a1)."),
+        (("info", "info"), "None of 2 gaps exceeds chance."),
+        (("warn", "warn", "info"), "2 of 3 gaps exceed chance (a0, a1)."),
     ],
 )
 def test_how_many_gaps_are_beyond_chance(statuses: tuple[str, ...], sentence: str) -> None:

@@ -14,11 +14,13 @@ from rft.records import (
     AuditRun,
     Backbone,
     Claim,
+    Contrast,
     DataFacts,
     Environment,
     Figure,
     Finding,
     FindingDefinition,
+    GroupRate,
     ImagePreprocessingFacts,
     InputFile,
     Interval,
@@ -596,6 +598,7 @@ def rule_outcomes() -> tuple[RuleOutcome, ...]:
             "settle it, if the value stays",
             asked="at least 0.8",
             bounds={"min": 0.8},
+            value=5 / 6,
             interval=Interval(low=0.694, high=0.917, method=WILSON),
             level=0.95,
         ),
@@ -608,6 +611,7 @@ def rule_outcomes() -> tuple[RuleOutcome, ...]:
             reason="within the bound, even allowing for chance",
             asked="at most 0.3",
             bounds={"max": 0.3},
+            value=0.0503,
             interval=Interval(low=-0.18, high=0.27, method="Newcombe, 95 %"),
             level=0.95,
         ),
@@ -650,6 +654,15 @@ def make_pillars() -> tuple[Pillar, ...]:
             label="Fairness",
             summary="Accuracy is 0.85 for male and 0.9 for female (gender): a gap of 0.0503 [-0.18, 0.27].",
             claims=(Claim(label="Gaps between groups", state="not_measured", finding="fairness.tpr_gap.ethnicity"),),
+            contrasts=(
+                Contrast(
+                    finding="fairness.accuracy_gap.gender",
+                    attribute="gender",
+                    metric="Accuracy",
+                    lowest=GroupRate(group="male", value=0.85),
+                    highest=GroupRate(group="female", value=0.9003),
+                ),
+            ),
         ),
         Pillar(plugin="attribution", label="Looks at", summary="No region was named as a shortcut."),
     )
@@ -662,7 +675,13 @@ def example_run(*, with_hostile: bool = False) -> AuditRun:
     if with_hostile:
         sections += (hostile_section(),)
         claim = Claim(label=HOSTILE, state="measured", finding=sections[-1].findings[0].id)
-        questions += (Pillar(plugin="hostile", label=HOSTILE, summary=HOSTILE_ATTRIBUTE, claims=(claim,)),)
+        ends = GroupRate(group=HOSTILE, value=0.5), GroupRate(group=HOSTILE_ATTRIBUTE, value=0.6)
+        contrast = Contrast(
+            finding=claim.finding or "", attribute=HOSTILE, metric=HOSTILE_ATTRIBUTE, lowest=ends[0], highest=ends[1]
+        )
+        questions += (
+            Pillar(plugin="hostile", label=HOSTILE, summary=HOSTILE_ATTRIBUTE, claims=(claim,), contrasts=(contrast,)),
+        )
     verdict = Verdict(status="fail", rules=rule_outcomes())
     if with_hostile:
         verdict = Verdict(

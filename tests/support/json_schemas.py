@@ -35,6 +35,25 @@ WRITTEN: dict[str, tuple[type[Record], str]] = {
     "compare.json": (RunComparison, "What rft compare writes with --json"),
     "history.json": (RunHistory, "What rft history writes with --json"),
 }
+ERROR = {
+    "type": "object",
+    "description": "What stands on stderr, too: where (a file, line or key), what is wrong, and what to do.",
+    "properties": {
+        "where": {"type": ["string", "null"]},
+        "what": {"type": "string"},
+        "remedy": {"type": ["string", "null"]},
+    },
+    "required": ["where", "what", "remedy"],
+    "additionalProperties": False,
+}
+OUTER = {  # keys that the JSON of every command has, whatever came of it
+    "exit_code": {"type": "integer", "description": "The exit code of the command."},
+    "errors": {"type": "array", "items": ERROR, "description": "Nothing where the command did what it was asked."},
+}
+COMMAND_TEXT = (
+    "What every command of rft writes with --json: its exit code and errors. Without an error the keys of its own "
+    "result stand beside them; docs/exports.md lists these."
+)
 CONFIG_TEXT = (
     "What rft audit reads: the tables of rft and of its built-in plugins. Other tables belong to plugins of other "
     "packages. What keys mean for each other (one of manifest and folder, a key without effect) only rft checks."
@@ -45,7 +64,16 @@ def written_schema(name: str) -> dict[str, Any]:
     """Return the schema of a file that rft writes, by a name of ``WRITTEN``."""
     model, text = WRITTEN[name]
     version = model.model_fields["format_version"].default
-    return _with_head(model.model_json_schema(mode="serialization"), name, f"{text}, format version {version}.")
+    schema = model.model_json_schema(mode="serialization")
+    if text.endswith("--json"):
+        schema |= {"properties": OUTER | schema["properties"], "required": [*OUTER, *schema["required"]]}
+    return _with_head(schema, name, f"{text}, format version {version}.")
+
+
+def command_schema() -> dict[str, Any]:
+    """Return the schema of what any command writes with ``--json``."""
+    schema = {"type": "object", "properties": OUTER, "required": [*OUTER], "additionalProperties": True}
+    return _with_head(schema, "command.json", COMMAND_TEXT)
 
 
 def config_schema() -> dict[str, Any]:
@@ -92,6 +120,7 @@ def _with_head(schema: dict[str, Any], name: str, description: str) -> dict[str,
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "audit.toml.schema.json": config_schema,
+    "command.json.schema.json": command_schema,
     **{f"{name}.schema.json": partial(written_schema, name) for name in WRITTEN},
 }
 

@@ -74,6 +74,7 @@ def small_artifacts() -> Artifacts:
         {
             "split": ["test", "test"],
             "id": ["1", "2"],
+            "unit": [None, None],
             "label": ["smiling", "neutral"],
             "prediction": ["smiling", "smiling"],
             "score_smiling": [0.8, 0.6],

@@ -11,7 +11,7 @@ import typer
 from rft.cli.app import EXIT, Debug, ForceFiles, out, report_errors
 from rft.cli.output import CommandResult
 from rft.cli.runs.files import check_absent, write_file
-from rft.cli.show import show_findings
+from rft.cli.show import show_findings, show_verdict, write_decisive
 from rft.errors import ConfigError
 from rft.version import __version__
 
@@ -42,7 +42,8 @@ def compare(
     with report_errors(debug):
         from rft.pipeline.compare_runs import compare_runs
 
-        check_absent(page, force=force)
+        made_from = ("compare", before, after)
+        check_absent(page, force=force, made_from=made_from)
         tolerances, rules = _read_tolerances(tolerance or []), _read_rules(policy_file)
         if tolerances and rules:
             raise ConfigError("takes the place of --tolerance: leave one of them out", where="--policy")
@@ -50,9 +51,10 @@ def compare(
         keys = _pair_keys(key or [])
         compared = compare_runs(before, after, tolerances=tolerances, rules=rules, rules_source=source, keys=keys)
         _show_comparison(compared)
-        write_file(page, _write_page(compared), force=force)
+        write_file(page, _write_page(compared), force=force, made_from=made_from)
         out.say(f"Page: {page}")
-        return CommandResult(json.loads(compared.to_json()), EXIT[compared.verdict.status])
+        verdict = compared.verdict
+        return CommandResult(json.loads(compared.to_json()), EXIT[verdict.status], write_decisive(verdict))
 
 
 def _pair_keys(files: list[Path]) -> tuple[Path | None, Path | None]:
@@ -88,13 +90,10 @@ def _show_comparison(compared: RunComparison) -> None:
     from rft.pipeline.compare_runs import describe_pairing
     from rft.pipeline.comparison.judge import SOURCE, list_unjudged
 
-    out.say(f"{compared.names[1]}, compared with {compared.names[0]}", *describe_pairing(compared))
+    out.say(compared.title, *describe_pairing(compared))
     for section in compared.sections[1:]:
         show_findings(section)
-    out.say(f"Verdict: {compared.verdict.status.replace('_', ' ')}", style="bold")
-    for rule in compared.verdict.rules:
-        if rule.outcome != "pass":
-            out.say(f"  {rule.outcome:9}  {rule.rule}: {rule.explanation}")
+    show_verdict("Verdict", compared.verdict)
     unjudged = list_unjudged(compared.sections, compared.verdict) if compared.verdict.source == SOURCE else []
     if unjudged:
         why = "no interval tells such a change from chance, so that only --tolerance NAME=VALUE judges it"
@@ -108,7 +107,7 @@ def _write_page(compared: RunComparison) -> str:
 
     return comparison_html(
         compared.sections,
-        name=f"{compared.names[1]}, compared with {compared.names[0]}",
+        name=compared.title,
         byline=describe_pairing(compared),
         verdict=compared.verdict,
         open_tables=(SHARED, "data", "config", "software", "weights"),

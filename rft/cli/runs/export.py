@@ -42,7 +42,7 @@ def export(
         text = chosen.write(ExportSource(open_run(folder), policy_file))
         if file != STANDARD_OUTPUT:
             place = file or Path(chosen.file_name)
-            write_file(place, text, force=force)
+            write_file(place, text, force=force, made_from=("export", chosen.name, folder))
             out.say(f"Written: {place}")
             return CommandResult({"format": chosen.name, "file": str(place)})
         return CommandResult({"format": chosen.name, "text": text}, payload=text)

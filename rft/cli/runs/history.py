@@ -31,10 +31,11 @@ def history(
     with report_errors(debug):
         from rft.pipeline.history import read_history
 
-        check_absent(page, force=force)
+        made_from = ("history", folder, name or "")
+        check_absent(page, force=force, made_from=made_from)
         runs = read_history(folder, name=name)
         _show_history(runs)
-        write_file(page, _write_page(runs, folder), force=force)
+        write_file(page, _write_page(runs, folder), force=force, made_from=made_from)
         out.say(f"Page: {page}")
         for excluded in runs.excluded:
             err.say(f"rft: {folder / excluded.folder}: left out: {excluded.reason}", style="red")

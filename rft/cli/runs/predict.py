@@ -32,7 +32,8 @@ def predict(
 ) -> CommandResult:
     """Predict with the saved model of a run: a CSV table with a row an item, its class and all probabilities."""
     with report_errors(debug):
-        check_absent(file, force=force)
+        made_from = ("predict", str(folder.resolve()), *inputs)
+        check_absent(file, force=force, made_from=made_from)
         model = rft.load(folder)
         from rft.models.predict import predict_inputs
         from rft.models.saved import SavedModel
@@ -46,7 +47,7 @@ def predict(
         table = predict_inputs(model, inputs)
         text = table.to_csv(index=False)
         if file is not None:
-            write_file(file, text, force=force)
+            write_file(file, text, force=force, made_from=made_from)
             out.say(f"Written: {file}")
             return CommandResult({"file": str(file), "n": len(table)})
         return CommandResult({"predictions": json.loads(table.to_json(orient="records"))}, payload=text)

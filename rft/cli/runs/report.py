@@ -12,7 +12,7 @@ import typer
 
 from rft.cli.app import EXIT, Debug, Force, RunFolder, RunKey, Share, out, report_errors
 from rft.cli.output import CommandResult
-from rft.cli.show import show_run, summarize_run
+from rft.cli.show import show_run, summarize_run, write_decisive
 
 if TYPE_CHECKING:
     from rft.records import AuditRun
@@ -60,7 +60,7 @@ def report(
             out.say(f"{name.partition('.')[0].capitalize()}: {written / name}")
         files = [str(written / name) for name in ("report.html", *pages)]
         content = summarize_run(run) | {"folder": str(written), "files": files}
-        return CommandResult(content, EXIT[run.latest_verdict.status])
+        return CommandResult(content, EXIT[run.latest_verdict.status], write_decisive(run.latest_verdict))
 
 
 def _judge_later(run: AuditRun, policy_file: Path) -> AuditRun:

@@ -9,6 +9,7 @@ import typer
 
 from rft.cli.app import Debug, out, report_errors
 from rft.cli.output import CommandResult
+from rft.cli.runs.files import check_absent, remember_written
 from rft.errors import DataError
 
 
@@ -36,9 +37,12 @@ def sign(
         if folder is None or key is None:
             remedy = "rft sign RUN --key FILE; rft sign --new-key FILE makes a key."
             raise DataError("signing takes the folder of a run and a private key", remedy=remedy)
-        from rft.signing import sign_run
+        from rft.signing import default_signature_file, sign_run
 
-        file, fingerprint = sign_run(folder, key, page, force=force)
+        signature, made_from = page or default_signature_file(folder), ("sign", folder, key)
+        check_absent(signature, force=force, made_from=made_from)
+        file, fingerprint = sign_run(folder, key, signature, force=True)
+        remember_written(file, made_from)
         out.say(f"Signature: {file}", f"Signed by the key {fingerprint[:16]}.")
         return CommandResult({"signature": str(file), "fingerprint": fingerprint})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,18 +44,28 @@ def verify(
     """Check a run, what it read and the ledger of its population against its evidence.json, or a report alone."""
     with report_errors(debug):
         is_page = run_or_page.is_file()
-        content = _verify_page(run_or_page) if is_page else _verify_folder(run_or_page, key, data, ledger)
+        verified = _verify_page(run_or_page) if is_page else _verify_folder(run_or_page, key, data, ledger)
+        content, unchecked = verified
+        content |= {"whole": not unchecked, "unchecked": unchecked}
         if pub or signature:
             from rft.signing import verify_signature
 
             fingerprint = verify_signature(run_or_page, pub, signature)
             content["signed_by"] = fingerprint
             out.say(f"The {'page' if is_page else 'run'} is the one that was signed by the key {fingerprint[:16]}.")
-        return CommandResult(content, 0 if content["whole"] else EXIT["uncertain"])
+        if not unchecked:
+            return CommandResult(content)
+        return CommandResult(content, EXIT["uncertain"], (f"not checked: {_name_unchecked(unchecked)}",))
 
 
-def _verify_page(file: Path) -> dict[str, object]:
-    """Check a report that came alone; return what was found, ``whole`` where all of it could be checked."""
+def _name_unchecked(unchecked: Sequence[str]) -> str:
+    """Return what could not be checked, the first of many by name."""
+    named, rest = unchecked[:MOST_NAMES], unchecked[MOST_NAMES:]
+    return f"{', '.join(named)}{f', and {len(rest):,} more' if rest else ''}"
+
+
+def _verify_page(file: Path) -> tuple[dict[str, object], list[str]]:
+    """Check a report that came alone; return what was found, and what could not be checked."""
     from rft.report import check_page
 
     check = check_page(file)
@@ -69,17 +80,14 @@ def _verify_page(file: Path) -> dict[str, object]:
         "rft verify PAGE --pub FILE --signature FILE.",
         f"To write down: sha256 {(sha256 := hashlib.sha256(file.read_bytes()).hexdigest())} of this page.",
     )
-    found: dict[str, object] = {
-        "kind": "page",
-        "whole": not check.unchecked,
-        "unchecked": check.unchecked,
-        "sha256": sha256,
-    }
-    return _name_run(check.run) | found
+    unchecked = [f"the page: {check.unchecked}"] if check.unchecked else []
+    return _name_run(check.run) | {"kind": "page", "sha256": sha256}, unchecked
 
 
-def _verify_folder(folder: Path, key: Path | None, data: Path | None, ledger: Path | None) -> dict[str, object]:
-    """Check a run folder; return what was found, ``whole`` where all of it could be checked."""
+def _verify_folder(
+    folder: Path, key: Path | None, data: Path | None, ledger: Path | None
+) -> tuple[dict[str, object], list[str]]:
+    """Check a run folder; return what was found, and what could not be checked."""
     from rft.report import check_folder_page, open_run
     from rft.report import verify as check
 
@@ -91,12 +99,11 @@ def _verify_folder(folder: Path, key: Path | None, data: Path | None, ledger: Pa
     page = check_folder_page(folder)
     if page.problem:
         raise EvidenceError(page.problem, where=str(folder))
-    whole = not verification.unchecked
     out.say(
         *(
-            [f"Each of {verification.checked:,} files is the one that was written."]
-            if whole
-            else _checked_in_part(verification)
+            _checked_in_part(verification)
+            if verification.unchecked
+            else [f"Each of {verification.checked:,} files is the one that was written."]
         )
     )
     if page.unchecked:
@@ -110,16 +117,20 @@ def _verify_folder(folder: Path, key: Path | None, data: Path | None, ledger: Pa
     recorded_checked = {
         name: _show_recorded(name, recorded, ledger) for name, recorded in verification.evidence.plugins.items()
     }
+    unchecked = [
+        *verification.unchecked,
+        *([f"the page: {page.unchecked}"] if page.unchecked else []),
+        *(f"what the plugin {name} recorded" for name, is_checked in recorded_checked.items() if not is_checked),
+    ]
     out.say(f"To write down: sha256 {verification.evidence_sha256} of evidence.json.")
-    return _name_run(run) | {
+    found: dict[str, object] = {
         "kind": "run",
-        "whole": whole and not page.unchecked and all(recorded_checked.values()),
         "files": verification.checked,
         "inputs": verification.inputs,
-        "unchecked": [*verification.unchecked],
         "recorded": recorded_checked,
         "evidence_sha256": verification.evidence_sha256,
     }
+    return _name_run(run) | found, unchecked
 
 
 def _name_run(run: AuditRun) -> dict[str, object]:
@@ -137,11 +148,9 @@ def _say_run(run: AuditRun) -> None:
 
 def _checked_in_part(verification: Verification) -> list[str]:
     """Return what was checked and what was not, and how to have it checked, in lines."""
-    named, rest = verification.unchecked[:MOST_NAMES], verification.unchecked[MOST_NAMES:]
-    more = f", and {len(rest):,} more" if rest else ""
     lines = [
         f"{verification.checked:,} files of the run are the ones that were written. "
-        f"Not checked: {', '.join(named)}{more}."
+        f"Not checked: {_name_unchecked(verification.unchecked)}."
     ]
     if verification.unchecked == verification.in_memory:  # neither the key nor a folder would help
         return lines

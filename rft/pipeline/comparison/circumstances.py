@@ -17,6 +17,7 @@ CAPTIONS = {
     "software": "Versions and hardware that differ",
     "weights": "The pretrained part and the model, as far as they differ",
 }
+ABSENT = "absent"  # in words: a table has no column for what is empty in all rows
 SAME = {
     "data": "The counts of the data are the same: examples, units, classes and groups of each split.",
     "config": "The config is the same.",
@@ -62,10 +63,10 @@ def _tabulate_differences(before: Mapping[str, object], after: Mapping[str, obje
     ]
 
 
-def _write(fact: object) -> str | None:
-    if fact is None or isinstance(fact, str):
-        return fact
-    return json.dumps(fact, ensure_ascii=False)
+def _write(fact: object) -> str:
+    if fact is None:
+        return ABSENT
+    return fact if isinstance(fact, str) else json.dumps(fact, ensure_ascii=False)
 
 
 def _count_data(run: AuditRun) -> Iterator[tuple[str, int | str | None]]:
@@ -103,8 +104,10 @@ def _mask_counts(
 
 
 def _flatten(table: JsonObject, prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
+    """Yield each key with its value, and that a table is there: one without keys switches something on, too."""
     for key, value in table.items():
         if isinstance(value, dict):
+            yield f"[{prefix}{key}]", "present"
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -107,11 +107,12 @@ def _judge_change(name: str, change: Finding, tolerance: float | None) -> RuleOu
         reason = f"{'worse' if worse else 'not worse'} by more than chance"
         written = f"{written}, interval {change.interval.low:+.4g} to {change.interval.high:+.4g}"
     return RuleOutcome(
-        rule=f"{name} became no worse",
+        rule=f"{name} may not become worse",
         finding=change.id,
         outcome="fail" if worse else "pass",
         because=because,
         explanation=f"{written}: {reason}",
         reason=reason,
+        value=change.value,
         interval=None if tolerance is not None else change.interval,
     )

@@ -43,6 +43,7 @@ SMALLEST_CLASS = FindingDefinition(
     caveats=f"Fewer than {SMALL_CLASS} examples teach little about a class.",
 )
 MISSING = "(missing)"
+JUDGED_SPLIT = "test"  # groups are compared on it; another split of which nobody named them lacks none
 CASE_UNITS = ("examples", "units", "items", "texts", "images")  # of remarks that count cases, not names or files
 
 
@@ -238,12 +239,14 @@ def _missing_groups(splits: Mapping[str, Split], attribute: str, withheld: Withh
     )
     if withheld.hides_groups_of(attribute):
         return definition.state_not_measured(withheld.reason)
-    counts = [_count_groups(split, attribute) for split in splits.values() if attribute in split.groups]
+    counts = {name: _count_groups(split, attribute) for name, split in splits.items() if attribute in split.groups}
+    needed = {name: groups for name, groups in counts.items() if name == JUDGED_SPLIT or groups.keys() - {MISSING}}
     missing, n = (
-        sum(group_counts.get(MISSING, 0) for group_counts in counts),
-        sum(sum(group_counts.values()) for group_counts in counts),
+        sum(group_counts.get(MISSING, 0) for group_counts in needed.values()),
+        sum(sum(group_counts.values()) for group_counts in needed.values()),
     )
-    description = f"{missing} of {n} examples, over all splits, have no value of {attribute}."
+    where = "over all splits" if len(needed) == len(counts) else f"of {' and '.join(needed)}"
+    description = f"{missing} of {n} examples, {where}, have no value of {attribute}."
     return _state_unwanted(definition, missing, n, description, "They are in no group.")
 
 

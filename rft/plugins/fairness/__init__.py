@@ -16,8 +16,8 @@ from rft.errors import ConfigError, Unavailable, near
 from rft.plugins import AuditedModel, ExaminedData, Options, Plugin, RunPair
 from rft.plugins.fairness.legal import Ll144Options, TableName, check_attributes, check_options
 from rft.plugins.fairness.mitigation import MitigationOptions
-from rft.plugins.fairness.overview import PILLAR, summarize_fairness
-from rft.records import ModelFacts, Section
+from rft.plugins.fairness.overview import PILLAR, list_contrasts, summarize_fairness
+from rft.records import Contrast, ModelFacts, Section
 from rft.stats.scores.classification import MetricName
 
 if TYPE_CHECKING:
@@ -96,6 +96,10 @@ class Fairness(Plugin[FairnessOptions]):
     def summarize(self, section: Section | None, model: ModelFacts) -> str:
         """Return the gap that matters most, or why there is none."""
         return summarize_fairness(section, model)
+
+    def list_contrasts(self, section: Section, model: ModelFacts) -> tuple[Contrast, ...]:
+        """Return the largest gap of each attribute in each metric, with both groups."""
+        return list_contrasts(section, model)
 
     def requires_for(self, options: FairnessOptions) -> tuple[str, ...]:
         """Fairlearn computes mitigated decisions; everything else does without it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rft import number_format
 from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
-from rft.records import Finding, ModelFacts, Row, Section
+from rft.records import Contrast, Finding, GroupRate, ModelFacts, Row, Section
 from rft.stats.scores.classification import METRICS
 
 PILLAR = PillarDefinition(
@@ -52,21 +52,53 @@ def _rank_gap(finding: Finding) -> tuple[bool, bool, float]:
 
 def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
     attribute, metric = finding.about.attributes[0], finding.about.metric
-    table = section.tables.get("by_group", [])
-    audited = [row for row in table if row.get("model") == table[0].get("model")]  # a mitigated model may come after it
-    rows = [row for row in audited if _is_row_of(row, attribute, metric, positive)]
-    values = sorted((float(str(row["value"])), str(row["group"])) for row in rows)
+    values = _list_rates(finding, section, positive)
     name = finding.title.partition(": gap by")[0] + _define_metric(metric, positive)
     ends = (finding.interval.low, finding.interval.high) if finding.interval else None
     explained = "more than chance explains" if finding.status == "warn" else "chance may explain it"
     if len(values) < 2:
         return f"{name}: gap by {attribute} {write_value(finding)}, {explained}."
     (low, lowest), (high, highest) = values[0], values[-1]
-    written = _write_ends(low, high, finding.value or 0.0, ends)
+    written = number_format.format_ends(low, high, finding.value or 0.0, ends)
     return (
         f"{name} is {written[0]} for {lowest} and {written[1]} for {highest} ({attribute}): a gap of "
         f"{write_value(finding)}, {explained}{_say_detectable(finding, section)}."
     )
+
+
+def list_contrasts(section: Section, model: ModelFacts) -> tuple[Contrast, ...]:
+    """Return the largest measured gap of each attribute in each metric, with the two groups it lies between."""
+    largest: dict[tuple[str, str | None], Finding] = {}
+    for finding in section.findings:
+        if _is_gap_of_one_attribute(finding) and finding.value is not None:
+            key = finding.about.attributes[0], finding.about.metric
+            largest[key] = max(largest.get(key, finding), finding, key=lambda gap: gap.value or 0.0)
+    contrasts = (_state_contrast(finding, section, model.positive) for finding in largest.values())
+    return tuple(contrast for contrast in contrasts if contrast is not None)
+
+
+def _state_contrast(finding: Finding, section: Section, positive: str | None) -> Contrast | None:
+    """Return a gap with both ends; None where the two rates are those of several classes."""
+    rates = _list_rates(finding, section, positive)
+    if len(rates) < 2:
+        return None
+    lowest, highest = (GroupRate(group=group, value=value) for value, group in (rates[0], rates[-1]))
+    return Contrast(
+        finding=finding.id,
+        attribute=finding.about.attributes[0],
+        metric=finding.title.partition(": gap by")[0],
+        lowest=lowest,
+        highest=highest,
+    )
+
+
+def _list_rates(finding: Finding, section: Section, positive: str | None) -> list[tuple[float, str]]:
+    """Return (value, group) of each group that a gap compares, the lowest first."""
+    table = section.tables.get("by_group", [])
+    audited = [row for row in table if row.get("model") == table[0].get("model")]  # a mitigated model may come after it
+    attribute, metric = finding.about.attributes[0], finding.about.metric
+    rows = [row for row in audited if _is_row_of(row, attribute, metric, positive)]
+    return sorted((float(str(row["value"])), str(row["group"])) for row in rows)
 
 
 def _define_metric(metric: str | None, positive: str | None) -> str:
@@ -74,15 +106,6 @@ def _define_metric(metric: str | None, positive: str | None) -> str:
     if metric not in METRICS or metric == _FIRST_METRIC:
         return ""
     return f" ({METRICS[metric].definition.format(c=positive or 'each class')})"
-
-
-def _write_ends(low: float, high: float, gap: float, ends: tuple[float, float] | None) -> list[str]:
-    """Return two values with the decimals of their gap, or one more where their difference would not look like it."""
-    decimals = number_format.decimals_within(*ends) if ends else number_format.decimals_of(gap)
-    difference = round(high, decimals) - round(low, decimals)
-    if number_format.format_fixed(difference, decimals) != number_format.format_fixed(gap, decimals):
-        decimals += 1
-    return [number_format.format_fixed(value, decimals) for value in (low, high)]
 
 
 def _is_row_of(row: Row, attribute: str, metric: str | None, positive: str | None) -> bool:
@@ -130,6 +153,6 @@ def _say_others(measured: list[Finding]) -> list[str]:
         return []
     standing_out = [finding.about.attributes[0] for finding in measured if finding.status == "warn"]
     if not standing_out:
-        return [f"Of {len(measured)} gaps, none is larger than chance explains."]
-    verb, attributes = "is" if len(standing_out) == 1 else "are", ", ".join(dict.fromkeys(standing_out))
-    return [f"Of {len(measured)} gaps, {len(standing_out)} {verb} larger than chance explains (by {attributes})."]
+        return [f"None of {len(measured)} gaps exceeds chance."]
+    verb, attributes = "exceeds" if len(standing_out) == 1 else "exceed", ", ".join(dict.fromkeys(standing_out))
+    return [f"{len(standing_out)} of {len(measured)} gaps {verb} chance ({attributes})."]

@@ -192,14 +192,21 @@ def _clean_pillar(
         claim if claim.finding in after else claim.model_copy(update={"finding": None}) for claim in pillar.claims
     )
     if untouched.issuperset(measured):
-        return pillar.model_copy(update={"claims": claims, "summary": hidden.write_without_unit(pillar.summary)})
+        return pillar.model_copy(
+            update={
+                "claims": claims,
+                "summary": hidden.write_without_unit(pillar.summary),
+                "contrasts": tuple(filter(lambda contrast: contrast.finding in after, pillar.contrasts)),
+            }
+        )
     shown = [after[claim.finding] for claim in claims if claim.finding in untouched and claim.finding is not None]
     answered = [claim for claim in pillar.claims if claim.state in ("measured", "declared")]
     left = [claim.label for claim in answered if claim.finding not in untouched]
     said = [f"{finding.title}: {view_finding(finding).brief}." for finding in shown]
     if left:
         said.append(f"Left out of this public version: {join_names(left)}.")
-    return pillar.model_copy(update={"claims": claims, "summary": " ".join(said) or "Left out of this public version."})
+    summary = " ".join(said) or "Left out of this public version."
+    return pillar.model_copy(update={"claims": claims, "summary": summary, "contrasts": ()})
 
 
 def _explain_parts(run: AuditRun, parts: Mapping[str, PublicPart]) -> Iterable[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from rft.errors import DataError, EvidenceError
+from rft.errors import DataError, EvidenceError, RftError
 from rft.records import IN_MEMORY, AuditRun, InputFile, JsonObject, Record, first_problem
 from rft.report.run_folder.run_key import ALGORITHM, RunKey, find_key
 from rft.runtime.progress import track_progress
@@ -147,6 +147,16 @@ def describe_made_from(run: AuditRun, folder: Path, source: Path) -> str:
         }
     )
     return evidence.to_json()
+
+
+def is_made_from(folder: Path, run: str) -> bool:
+    """Return whether a folder was made from the run with this id, by ``rft report``, and nobody changed it since."""
+    try:
+        verification = verify_files(folder)
+    except RftError:  # no folder that was written whole
+        return False
+    origin = verification.evidence.made_from
+    return origin is not None and origin.run == run and not verification.problems
 
 
 def read(folder: Path) -> Evidence:

@@ -121,7 +121,8 @@ def write_made_from(
         source: the folder that the run was read from.
         folder: where to write, whole or not at all.
         pages: name of a further file -> writes it, given its path.
-        force: replace what a former call left there.
+        force: replace whatever run stands there; what a former call made of the same run, and nobody changed since, is
+            replaced without it.
         share: let the group of the folder read it.
 
     Raises:
@@ -130,6 +131,7 @@ def write_made_from(
     """
     source, folder = Path(source).resolve(), Path(folder).resolve()
     _check_apart(folder, source)
+    force = force or evidence.is_made_from(folder, run.run.volatile.id)
     check_writable(folder, force=force)
     images = read_images((source / PAGE_FILE).read_text(encoding="utf-8"))
     with clear_errors(folder), _staging_folder(folder, share=share) as staging:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rft.records import AuditRun, Claim, Finding, RuleOutcome
+from rft import number_format
+from rft.records import AuditRun, Claim, Contrast, Finding, RuleOutcome
 from rft.report.format.words import end_sentence, join_names
-from rft.report.views.findings import make_anchor
+from rft.report.views.findings import make_anchor, view_finding
 
 CLAIM_WORDS = {
     "measured": "measured",
@@ -16,6 +18,7 @@ CLAIM_WORDS = {
     "not_asked": "not requested",
 }
 MAX_STEPS = 4
+MAX_METRICS, MAX_ATTRIBUTES = 5, 4  # of the gaps on the first screen; the section has all
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,26 @@ class ClaimGroup:
 
 
 @dataclass(frozen=True)
+class ContrastView:
+    """The largest gap of an attribute in a metric, with both groups and their values; empty where there is none."""
+
+    value: str = ""
+    interval: str = ""
+    ends: tuple[tuple[str, str], ...] = ()
+    anchor: str = ""
+    is_noteworthy: bool = False
+
+
+@dataclass(frozen=True)
+class ContrastTable:
+    """The largest gaps: for each attribute a row, in it a cell for each metric; ``omitted`` attributes are left out."""
+
+    metrics: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[ContrastView, ...]], ...]
+    omitted: int
+
+
+@dataclass(frozen=True)
 class PillarView:
     """A question with its answer. ``anchor`` leads to its section; empty where it took no part."""
 
@@ -45,6 +68,7 @@ class PillarView:
     summary: str
     anchor: str
     claims: tuple[ClaimView, ...]
+    contrasts: ContrastTable | None = None
 
     @property
     def groups(self) -> tuple[ClaimGroup, ...]:
@@ -67,16 +91,50 @@ class OverviewView:
 def view_overview(run: AuditRun) -> OverviewView:
     """Return the overview of a run."""
     present = {section.plugin for section in run.sections}
+    findings = {finding.id: finding for finding in run.findings}
     pillars = tuple(
         PillarView(
             pillar.label,
             pillar.summary,
             make_anchor(f"section-{pillar.plugin}") if pillar.plugin in present else "",
             tuple(map(_view_claim, pillar.claims)),
+            _tabulate_contrasts(pillar.contrasts, findings),
         )
         for pillar in run.pillars
     )
     return OverviewView(pillars, _say_what_is_open(run), _say_what_is_next(run))
+
+
+def _tabulate_contrasts(contrasts: Sequence[Contrast], findings: Mapping[str, Finding]) -> ContrastTable | None:
+    """Return the largest gaps as a table that fits on the first screen; None without any."""
+    contrasts = [contrast for contrast in contrasts if contrast.finding in findings]
+    if not contrasts:
+        return None
+    metrics = tuple(dict.fromkeys(contrast.metric for contrast in contrasts))[:MAX_METRICS]
+    attributes = list(dict.fromkeys(contrast.attribute for contrast in contrasts))
+    cells = {
+        (contrast.attribute, contrast.metric): _view_contrast(contrast, findings[contrast.finding])
+        for contrast in contrasts
+    }
+    rows = tuple(
+        (attribute, tuple(cells.get((attribute, metric), ContrastView()) for metric in metrics))
+        for attribute in attributes[:MAX_ATTRIBUTES]
+    )
+    return ContrastTable(metrics, rows, max(0, len(attributes) - MAX_ATTRIBUTES))
+
+
+def _view_contrast(contrast: Contrast, finding: Finding) -> ContrastView:
+    shown = view_finding(finding)
+    interval = (finding.interval.low, finding.interval.high) if finding.interval else None
+    ends = contrast.lowest, contrast.highest
+    written = number_format.format_ends(ends[0].value, ends[1].value, finding.value or 0.0, interval)
+    return ContrastView(
+        value=shown.value,
+        interval=shown.interval,
+        ends=tuple((rate.group, text) for rate, text in zip(ends, written, strict=True)),
+        anchor=shown.anchor,
+        is_noteworthy=finding.status == "warn",
+    )
 
 
 def _view_claim(claim: Claim) -> ClaimView:

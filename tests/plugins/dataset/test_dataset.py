@@ -121,6 +121,23 @@ def test_without_train_the_smallest_class_is_not_measured() -> None:
     assert audit(split("test", [0, 1])).finding("dataset.smallest_class").status == "not_measured"
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "missing", "n"),
+    [([None] * 3, ["f", "m"], 0, 2), (["f", "m", "m"], [None] * 2, 2, 5), ([None, None, "f"], ["f", "m"], 2, 5)],
+    ids=["nobody named them of train", "nobody named them of test", "some of train"],
+)
+def test_groups_are_missed_where_they_are_judged_or_some_are_known(
+    train: list[str | None], test: list[str | None], missing: int, n: int
+) -> None:
+    section = audit(split("train", [0, 1, 1], sex=train), split("test", [0, 1], sex=test))
+    finding = section.finding("dataset.missing_groups.sex")
+    assert (finding.value, finding.n, finding.status) == (missing, n, "warn" if missing else "info")
+    where = "of test" if n == 2 else "over all splits"
+    assert finding.description == f"{missing} of {n} examples, {where}, have no value of sex." + (
+        " They are in no group." if missing else ""
+    )
+
+
 def test_missing_groups_are_counted_and_shown() -> None:
     section = audit(
         split("train", [0, 1, 1], sex=["f", None, "m"]),
