@@ -30,6 +30,7 @@ PATHS = (
     ("data", "validation"),
     ("data", "test"),
     ("data", "folder"),
+    ("data", "metadata"),
     ("model", "weights"),
     ("model", "checkpoint"),
     ("predictions", "file"),

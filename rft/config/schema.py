@@ -14,13 +14,15 @@ from pydantic import Field, create_model, model_validator
 from rft.config.applicability import EXAMPLES, Applies, Situation
 from rft.config.options import Options
 from rft.config.rule_kinds import RULE_KINDS, RuleKind
-from rft.config.tables.base import Fraction, Table
+from rft.config.tables.base import MOST, Fraction, Table
 from rft.config.tables.data import EXAMPLES_ALONE, SOURCES, SPLITTING
 from rft.config.tables.data import DataConfig as DataConfig
 from rft.config.tables.model import LoraConfig as LoraConfig
 from rft.config.tables.model import ModelConfig as ModelConfig
 from rft.config.tables.spellings import HubName, LicenseName, RunName, Sentence
 from rft.config.tables.train import TrainConfig as TrainConfig
+
+LARGEST_BOUND = 10**15  # of a rule: findings may be bytes, or numbers of parameters
 
 
 class PredictionsConfig(Table):
@@ -80,7 +82,7 @@ class ReportConfig(Table):
     ] = False
     """Show test images or texts with what the model looks at, and ids of examples: they may be personal data. Without
     it there are charts and counts alone."""
-    suppress_below: int | None = Field(default=None, ge=0)
+    suppress_below: int | None = Field(default=None, ge=0, le=MOST)
     """Numbers that rest on fewer cases do not leave the machine; by default those of the model card alone, below 10. 0
     withholds none."""
 
@@ -137,7 +139,16 @@ def build_rule(kinds: Mapping[str, RuleKind]) -> type[_RuleTable]:
     finding = Field(description='Id of the finding: "Name in rules" in the report.')
     because = Field(default="", description="Where the rule comes from; the report shows it.")
     bounds = {
-        key: (float | None, Field(default=None, allow_inf_nan=False, description=f"The value is {kind.words} this."))
+        key: (
+            float | None,
+            Field(
+                default=None,
+                ge=-LARGEST_BOUND,
+                le=LARGEST_BOUND,
+                allow_inf_nan=False,
+                description=f"The value is {kind.words} this.",
+            ),
+        )
         for key, kind in kinds.items()
     }
     fields: dict[str, Any] = {"finding": (str, finding), **bounds, "because": (str, because)}

@@ -20,7 +20,7 @@ from pandas.api.extensions import ExtensionArray
 from rft.config.schema import DataConfig
 from rft.data.example_files import find_example_files
 from rft.data.folders.class_folders import read_folder
-from rft.data.folders.metadata import metadata_tables, read_metadata
+from rft.data.folders.metadata import FILE_NAME, find_metadata_tables, read_metadata
 from rft.data.folders.tree import find_zip
 from rft.data.images.decoding import ImageSource
 from rft.data.images.inputs import DECODERS, digest_image
@@ -30,7 +30,6 @@ from rft.data.splits import SPLITS, assign_splits, describe_splits, empty_split_
 from rft.data.tables.example_columns import FEWEST_ROWS, GROUP, read_examples
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
-from rft.data.tables.table_file import TextLayout
 from rft.data.text import text_digest
 from rft.errors import DataError, near
 from rft.records import DataFacts, InputFile, Split, SplitFacts
@@ -178,21 +177,27 @@ def _read_folder(config: DataConfig, folder: Path, external: bool) -> _ExampleRo
     """Return one row an example of a folder: those that metadata tables name, or those in folders of classes."""
     assert config.folder is not None
     top = folder / config.folder
-    tables = metadata_tables(top, TextLayout(config.separator, config.encoding))
+    archive = find_zip(top)
+    if archive is not None and config.metadata is not None:
+        raise DataError("is a zip file, of which no metadata is read", where=config.folder, remedy="Unpack it.")
+    if config.metadata is not None and not top.is_dir():
+        raise DataError("no such folder", where=config.folder, remedy="Its path is relative to the config.")
+    tables = find_metadata_tables(config, folder)
     if tables:
         table, remarks = read_metadata(config, top, tables)
     else:
-        columns = {key: getattr(config, key) for key in ("label", "id", "unit", "groups", "separator", "encoding")}
-        if idle := [f"data.{key}" for key, value in columns.items() if value]:
+        keys = ("image", "label", "id", "unit", "groups", "split", "separator", "encoding")
+        if idle := [f"data.{key}" for key in keys if getattr(config, key)]:
             raise DataError(
-                f"holds no metadata table with a column file_name, so there is no use for {join_names(idle)}",
+                f"holds no metadata table with a column {config.image or FILE_NAME!r}, so there is no use for "
+                f"{join_names(idle)}",
                 where=config.folder,
-                remedy=f"Remove {join_names(idle)}, or add metadata.csv, or use a manifest.",
+                remedy=f"Remove {join_names(idle)}; or name a table that names the images, with data.metadata, and its "
+                "column of file names, with data.image.",
             )
         table, remarks = read_folder(config, folder, required_splits(external))
     items = list(table.pop("item"))
     table["row"] = np.arange(len(table))
-    archive = find_zip(top)
     files = [archive[0]] if archive is not None else [file.path for file in tables]
     return _ExampleRows(table, items, config.folder, None, files, remarks)
 

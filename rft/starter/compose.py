@@ -10,9 +10,10 @@ from rft.data.remarks import join_names
 from rft.data.splits import split_named
 from rft.number_format import format_count
 from rft.plugins import Registered
-from rft.starter.columns import Guess
 from rft.starter.document import Entry, Table
+from rft.starter.image_tables import ImageTable
 from rft.starter.proposal import Proposal
+from rft.starter.tables.columns import Guess
 
 LEFT_OUT = "left out"  # begins the reason of a table that was wanted
 TEST_SHARE = 0.25  # of a table without splits: what rft takes of a folder
@@ -64,11 +65,28 @@ def _source_entries(proposal: Proposal, folder: Path) -> Iterator[Entry]:
             yield Entry("on_error", "skip", empty)
         return
     splits = join_names([f"{name} {format_count(count)}" for name, count in source.split_counts.items()])
-    kind = "class folders of images" if source.kind == "folders" else "images, with tables that name them"
+    kind = "class folders of images" if source.class_counts else "images, with tables that name them"
     yield Entry("folder", where, f"{kind}, in folders of splits: {splits}" if splits else kind)
+    if source.image_table is not None:
+        yield from _image_table_entries(source.image_table, folder)
     if source.ignored_tables:
-        reason = f"{join_names(source.ignored_tables)} beside the class folders is not read: rft init FILE does so"
-        yield Entry("", reason=reason)
+        yield Entry("", reason=f"not read: {join_names(source.ignored_tables)}; --metadata FILE names another table")
+
+
+def _image_table_entries(table: ImageTable, folder: Path) -> Iterator[Entry]:
+    """Yield the table about the images of a folder, and how it names them."""
+    named, images = len(set(table.items)), format_count(table.n_images)
+    reason = f"its column {table.column} names {format_count(named)} of the {images} images"
+    if named < table.n_images:
+        reason = f"{reason}; the others are left out, counted and reported"
+    if table.n_lost:
+        rows = "1 row names" if table.n_lost == 1 else f"{format_count(table.n_lost)} rows name"
+        reason = f"{reason}; {rows} no image: likewise"
+    if table.path is None:
+        yield Entry("", reason=f"metadata in the folder: {reason}")
+        return
+    yield Entry("metadata", relative_path(table.path, folder), reason)
+    yield Entry("image", table.column, "names the images: a path, or the end of one, such as the file name alone")
 
 
 def _label_entries(proposal: Proposal) -> Iterator[Entry]:
@@ -111,6 +129,8 @@ def _people_entries(proposal: Proposal) -> Iterator[Entry]:
     if roles.unit is not None:
         reason = f"whose data a row is: {roles.unit.reason}; they stay on one side of a split that rft draws"
         yield Entry("unit", roles.unit.value, reason)
+    elif roles.without_unit:
+        yield Entry("", reason=roles.without_unit)
     for guess in roles.other_units:
         yield Entry("unit", guess.value, f"if this says whose data a row is: {guess.reason}", active=False)
     if proposal.population is not None:
@@ -126,8 +146,9 @@ def _people_entries(proposal: Proposal) -> Iterator[Entry]:
 def _why_no_groups(proposal: Proposal) -> str:
     if proposal.source.kind == "folders":
         return (
-            "no groups: class folders say nothing of people. With metadata.csv beside the images (a column file_name, "
-            "and gender, age band, ...), groups and unit can be named"
+            "no groups: class folders say nothing of people. A table with a column of file names, and others such as "
+            "gender, age band and person, does: lay it beside the images and run rft init again, or name it with "
+            "--metadata FILE"
         )
     return "no groups: no column speaks of people, with few values, by its name"
 

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rft.errors import ConfigError
 from rft.starter import questions
 from rft.starter.backbones import BackboneChoice, choose_backbone, name_given
-from rft.starter.columns import Guess
 from rft.starter.questions import Asker
-from rft.starter.roles import ColumnWishes, Roles, assign_roles
+from rft.starter.roles import Roles, assign_roles
 from rft.starter.source import Source
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the user said beforehand; None, or nothing, is to be found out.
-
-    Attributes:
-        columns: which column is what.
-        positive: the favourable class.
-        classes: all there are.
-        backbone, weights: as in ``[model]``.
-        epsilon: what private training may spend; None for training without privacy.
-        population: whose data it is, for the ledger.
-    """
-
-    columns: ColumnWishes = field(default_factory=ColumnWishes)
-    positive: str | None = None
-    classes: tuple[str, ...] = ()
-    backbone: str | None = None
-    weights: str | None = None
-    epsilon: float | None = None
-    population: str | None = None
+from rft.starter.tables.columns import Guess
+from rft.starter.wishes import Wishes
 
 
 @dataclass(frozen=True)

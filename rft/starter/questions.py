@@ -7,16 +7,19 @@ from typing import Protocol
 
 from rft.data.remarks import join_names
 from rft.errors import ConfigError, DataError, near
-from rft.starter.columns import GroupGuesses, Guess, is_of_people
+from rft.number_format import format_count
+from rft.starter.tables.columns import GroupGuesses, Guess, is_of_people
 
 
 class Asker(Protocol):
     """Asks the user on a terminal; the answer is one of the options, or nothing."""
 
-    def choose_one(self, question: str, options: Sequence[str], *, default: str | None, none: str | None) -> str | None:
+    def choose_one(
+        self, question: str, options: Sequence[Guess], *, default: str | None, none: str | None
+    ) -> str | None:
         """Return the option that was chosen; None for the answer that ``none`` stands for, where it may be given."""
 
-    def choose_several(self, question: str, options: Sequence[str], *, default: Sequence[str]) -> tuple[str, ...]:
+    def choose_several(self, question: str, options: Sequence[Guess], *, default: Sequence[str]) -> tuple[str, ...]:
         """Return the options that were chosen, in their order; nothing is an answer, too."""
 
     def enter_text(self, question: str, *, default: str) -> str:
@@ -24,38 +27,58 @@ class Asker(Protocol):
 
 
 ANSWERED = "as you answered"
+NO_UNIT = "nobody said whose data a row is"  # begins what is said where there is no unit
 
 
 def choose_label(guesses: Sequence[Guess], columns: Sequence[str], asker: Asker | None) -> Guess:
     """Return the column of labels; raises ``DataError`` where it is not certain and nobody can be asked."""
     if len(guesses) == 1:
         return guesses[0]
-    options = [guess.value for guess in guesses] or list(columns)
     if asker is None:
-        found = f"{join_names(options)} could hold them" if guesses else "no column looks like labels"
+        candidates = join_names([f"{guess.value} ({guess.reason})" for guess in guesses])
+        problem = f"{candidates} could hold them, and only you know which does"
         raise DataError(
-            f"{found}, and only you know which does" if guesses else found,
+            problem if guesses else "no column looks like labels",
             where="--label",
             remedy=f"Name the column with --label; the columns are {join_names(list(columns))}.",
         )
+    options = [*guesses] or [Guess(name, "") for name in columns]
     chosen = asker.choose_one("Which column holds the label that the model learns?", options, default=None, none=None)
-    reasons = {guess.value: guess.reason for guess in guesses}
-    assert chosen is not None
-    return Guess(chosen, f"{ANSWERED}, {reasons[chosen]}" if chosen in reasons else ANSWERED)
+    return next(
+        Guess(guess.value, ", ".join(filter(None, [ANSWERED, guess.reason])))
+        for guess in options
+        if guess.value == chosen
+    )
 
 
-def choose_unit(guesses: Sequence[Guess], asker: Asker | None) -> Guess | None:
-    """Return the column that says whose data a row is; without an answer the first that is called after people."""
-    default = next((guess for guess in guesses if is_of_people(guess.value)), None)
+def choose_unit(guesses: Sequence[Guess], asker: Asker | None) -> tuple[Guess | None, str]:
+    """Return the column that says whose data a row is, or None with why there is none.
+
+    Without an answer it is the one that is called after people, where there is one alone.
+    """
+    people = [guess for guess in guesses if is_of_people(guess.value)]
+    default = people[0] if len(people) == 1 else None
     if asker is None or not guesses:
-        return default
+        return default, "" if default else _why_no_unit(guesses)
     chosen = asker.choose_one(
         "Whose data is a row? The column that names the person, patient or speaker:",
-        [guess.value for guess in guesses],
+        guesses,
         default=default.value if default else None,
         none="every row is another's",
     )
-    return next((Guess(guess.value, f"{ANSWERED}: {guess.reason}") for guess in guesses if guess.value == chosen), None)
+    answer = next((guess for guess in guesses if guess.value == chosen), None)
+    if answer is None:
+        return None, f"every row is another's, {ANSWERED}"
+    return Guess(answer.value, f"{ANSWERED}: {answer.reason}"), ""
+
+
+def _why_no_unit(guesses: Sequence[Guess]) -> str:
+    """Return that nobody said whose data a row is, and what follows from it."""
+    candidates = f", which {join_names([guess.value for guess in guesses])} could be" if guesses else ""
+    return (
+        f"{NO_UNIT} (unit{candidates}): each row counts as another person's. Where several are of "
+        "one person, they may lie on both sides of the split, intervals are too narrow, and privacy is that of a row"
+    )
 
 
 def choose_groups(groups: GroupGuesses, asker: Asker | None) -> tuple[Guess, ...]:
@@ -65,7 +88,7 @@ def choose_groups(groups: GroupGuesses, asker: Asker | None) -> tuple[Guess, ...
         return groups.people
     chosen = asker.choose_several(
         "Which columns name groups that the model should treat alike?",
-        [guess.value for guess in options],
+        options,
         default=[guess.value for guess in groups.people],
     )
     return tuple(guess for guess in options if guess.value in chosen)
@@ -104,7 +127,7 @@ def choose_positive(
     if asker is not None:
         chosen = asker.choose_one(
             "Which class is the favourable outcome (granted, hired, healthy)?",
-            classes,
+            [Guess(name, f"{format_count(count)} rows") for name, count in class_counts.items()],
             default=None,
             none=None if must else "none is: leave fairness out",
         )

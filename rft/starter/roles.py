@@ -6,38 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rft.data.folders.metadata import FILE_NAME
+from rft.data.folders.metadata import LABEL
 from rft.data.remarks import join_names
 from rft.errors import ConfigError, DataError, near
-from rft.starter import columns, questions
-from rft.starter.columns import GroupGuesses, Guess
-from rft.starter.prediction_columns import RFT_GROUP, PredictionColumns, find_prediction_columns
+from rft.starter import questions
 from rft.starter.questions import Asker
 from rft.starter.source import Source
+from rft.starter.tables import columns
+from rft.starter.tables.columns import GroupGuesses, Guess
+from rft.starter.tables.prediction_columns import RFT_GROUP, PredictionColumns, find_prediction_columns
+from rft.starter.wishes import ColumnWishes
 
 Modality = Literal["image", "text", "predictions"]
 GIVEN = "as it was asked for"
-
-
-@dataclass(frozen=True)
-class ColumnWishes:
-    """The columns that the user named beforehand; None, or nothing, is to be found out."""
-
-    image: str | None = None
-    text: str | None = None
-    prediction: str | None = None
-    score: str | None = None
-    label: str | None = None
-    split: str | None = None
-    unit: str | None = None
-    id: str | None = None
-    groups: tuple[str, ...] = ()
-
-    @property
-    def flags(self) -> list[tuple[str, str]]:
-        """Flag and column of all that were named."""
-        single = [(f"--{key}", value) for key, value in vars(self).items() if isinstance(value, str)]
-        return [*single, *(("--group", name) for name in self.groups)]
 
 
 @dataclass
@@ -51,6 +32,7 @@ class Roles:
         label: None too where folders, or the layout of a run, say it.
         class_counts: label -> rows that were looked at.
         split, unit, id: as in ``[data]``.
+        without_unit: why there is no unit; empty where there is one.
         other_units: further columns that could be the unit.
         groups: those to compare.
         other_groups: what is said of the rest.
@@ -64,6 +46,7 @@ class Roles:
     split: Guess | None = None
     unit: Guess | None = None
     id: Guess | None = None
+    without_unit: str = ""
     other_units: tuple[Guess, ...] = ()
     groups: tuple[Guess, ...] = ()
     other_groups: GroupGuesses = field(default_factory=lambda: GroupGuesses((), (), ()))
@@ -101,7 +84,8 @@ def assign_roles(source: Source, wishes: ColumnWishes, asker: Asker | None) -> R
     roles.id = _guess_as_given(wishes.id) or columns.find_id_column(source.sample, roles.taken)
     _assign_label(roles, source, wishes, units, asker)
     units = [guess for guess in units if guess.value not in roles.taken]
-    roles.unit = roles.unit or questions.choose_unit(units, asker)
+    if roles.unit is None:
+        roles.unit, roles.without_unit = questions.choose_unit(units, asker)
     roles.other_units = tuple(guess for guess in units if guess.value not in roles.taken)
     _assign_groups(roles, source, wishes, asker)
     return roles
@@ -125,7 +109,7 @@ def _assign_items(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
     """Find out what an example is; raises ``DataError`` for a table without images, texts or predictions."""
     sample = source.sample
     if source.kind != "table":
-        roles.item = Guess(FILE_NAME, "") if source.kind == "metadata" else None
+        roles.item = Guess(source.image_table.column, "") if source.image_table else None
         return
     if wishes.image is not None or wishes.text is not None:
         roles.modality = "image" if wishes.image is not None else "text"
@@ -137,7 +121,7 @@ def _assign_items(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
             prediction=_guess_as_given(wishes.prediction), score=_guess_as_given(wishes.score)
         )
         return
-    if (image := columns.find_image_column(sample, source.path.parent)) is not None:
+    if (image := columns.find_image_column(sample, source.path)) is not None:
         roles.item = image
     elif (predictions := find_prediction_columns(sample, wishes.label)) is not None:
         roles.modality, roles.predictions = "predictions", predictions
@@ -153,15 +137,12 @@ def _assign_items(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
 
 
 def _assign_split(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
-    """Find the column of splits of a table; raises ``ConfigError`` where one is wished for and a folder is read."""
-    if source.kind == "metadata" and wishes.split is not None:
-        raise ConfigError(
-            "the splits of a folder are folders of their own; a column of its table is not read",
-            where="--split",
-            remedy=f"Read the table itself: rft init {source.path.name}/metadata.csv --split {wishes.split}",
-        )
+    """Find the column of splits; raises ``ConfigError`` where one is wished for beside folders of splits."""
+    if source.split_counts and wishes.split is not None:
+        named = join_names([f"{name}/" for name in source.split_counts])
+        raise ConfigError(f"the images lie in folders of splits, {named}: leave it out", where="--split")
     needed = {"test"} if roles.modality == "predictions" else {"train", "test"}
-    if source.kind == "table":
+    if source.kind != "folders" and not source.split_counts:
         roles.split = _guess_as_given(wishes.split) or columns.find_split_column(
             source.sample, roles.taken, needed=needed
         )
@@ -175,11 +156,12 @@ def _assign_label(
         roles.class_counts = source.class_counts
         return
     sample = source.sample
-    if source.kind == "metadata" and not wishes.label and (by_folder := source.count_class_folders()):
-        roles.class_counts = by_folder
-        return
     people = {guess.value for guess in units if columns.is_of_people(guess.value)}
     taken = roles.taken | people | {*wishes.groups}
+    in_table = wishes.label or LABEL in sample.columns or columns.find_called_labels(sample, taken)
+    if source.class_counts and not in_table:
+        roles.class_counts = source.class_counts
+        return
     guesses = [Guess(wishes.label, GIVEN)] if wishes.label else columns.find_label_columns(sample, taken)
     roles.label = questions.choose_label(guesses, [name for name in sample.columns if name not in taken], asker)
     column = sample.columns[roles.label.value]

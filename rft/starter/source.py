@@ -1,23 +1,26 @@
-"""What a path holds that a user wants audited: a table, class folders of images, or images with a table beside them."""
+"""What a path holds that a user wants audited: a table, class folders of images, or images with a table about them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from rft.config.schema import DataConfig
 from rft.data.folders.class_folders import read_folder
-from rft.data.folders.metadata import FILE_NAME, LABEL, metadata_tables
-from rft.data.folders.tree import is_hidden
+from rft.data.folders.image_names import ImageNames
+from rft.data.folders.metadata import FILE_NAME, list_metadata_tables
 from rft.data.remarks import join_names
 from rft.data.splits import split_named
-from rft.data.tables.formats import FORMATS
 from rft.data.tables.table_file import TableFile, TextLayout
-from rft.errors import DataError
-from rft.starter.sample import ColumnSample, TableSample, join_samples, sample_table
+from rft.errors import ConfigError, DataError
+from rft.starter import image_tables
+from rft.starter.image_tables import ImageTable
+from rft.starter.tables.columns import find_called_labels, list_naming_columns
+from rft.starter.tables.sample import TableSample, join_samples, sample_table
+from rft.starter.wishes import ColumnWishes
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,10 @@ class Source:
             that name them.
         path: the table, or the folder.
         sample: the columns of the table, or of the metadata tables; empty for class folders.
-        class_counts: class folder -> its images.
+        class_counts: class folder -> its images; empty where images lie in none.
         split_counts: split that a folder is called after -> its images; empty where no folders are splits.
-        ignored_tables: names of tables beside class folders, which are not read.
+        image_table: of ``metadata``, how its tables name the images.
+        ignored_tables: names of tables beside the images, which are not read.
     """
 
     kind: Literal["table", "folders", "metadata"]
@@ -39,45 +43,127 @@ class Source:
     sample: TableSample = field(default_factory=lambda: TableSample({}))
     class_counts: Mapping[str, int] = field(default_factory=dict)
     split_counts: Mapping[str, int] = field(default_factory=dict)
+    image_table: ImageTable | None = None
     ignored_tables: tuple[str, ...] = ()
 
-    def count_class_folders(self) -> dict[str, int]:
-        """Return class folder -> its images that metadata tables without a column of labels name; empty otherwise."""
-        if LABEL in self.sample.columns:
-            return {}
-        names = self.sample.columns[FILE_NAME].counts
-        folders = [[part for part in Path(name).parts[:-1] if split_named(part) is None] for name in names]
-        if not all(len(parts) == 1 for parts in folders):
-            return {}
-        return dict(sorted(Counter(parts[0] for parts in folders).items()))
 
+def find_source(path: Path, wishes: ColumnWishes, metadata: Path | None = None) -> Source:
+    """Look at a file or folder.
 
-def find_source(path: Path) -> Source:
-    """Look at a file or folder; raises ``DataError`` for one that holds no examples in a layout that rft reads."""
+    Args:
+        path: a table, or a folder.
+        wishes: the columns that the user named.
+        metadata: the table about the images of a folder, as the user named it; None: one is looked for.
+
+    Raises:
+        DataError: it holds no examples in a layout that rft reads, or several tables could be meant.
+        ConfigError: ``metadata`` is named beside a table.
+    """
     if path.is_file():
-        return Source("table", path, sample_table(TableFile.from_path(path)))
+        if metadata is not None:
+            raise ConfigError("is about the images of a folder: name the folder, not a table", where="--metadata")
+        return _look_at_table(path, wishes)
     if not path.is_dir():
         raise DataError("no such file or folder", where=str(path), remedy="Name a table, or a folder of images.")
-    if tables := metadata_tables(path, TextLayout()):
-        sample = join_samples([_sample_from(path, table) for table in tables])
-        return Source("metadata", path, sample, split_counts=_count_splits(sample))
-    beside = sorted(file for file in path.iterdir() if _is_table(file))
+    if metadata is not None:
+        return _join_table(path, metadata, wishes.image)
+    return _look_at_folder(path, wishes)
+
+
+def _look_at_folder(path: Path, wishes: ColumnWishes) -> Source:
+    """Return the source that a folder is, with the table about its images, inside or beside it, where there is one."""
+    inside, beside = image_tables.list_tables(path), image_tables.list_tables(path.resolve().parent)
+    about = image_tables.list_tables_about(ImageNames.from_folder(path), [*inside, *beside])
+    if tables := list_metadata_tables(path, TextLayout()):
+        called = {table.path.resolve() for table in tables}
+        ignored = tuple(table.name for table in about if table.resolve() not in called)
+        return replace(_join_metadata(path, tables), ignored_tables=ignored)
     try:
-        return _read_class_folders(path, tuple(file.name for file in beside))
-    except DataError:
-        if len(beside) == 1:
-            return Source("table", beside[0], sample_table(TableFile.from_path(beside[0])))
-        if not beside:
-            raise
+        folders = _read_class_folders(path, tuple(table.name for table in inside))
+    except DataError as error:
+        return _look_at_other_folder(path, wishes, inside, about, error)
+    if len(about) > 1:
+        raise _several_tables("several tables name images of it", path, about)
+    return _join_table(path, about[0], wishes.image) if about else folders
+
+
+def _look_at_other_folder(
+    path: Path, wishes: ColumnWishes, inside: Sequence[Path], about: Sequence[Path], error: DataError
+) -> Source:
+    """Return the source that a folder without class folders is: its one table, or images with one; or raise."""
+    if len(inside) == 1:
+        return _look_at_table(inside[0], wishes)
+    if len(about) == 1:
+        return _join_table(path, about[0], wishes.image)
+    if about:
+        raise _several_tables("several tables name images of it", path, about)
+    if not inside:
+        raise error
+    remedy = f"Name the one to audit, such as  rft init {inside[0]}"
     raise DataError(
-        f"holds several tables: {join_names([file.name for file in beside])}",
-        where=str(path),
-        remedy="Name the one to audit, such as  rft init " + str(beside[0]),
+        f"holds several tables: {join_names([table.name for table in inside])}", where=str(path), remedy=remedy
     )
 
 
-def _is_table(file: Path) -> bool:
-    return file.is_file() and not is_hidden(file.name) and TableFile.from_path(file).suffix in FORMATS
+def _several_tables(problem: str, path: Path, tables: Sequence[Path]) -> DataError:
+    named = join_names([str(table) for table in tables])
+    return DataError(f"{problem}: {named}", where=str(path), remedy=f"Name the one to read: --metadata {tables[0]}")
+
+
+def _look_at_table(path: Path, wishes: ColumnWishes) -> Source:
+    """Return the source that a table is: examples of its own, or what it says of images in class folders."""
+    sample = sample_table(TableFile.from_path(path))
+    table = Source("table", path, sample)
+    column = _find_file_column(sample, wishes)
+    if column is None:
+        return table
+    names = list(sample.columns[column].counts)
+    items, are_paths = image_tables.find_images_of(path, names)
+    if not items:  # what reads them says which is missing
+        return table
+    root = image_tables.find_folder_around(items)
+    has_label = wishes.label is not None or bool(find_called_labels(sample, ()))
+    by_folder = len(image_tables.count_class_folders(items, root)) > 1 and not has_label
+    return _join_table(root, path, column) if by_folder or not are_paths else table
+
+
+def _find_file_column(sample: TableSample, wishes: ColumnWishes) -> str | None:
+    """Return the column of a table that names files of images, as the user said or as its cells are; None: none."""
+    if wishes.image is not None:
+        return wishes.image if wishes.image in sample.columns else None
+    if sample.images or any((wishes.text, wishes.prediction, wishes.score)):
+        return None
+    return next((column.name for column in list_naming_columns(sample)), None)
+
+
+def _join_table(root: Path, table: Path, column: str | None) -> Source:
+    """Return a folder of images with one table about them; raises ``DataError`` where it names none of them."""
+    file, images = TableFile.from_path(table), ImageNames.from_folder(root)
+    sample = sample_table(file)
+    if column is None or column not in sample.columns:
+        column = image_tables.find_naming_column(sample, images, table.parent)
+    if column is None:
+        raise DataError(
+            f"no column names images of {root}",
+            where=str(table),
+            remedy="A cell is a path relative to the table, or the end of a path in the folder, such as a.jpg.",
+        )
+    joined = image_tables.join_table(images, [(file, sample)], column, path=table)
+    return _with_counts(root, sample, joined)
+
+
+def _join_metadata(root: Path, files: Sequence[TableFile]) -> Source:
+    """Return a folder of images with the tables called ``metadata`` in it."""
+    tables = [(file, sample_table(file)) for file in files]
+    joined = image_tables.join_table(ImageNames.from_folder(root), tables, FILE_NAME, path=None)
+    return _with_counts(root, join_samples([sample for _, sample in tables]), joined)
+
+
+def _with_counts(root: Path, sample: TableSample, joined: ImageTable) -> Source:
+    inside = [item for item in joined.items if item.is_relative_to(root)]
+    classes = image_tables.count_class_folders(inside, root) if len(inside) == len(joined.items) else {}
+    splits = image_tables.count_split_folders(inside, root)
+    return Source("metadata", root, sample, classes, splits, joined)
 
 
 def _read_class_folders(path: Path, ignored_tables: tuple[str, ...]) -> Source:
@@ -93,17 +179,3 @@ def _read_class_folders(path: Path, ignored_tables: tuple[str, ...]) -> Source:
         split_counts=split_counts,
         ignored_tables=ignored_tables,
     )
-
-
-def _count_splits(sample: TableSample) -> dict[str, int]:
-    """Return how many images lie in folders of splits; empty unless all do."""
-    folders = Counter(split_named(Path(name).parts[0]) for name in sample.columns[FILE_NAME].counts)
-    return {str(name): count for name, count in folders.items()} if None not in folders else {}
-
-
-def _sample_from(root: Path, table: TableFile) -> TableSample:
-    """Return the sample of a metadata table, with its images named from the folder that was given."""
-    sample, above = sample_table(table), table.path.parent.relative_to(root)
-    names = sample.columns[FILE_NAME]
-    values = names.values.rename_categories(lambda name: (above / name).as_posix())
-    return replace(sample, columns={**sample.columns, FILE_NAME: ColumnSample(FILE_NAME, values)})

@@ -10,9 +10,10 @@ from rft.config.loader import load_config
 from rft.plugins import discover_plugins
 from rft.starter.compose import compose_tables
 from rft.starter.document import Table, write_document
-from rft.starter.proposal import Proposal, Wishes, propose_config
+from rft.starter.proposal import Proposal, propose_config
 from rft.starter.questions import Asker
 from rft.starter.source import find_source
+from rft.starter.wishes import Wishes
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def start_config(path: Path, wishes: Wishes, place: Path, asker: Asker | None, *
     Raises:
         RftError: the data is in no layout that rft reads, or what is needed is neither known nor can be asked for.
     """
-    proposal = propose_config(find_source(path), wishes, asker)
+    proposal = propose_config(find_source(path, wishes.columns, wishes.metadata), wishes, asker)
     registry = discover_plugins()
     tables = compose_tables(proposal, place.resolve().parent, registry)
     pointer = f"#:schema ./{schema}\n" if schema else ""  # of Taplo and Even Better TOML: the first line

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from rft.backbones.sources import hub
 from rft.cli.main import app
 from rft.pipeline.check import check_audit
-from rft.starter import backbones, sample
+from rft.starter import backbones
+from rft.starter.tables import sample
 from tests.conftest import write_images
 
 RANDOM = ("--backbone", "torchvision/resnet18", "--weights", "random")
@@ -124,7 +125,8 @@ def test_a_label_that_is_not_certain_is_asked_for(folder: Path) -> None:
     write_images(folder / "data")
     code, _, stderr = invoke_rft("init", "data/images.csv", *RANDOM)
     assert code == 2
-    assert "--label: colour and camera could hold them, and only you know which does Name the column" in stderr
+    assert "--label: colour (2 values: blue (20), red (20)) and camera (2 values: left (20), right (20))" in stderr
+    assert "could hold them, and only you know which does Name the column" in stderr
     assert invoke_rft("init", "data/images.csv", "--label", "colour", *RANDOM)[0] == 0
     assert read_config(folder)["data"]["label"] == "colour"
     text = (folder / "audit.toml").read_text(encoding="utf-8")
@@ -281,8 +283,6 @@ def test_a_real_terminal_is_asked(portraits: Path) -> None:
 def test_a_column_of_splits_is_not_dropped_for_a_folder(folder: Path) -> None:
     table = write_images(folder / "photos").rename(columns={"file": "file_name", "colour": "label"})
     table.to_csv(folder / "photos" / "metadata.csv", index=False)
-    code, _, stderr = invoke_rft("init", "photos", "--split", "split", *RANDOM)
-    assert code == 2
-    assert "--split: the splits of a folder are folders of their own" in stderr
-    assert "rft init photos/metadata.csv --split split" in stderr
-    assert not (folder / "audit.toml").exists()
+    assert invoke_rft("init", "photos", *RANDOM)[0] == 0
+    assert read_config(folder)["data"] == {"folder": "photos", "label": "label", "unit": "person", "split": "split"}
+    assert check_audit(folder / "audit.toml").problems == []

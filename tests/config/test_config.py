@@ -54,7 +54,12 @@ def test_a_plain_config_is_read(tmp_path: Path) -> None:
         ('image = "file"\n', "", "data: a manifest needs either image or text"),
         ('split = "split"\n', "", "data: give either split (a column) or test"),
         ('split = "split"\n', 'split = "split"\ntest = 0.5\n', "data: give either split (a column) or test"),
-        ('manifest = "data/images.csv"', 'folder = "photos"', "data: a folder has no such columns: remove image"),
+        (
+            'manifest = "data/images.csv"\nimage = "file"',
+            'folder = "photos"\ntext = "file"',
+            "data: a folder holds images: remove text",
+        ),
+        ('manifest = "data/images.csv"', 'metadata = "data/images.csv"', "data: metadata is a table about the images"),
         ('manifest = "data/images.csv"\n', "", "data: give one of manifest"),
         (
             "[train]",

@@ -81,6 +81,7 @@ VALUES = {
     "data.train": '"data/images.csv"',
     "data.validation": '"data/images.csv"',
     "data.folder": '"folders"',
+    "data.metadata": '"people.csv"',
     "data.separator": '","',
     "data.encoding": '"utf-8"',
     "data.image": '"file"',
@@ -321,7 +322,7 @@ def with_epsilon_alone() -> set[str]:
 
 OF_IMAGES = ("data.max_pixels", "model.image_size", "model.preprocessing", "train.views")
 OF_TEXTS = ("model.pooling", "model.max_length")
-SOURCES = ("data.train", "data.validation", "data.test", "data.folder")
+SOURCES = ("data.train", "data.validation", "data.test", "data.folder", "data.metadata")
 OTHERS = ("model.checkpoint", "model.factory", "model.classes", "model.outputs")
 LORA = ("model.lora",)
 OF_SGD = ("train.momentum",)
@@ -361,9 +362,9 @@ def expected(mode: str) -> set[str]:
     kind = "texts" if 'text = "text"' in MODES[mode] else "images"
     keys = PLAIN[kind] | SHORTCUTS[kind]
     if mode == "images in folders":
-        # Other columns may be those of a metadata table: whether there is one, reading the folder shows.
+        # Columns may be those of a metadata table: whether there is one, reading the folder shows.
         with_groups = {key for key in all_keys() if any("data.groups" in line for line in overrides_of(mode, key)[:-1])}
-        keys = keys - {"data.folder", "data.test"} | {"data.manifest", "data.image", "data.split"}
+        keys = keys - {"data.folder", "data.test", "data.metadata"} | {"data.manifest"}
         keys |= keys_below("fairness") - with_groups
     if mode in ("a checkpoint", "a factory"):
         keys = keys - {"model.classes", "model.outputs"} | keys_below(*TRAINING) | {"model.backbone"}

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from rft.errors import DataError
-from rft.starter import columns
-from rft.starter.prediction_columns import find_prediction_columns
-from rft.starter.sample import ColumnSample, TableSample
+from rft.starter.tables import columns
+from rft.starter.tables.prediction_columns import find_prediction_columns
+from rft.starter.tables.sample import ColumnSample, TableSample
 
 N = 60
 TEXTS = [f"this is a review that somebody wrote, number {row}" for row in range(N)]
@@ -61,7 +61,10 @@ def test_values_are_counted_with_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
-        ({"label": SEX, "outcome": SEX}, ["label"]),
+        ({"label": SEX, "source": SEX}, ["label"]),
+        ({"label": SEX, "outcome": SEX}, ["label", "outcome"]),  # equals: for the user to choose
+        ({"target": SEX, "biased": SEX, "gender": SEX}, ["target", "biased"]),  # whom a comment is about, or a label?
+        ({"target": SEX, "gender": SEX}, ["target"]),
         ({"y_true": SEX, "kind": SEX}, ["y_true"]),
         ({"smiling": SEX, "gender": SEX}, ["smiling"]),  # one that is not called so, beside people's
         ({"bias": SEX, "topic": SEX}, ["bias", "topic"]),  # for the user to choose
@@ -82,10 +85,14 @@ def test_a_unit_is_called_after_people_and_its_values_repeat() -> None:
         "client": range(N),
         "patient": ["a", "b"] * 30,
         "speaker": [None, *PEOPLE[1:]],
+        "who": PEOPLE,
+        "age": [20 + row // 2 for row in range(N)],
+        "price": [row // 2 + 0.5 for row in range(N)],
+        "grade": ["a", "b", "c"] * (N // 3),
     }
     units = columns.find_unit_columns(make_sample(cells), ())
-    assert [guess.value for guess in units] == ["user", "order_id"]
-    assert [columns.is_of_people(guess.value) for guess in units] == [True, False]
+    assert [guess.value for guess in units] == ["user", "order_id", "who"]
+    assert [columns.is_of_people(guess.value) for guess in units] == [True, False, False]
     assert units[0].reason == "30 values in 60 rows, so that values repeat"
 
 
@@ -114,12 +121,12 @@ def test_texts_are_long_and_differ() -> None:
 
 def test_images_are_names_of_files_that_are_there(tmp_path: Path) -> None:
     sample = make_sample({"page": ["a.html"] * 2, "file": ["a.png", "b.JPG"]})
-    with pytest.raises(DataError, match=r"the column 'file' names images, and 'a.png' is not there"):
-        columns.find_image_column(sample, tmp_path)
+    with pytest.raises(DataError, match=r"people\.csv: the column 'file' names images, and 'a\.png' is not"):
+        columns.find_image_column(sample, tmp_path / "people.csv")
     for name in ("a.png", "b.JPG"):
         (tmp_path / name).touch()
-    assert columns.find_image_column(sample, tmp_path).value == "file"
-    assert columns.find_image_column(make_sample({"page": ["a.html"] * 2}), tmp_path) is None
+    assert columns.find_image_column(sample, tmp_path / "people.csv").value == "file"
+    assert columns.find_image_column(make_sample({"page": ["a.html"] * 2}), tmp_path / "people.csv") is None
 
 
 LABELS = ["yes", "no"] * (N // 2)

@@ -10,8 +10,8 @@ import pytest
 
 from rft.data.tables.table_file import TableFile
 from rft.errors import DataError
-from rft.starter import sample
-from rft.starter.sample import join_samples, sample_table
+from rft.starter.tables import sample
+from rft.starter.tables.sample import join_samples, sample_table
 
 
 def test_a_column_knows_its_values_and_what_is_missing(tmp_path: Path) -> None:

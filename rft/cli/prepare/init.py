@@ -30,6 +30,10 @@ def init(
         Path, typer.Argument(metavar="[PATH]", help="A table, or a folder of images; this folder otherwise.")
     ] = Path(),
     place: Annotated[Path, typer.Option("--out", metavar="FILE", help="The config to write.")] = Path("audit.toml"),
+    metadata: Annotated[
+        Path | None,
+        typer.Option("--metadata", metavar="FILE", help="The table about the images of a folder: who is in them."),
+    ] = None,
     label: Annotated[str | None, _declare_column_flag("--label", "labels")] = None,
     positive: Annotated[
         str | None, typer.Option("--positive", metavar="CLASS", help="The favourable class; never guessed.")
@@ -77,9 +81,8 @@ def init(
         schema_file = place.with_name(f"{place.name}.schema.json") if with_schema else None
         check_absent(place, schema_file, force=force)
         from rft.cli.prepare.ask import TerminalAsker
-        from rft.starter.proposal import Wishes
-        from rft.starter.roles import ColumnWishes
         from rft.starter.start import start_config
+        from rft.starter.wishes import ColumnWishes, Wishes
 
         columns = ColumnWishes(
             label=label,
@@ -94,6 +97,7 @@ def init(
         )
         wishes = Wishes(
             columns=columns,
+            metadata=metadata,
             positive=positive,
             classes=tuple(classes or ()),
             backbone=backbone,
@@ -131,12 +135,15 @@ def _describe_started(started: StartedConfig, place: Path) -> dict[str, object]:
 def _show_started(started: StartedConfig, place: Path) -> None:
     """Print what the config says, what it leaves out, and what to do next."""
     from rft.starter.compose import LEFT_OUT
+    from rft.starter.questions import NO_UNIT
 
     for table in started.tables:
         for entry in table.entries:
             if table.name in SHOWN and entry.key and entry.active and table.active:
                 value = ", ".join(map(str, entry.value)) if isinstance(entry.value, list) else str(entry.value)
                 out.say(f"  {entry.key:10} {value}  ({entry.reason})")
+            elif table.name in SHOWN and entry.key == "" and entry.reason.startswith(NO_UNIT):
+                out.say(f"  {entry.reason}", style="yellow")
         if table.name and not table.active and table.reason.startswith(LEFT_OUT):
             out.say(f"  [{table.name}] {table.reason}", style="yellow")
     out.say(f"Written: {place}", f"Next: rft check {place}, then rft audit {place}")

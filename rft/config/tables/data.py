@@ -17,7 +17,7 @@ SOURCES = (
 SPLITTING = "give either split (a column) or test (a fraction such as 0.25)"
 # What says where examples are and how they are read; predictions alone have none.
 EXAMPLES_ALONE = {
-    *("manifest", "train", "validation", "test", "folder", "image", "text", "max_pixels", "population"),
+    *("manifest", "train", "validation", "test", "folder", "metadata", "image", "text", "max_pixels", "population"),
 }
 
 
@@ -37,12 +37,16 @@ class DataConfig(Table):
     folder: str | None = None
     """A folder of images in class folders (`<class>/<image>` or `<split>/<class>/<image>`), or with a metadata table;
     or a zip file of one."""
+    metadata: str | None = None
+    """A table that says more of the images of `folder`, such as who is in them: one row an image, which the column
+    `image` names. Without it, tables called `metadata` in the folder are read."""
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """What parts the cells of tables of text, such as `";"`, where the file itself does not show it."""
     encoding: str | None = None
     """Of tables of text, such as `"cp1252"`, where it is not UTF-8 and the file itself does not show it."""
     image: str | None = None
-    """Column of the image files, by paths relative to the table, or of the bytes of images."""
+    """Column of the image files, by paths relative to the table, or of the bytes of images. In the metadata of a folder
+    also by the ends of their paths, such as the bare file name; `file_name` there unless it is given."""
     text: str | None = None
     """Column of the texts, in the place of `image`."""
     label: str | None = None
@@ -127,10 +131,12 @@ class DataConfig(Table):
             if self.label is None:
                 raise ValueError(f"{source} label: the name of its column")
         # Columns of metadata tables in a folder may be named; whether there are any, reading it will show.
-        elif self.folder is not None and (named := [key for key in ("image", "text", "split") if getattr(self, key)]):
+        elif self.folder is not None and self.text is not None:
+            raise ValueError("a folder holds images: remove text, or name the table of the texts with manifest")
+        if self.metadata is not None and self.folder is None:
             raise ValueError(
-                f"a folder has no such columns: remove {', '.join(named)}, or read its table as a manifest "
-                '(manifest = "FOLDER/metadata.csv", image = "file_name")'
+                "metadata is a table about the images of a folder: give folder, too; or, where the table holds the "
+                "examples themselves, name it with manifest and remove metadata"
             )
         return self
 

@@ -8,19 +8,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import IMAGES, TEXTS, Applies
-from rft.config.tables.base import Table
+from rft.config.tables.base import MOST, Count, Table
 from rft.config.tables.spellings import FUNCTION, FunctionName
 from rft.expectations import show_value
 
 EXACT = ("auto", "float32")  # precisions that change nothing
+MOST_BYTES = MOST * 10**9
 
 
 class LoraConfig(Table):
     """``[model.lora]``: low-rank adapters (Hu et al. 2022, ICLR)."""
 
-    rank: int = Field(default=8, ge=1)
+    rank: Count = 8
     """Rank of each adapter."""
-    alpha: int = Field(default=16, ge=1)
+    alpha: Count = 16
     """Scale of the adapters: their output is multiplied by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of an adapter's inputs that are dropped in training."""
@@ -34,7 +35,10 @@ def read_memory(size: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(MB|GB|MiB|GiB)", size)
     if match is None:
         raise ValueError(f"expected a size such as 2GB or 500MB, not {show_value(size)}")
-    return int(float(match[1]) * units[match[2]])
+    n_bytes = float(match[1]) * units[match[2]]
+    if n_bytes > MOST_BYTES:
+        raise ValueError(f"expected a size of at most {MOST_BYTES // units['GB']:,} GB, not {show_value(size)}")
+    return int(n_bytes)
 
 
 class ModelConfig(Table):
@@ -68,7 +72,7 @@ class ModelConfig(Table):
     pooling: Annotated[Literal["auto", "mean", "cls", "last"], TEXTS] = "auto"
     """How the vectors of the tokens become one: their mean, that of the first token (cls) or of the last; auto does
     what suits the family."""
-    max_length: Annotated[int | None, Field(ge=4), TEXTS] = None
+    max_length: Annotated[int | None, Field(ge=4, le=MOST), TEXTS] = None
     """Tokens of a text that are read; by default as many as the model takes, 512 at most."""
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],

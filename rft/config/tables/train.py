@@ -7,7 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rft.config.applicability import IMAGES, Applies
-from rft.config.tables.base import Positive, Table
+from rft.config.tables.base import Count, Positive, Table
+
+MOST_EPOCHS = 100_000
+MOST_RATE = 1_000  # of the gradient, or of a weight, in a step
 
 
 class TrainConfig(Table):
@@ -16,11 +19,11 @@ class TrainConfig(Table):
     [Training](training.md) says how; `optimizer = "sgd"` alone is the loop of textbooks.
     """
 
-    epochs: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1, le=MOST_EPOCHS)
     """Passes over the training examples."""
     optimizer: Literal["sgd", "adamw"] | None = None
     """How weights follow gradients."""
-    learning_rate: Positive | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=MOST_RATE, allow_inf_nan=False)] | None = None
     """Size of a step."""
     schedule: Annotated[
         Literal["constant", "cosine"] | None,
@@ -32,12 +35,12 @@ class TrainConfig(Table):
         Applies(lambda run, _: run.optimizer == "sgd", 'it is that of train.optimizer = "sgd"'),
     ] = None
     """Share of the last step that is taken again, of `optimizer = "sgd"`."""
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    weight_decay: Annotated[float, Field(ge=0, le=MOST_RATE, allow_inf_nan=False)] | None = None
     """How strongly weights are drawn to 0."""
-    batch_size: int | None = Field(default=None, ge=1)
+    batch_size: Count | None = None
     """Examples in a step."""
     patience: Annotated[
-        Annotated[int, Field(ge=1)] | None,
+        Count | None,
         Applies(
             lambda run, _: not run.private, "when to stop would be read off examples, and epsilon covers no such look"
         ),

@@ -1,7 +1,8 @@
-"""A folder of images with tables beside them: the layout "imagefolder with metadata" of Hugging Face's datasets.
+"""A folder of images with a table about them: who is in them, or the "imagefolder with metadata" of Hugging Face.
 
-``metadata.csv`` (or ``.jsonl``, ``.parquet``) names in its column ``file_name`` the image of each row, relative to
-itself, and in others its label, groups and unit. The first folder on the way to an image may say its split.
+A table names in one column the image of each row, and in others its label, groups and unit. It is the one that
+``data.metadata`` names, of any kind, or those called ``metadata`` in the folder (``.csv``, ``.jsonl``, ``.parquet``),
+which have the names in ``file_name``. The first folder on the way to an image may say its split.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from pathlib import Path
 import pandas as pd
 
 from rft.config.schema import DataConfig
+from rft.data.folders.image_names import ImageNames
 from rft.data.folders.tree import is_hidden
-from rft.data.images.decoding import SUFFIXES
-from rft.data.remarks import Remark
+from rft.data.remarks import Remark, join_names
 from rft.data.splits import expected_splits, split_named
 from rft.data.tables.columnar import column_names
 from rft.data.tables.example_columns import GROUP, read_examples
 from rft.data.tables.separators import settle_separator
-from rft.data.tables.table_file import TableFile, TextLayout
+from rft.data.tables.table_file import TableFile, TextLayout, find_table_files
 from rft.errors import DataError
 
 FILE_NAME = "file_name"
@@ -27,17 +28,37 @@ LABEL = "label"  # unless data.label names another
 SUFFIXES_OF_TABLES = (".csv", ".jsonl", ".parquet")
 
 
-def metadata_tables(root: Path, layout: TextLayout) -> list[TableFile]:
-    """Return the tables in a folder that name images beside them, sorted; empty where there are none.
+def find_metadata_tables(config: DataConfig, folder: Path) -> list[TableFile]:
+    """Return the tables that name the images of ``config.folder``, sorted; empty where there are none.
+
+    Args:
+        config: the ``[data]`` table: ``metadata`` names them; otherwise they are those called so in the folder.
+        folder: what its paths are relative to.
+
+    Raises:
+        DataError: no file has the name that ``metadata`` says, or it is of no kind that is read.
+    """
+    assert config.folder is not None
+    layout = TextLayout(config.separator, config.encoding)
+    column = config.image or FILE_NAME
+    if config.metadata is None:
+        return list_metadata_tables(folder / config.folder, layout, column)
+    files = find_table_files(config.metadata, folder, None, layout)
+    return [settle_separator(file, [column], column_names) for file in files]
+
+
+def list_metadata_tables(root: Path, layout: TextLayout, column: str = FILE_NAME) -> list[TableFile]:
+    """Return the tables called ``metadata`` in a folder that have a column with the names of images, sorted.
 
     Args:
         root: the folder.
         layout: how they are written, as far as the config says it.
+        column: the name of that column.
     """
     named = sorted(path for path in _visible_files(root, "metadata.*") if path.suffix.lower() in SUFFIXES_OF_TABLES)
     files = [TableFile(path, _relative_path(path, root).as_posix(), None, layout) for path in named]
-    settled = [settle_separator(file, [FILE_NAME], column_names) for file in files]
-    return [file for file in settled if FILE_NAME in column_names(file)]
+    settled = [settle_separator(file, [column], column_names) for file in files]
+    return [file for file in settled if column in column_names(file)]
 
 
 def read_metadata(config: DataConfig, root: Path, tables: Sequence[TableFile]) -> tuple[pd.DataFrame, list[Remark]]:
@@ -46,40 +67,77 @@ def read_metadata(config: DataConfig, root: Path, tables: Sequence[TableFile]) -
     A table without labels leaves them to the class folders that its images lie in.
 
     Raises:
-        DataError: as ``read_examples``, an image that is named twice, or splits that not all images have.
+        DataError: as ``read_examples``, a name that several images have, an image that is named twice, or splits that
+            not all images have.
     """
-    columns = {"file_name": FILE_NAME, "label": config.label or LABEL}
-    columns |= {name: column for name, column in (("unit", config.unit), ("id", config.id)) if column is not None}
-    columns |= {f"{GROUP}{name}": name for name in config.groups}
-    parts: list[pd.DataFrame] = []
-    remarks: list[Remark] = []
-    for file in tables:
-        by_folder = config.label is None and LABEL not in column_names(file)
-        wanted = {name: column for name, column in columns.items() if not (by_folder and name == "label")}
-        examples = read_examples([file], wanted, ("file_name", "label", "unit", "id"))
-        remarks += examples.remarks
-        items = [file.path.parent / name for name in examples.table["file_name"]]
-        labels = {"label": [_label_by_folder(item, root, file.name) for item in items]} if by_folder else {}
-        parts.append(examples.table.assign(item=items, **labels))
-    table = pd.concat(parts, ignore_index=True).drop(columns="file_name")
+    images = ImageNames.from_folder(root)
+    readings = [_read_table(config, images, file) for file in tables]
+    remarks = [remark for _, noticed, _ in readings for remark in noticed]
+    table = pd.concat([rows for rows, _, _ in readings], ignore_index=True)
     places = [_relative_path(item, root) for item in table["item"]]
+    _check_named_once(table, places, tables[0].name)
     if "id" not in table:
         table["id"] = pd.Series([place.as_posix() for place in places], dtype="object")
-    doubled = table["id"].duplicated()
-    if doubled.any():
-        raise DataError(f"{table.loc[doubled, 'id'].iloc[0]!r} stands in more than one row", where=tables[0].name)
+    _declare_splits(table, places, root, config)
+    lost = [name for _, _, names in readings for name in names]
+    listed = {item.resolve() for item in table["item"]}
+    return table, [*remarks, *_lost_remarks(lost, len(table)), *_unlisted_remarks(images, listed)]
+
+
+def _read_table(
+    config: DataConfig, images: ImageNames, file: TableFile
+) -> tuple[pd.DataFrame, Sequence[Remark], list[str]]:
+    """Return the rows of a table whose image is there, what was noticed, and the names of which there is no image."""
+    column = config.image or FILE_NAME
+    by_folder = config.label is None and LABEL not in column_names(file)
+    roles = {"label": None if by_folder else config.label or LABEL}
+    roles |= {"unit": config.unit, "id": config.id, "declared_split": config.split}
+    roles |= {f"{GROUP}{name}": name for name in config.groups}
+    wanted = {"file_name": column} | {name: named for name, named in roles.items() if named is not None}
+    examples = read_examples([file], wanted, ("label", "unit", "id", "declared_split"))
+    names = examples.table["file_name"].tolist()
+    items = images.find_named(names, file.path.parent, file.name)
+    there = [item for item in items if item is not None]
+    if not there:
+        first = next((name for name in names if name is not None), "")
+        raise DataError(
+            f"names no image of {images.root.name}/ in its column {column!r}: there is no {first!r}",
+            where=file.name,
+            remedy="A name is a path relative to the table, or the end of a path in the folder, such as the name of "
+            "the file alone; data.image says which column holds it.",
+        )
+    rows = examples.table[[item is not None for item in items]].reset_index(drop=True).drop(columns="file_name")
+    rows["item"] = pd.Series(there, dtype="object")
+    if by_folder:
+        rows["label"] = pd.Series([_label_by_folder(item, images.root, file.name) for item in there], dtype="object")
+    lost = [name or "(empty)" for name, item in zip(names, items, strict=True) if item is None]
+    return rows, examples.remarks, lost
+
+
+def _check_named_once(table: pd.DataFrame, places: Sequence[Path], source: str) -> None:
+    """Raise ``DataError`` where an image, or an id, stands in more than one row."""
+    for values in (pd.Series([place.as_posix() for place in places]), table.get("id")):
+        if values is not None and (doubled := values.duplicated()).any():
+            raise DataError(f"{values[doubled].iloc[0]!r} stands in more than one row", where=source)
+
+
+def _declare_splits(table: pd.DataFrame, places: Sequence[Path], root: Path, config: DataConfig) -> None:
+    """Add the splits that the first folders on the way to the images are called after, where these are any."""
     firsts = [place.parts[0] if len(place.parts) > 1 else "" for place in places]
     splits = [split_named(name) for name in firsts]
-    if any(splits):
-        if not all(splits):
-            outside = firsts[splits.index(None)]
-            raise DataError(
-                f"images lie in folders of splits, but others in {outside or 'none'}",
-                where=root.name,
-                remedy=f"Expected {expected_splits()}.",
-            )
-        table["declared_split"] = pd.Series(firsts, dtype="object")
-    return table, [*remarks, *_unlisted_remarks(root, {item.resolve() for item in table["item"]})]
+    if not any(splits):
+        return
+    if "declared_split" in table:
+        named = join_names([f"{name}/" for name in sorted({*firsts} - {""}) if split_named(name)])
+        raise DataError(f"has {named} folders, so data.split has nothing to say", where=config.folder)
+    if not all(splits):
+        outside = firsts[splits.index(None)]
+        raise DataError(
+            f"images lie in folders of splits, but others in {outside or 'none'}",
+            where=root.name,
+            remedy=f"Expected {expected_splits()}.",
+        )
+    table["declared_split"] = pd.Series(firsts, dtype="object")
 
 
 def _label_by_folder(item: Path, root: Path, table: str) -> str:
@@ -98,22 +156,38 @@ def _relative_path(item: Path, root: Path) -> Path:
     return item.relative_to(root) if item.is_relative_to(root) else item
 
 
-def _unlisted_remarks(root: Path, listed_items: set[Path]) -> list[Remark]:
+def _lost_remarks(lost: Sequence[str], n_there: int) -> list[Remark]:
+    """Return the remark that counts rows which name no image."""
+    if not lost:
+        return []
+    total = len(lost) + n_there
+    return [
+        Remark(
+            id="rows_without_image",
+            title="Rows of the metadata that name no image",
+            value=len(lost),
+            unit="rows",
+            n=total,
+            description=f"{len(lost)} of {total} rows of the metadata name no image that is there, and were left out.",
+            names=lost,
+        )
+    ]
+
+
+def _unlisted_remarks(images: ImageNames, listed: set[Path]) -> list[Remark]:
     """Return the remark that counts images which no table names."""
-    images = [path for path in _visible_files(root, "*") if path.suffix.lower() in SUFFIXES]
-    others = sorted(path for path in images if path.resolve() not in listed_items)
+    others = sorted(path for path in images.images if path.resolve() not in listed)
     if not others:
         return []
+    n = len(images.images)
     return [
         Remark(
             id="unlisted_images",
             title="Images that no metadata table names",
             value=len(others),
             unit="images",
-            n=len(images),
-            description=f"{len(others)} of {len(images)} images are named by no metadata table, have no label and "
-            "were "
-            "left out.",
+            n=n,
+            description=f"{len(others)} of {n} images are named by no metadata table, and were left out.",
             names=[f"{path.parent.name}/{path.name}" for path in others],
         )
     ]

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import EXAMPLES, IMAGES, TEXTS, Applies
 from rft.config.schema import DataConfig
+from rft.config.tables.base import MOST
 from rft.plugins import AuditedModel, ExaminedData, Options, Plugin
 from rft.plugins.attribution.overview import PILLAR, summarize_attribution
 from rft.records import ModelFacts, Section
@@ -29,7 +30,7 @@ class Shortcut(Options):
     """Left, top, right and bottom, as shares of the image as its file shows it, upright."""
     tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
     """Words or phrases of texts, found whole, in any case and Unicode form, and over line breaks."""
-    max_pairs: int = Field(default=200, ge=10)
+    max_pairs: int = Field(default=200, ge=10, le=MOST)
     """Largest number of pairs of images between which the region is swapped, or of texts whose words are replaced."""
     min_flip_rate: float = Field(default=0.05, ge=0, lt=1)
     """Smallest share of predictions that change which matters."""
@@ -65,7 +66,7 @@ class AttributionOptions(Options):
 
     shows_examples: ClassVar[bool] = True
 
-    samples: Annotated[int, Field(ge=1), EXAMPLES] = 12
+    samples: Annotated[int, Field(ge=1, le=MOST), EXAMPLES] = 12
     """How many test examples are explained; at most all of them."""
     methods: Annotated[
         list[Method] | None,
@@ -77,7 +78,7 @@ class AttributionOptions(Options):
         ),
     ] = None
     """Which attributions are made; by default those that suit the examples."""
-    max_steps: Annotated[int, Field(ge=16), EXAMPLES] = 256
+    max_steps: Annotated[int, Field(ge=16, le=MOST), EXAMPLES] = 256
     """Largest number of gradients that integrated gradients may spend on one example."""
     baseline: Annotated[
         Literal["blur", "mean"],

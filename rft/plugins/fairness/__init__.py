@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from rft.config.applicability import TRAINED, Applies
 from rft.config.schema import DataConfig
+from rft.config.tables.base import MOST
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError, Unavailable, near
 from rft.plugins import AuditedModel, ExaminedData, Options, Plugin, RunPair
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rft.plugins.fairness.mitigation.saved_rule import MitigatedModel
 
 DEFAULT_MIN_REPORTED_SIZE = 10
+MOST_CROSSED = 16  # attributes: of more, no combination has the cases that are compared
 MITIGATED = ("accuracy", "gap", "worst_group_accuracy")  # what mitigation states, after it and before
 
 
@@ -40,14 +42,14 @@ class FairnessOptions(Options):
         Applies(lambda run, _: run.classes != 2, "of two classes the favourable one says all"),
     ] = None
     """Of more than two classes, those to set against the rest beside the favourable one; by default all."""
-    max_intersection_order: int = Field(default=2, ge=1)
+    max_intersection_order: int = Field(default=2, ge=1, le=MOST_CROSSED)
     """How many attributes are crossed at most; 1 for no intersections."""
     control_feature: str | None = None
     """A group attribute within whose values the others are compared once more."""
-    min_group_size: int = Field(default=30, ge=2)
+    min_group_size: int = Field(default=30, ge=2, le=MOST)
     """Groups with fewer independent cases of a metric, such as positives of a TPR, are inconclusive: shown, but not
     compared. Cases are examples, or units where these repeat."""
-    min_reported_size: int | None = Field(default=None, ge=1)
+    min_reported_size: int | None = Field(default=None, ge=1, le=MOST)
     """Groups with fewer have no number; by default 10, or `min_group_size` if that is less."""
     tables: list[TableName] = Field(default=[])
     """Tables in the form of legal texts, without any judgement."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from rft.config.applicability import Applies
 from rft.config.schema import DataConfig
+from rft.config.tables.base import Count
 from rft.plugins import AuditedModel, Options, Plugin, RunPair
 from rft.plugins.performance.overview import PILLAR, summarize_performance
 from rft.records import ModelFacts, Section
@@ -17,7 +16,7 @@ class PerformanceOptions(Options):
     """``[performance]``: how well the model predicts; always on."""
 
     bins: Annotated[
-        int, Field(ge=1), Applies(lambda run, _: run.scores, "calibration is that of probabilities, and none are given")
+        Count, Applies(lambda run, _: run.scores, "calibration is that of probabilities, and none are given")
     ] = 10
     """Largest number of bins of the calibration error."""
 

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from rft.config.applicability import POPULATION, TRAINED
 from rft.config.schema import DataConfig
+from rft.config.tables.base import Count, Positive
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError
 from rft.plugins import AuditedModel, EvidenceCheck, ExaminedData, Options, Plugin
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from rft.training import Trainer
 
 MIN_CANARIES = 20
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class PrivacyOptions(Options):
@@ -43,7 +43,7 @@ class PrivacyOptions(Options):
     that spends more is refused."""
     sample_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """Probability that a unit takes part in a step; by default batch_size / n."""
-    steps: Annotated[int, Field(ge=1)] | None = None
+    steps: Count | None = None
     """Steps of training; by default epochs / sample_rate."""
     method: Literal["sgd", "least_squares"] = "sgd"
     """`sgd`; or `least_squares` for a linear head: one noised sum instead of many steps."""

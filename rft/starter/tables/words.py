@@ -3,7 +3,7 @@
 Attributes of people: the grounds of the EU_CHARTER and of ECOA (``rft.references``), with the words under which
 they stand in data sets, and the types of skin of Fitzpatrick's scale. Whose data a row is: DICOM (PatientID), MIMIC-IV
 (subject_id), Common Voice (client_id), LibriSpeech (speaker_id) and CelebA (identity) name it like that. Labels,
-predictions and scores: the arguments of scikit-learn (y, target, y_pred, y_score), the columns of Hugging Face's data.
+predictions and scores: the arguments of scikit-learn (y, y_true, y_pred, y_score), the columns of Hugging Face's data.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ TEXTS = (
     ),
     *("question", "utterance", "transcript", "note", "abstract", "title"),
 )
-LABELS = ("label", "labels", "class", "target", "y", "truth", "groundtruth", "true", "actual", "outcome", "category")
+# Not "target" and "category": of a comment these are often the people that it is about.
+LABELS = ("label", "labels", "class", "y", "truth", "groundtruth", "true", "actual", "outcome")
 PREDICTIONS = ("prediction", "predictions", "predicted", "pred", "preds", "yhat", "ypred", "decision")
 SCORES = ("score", "yscore", "probability", "prob", "proba", "confidence", "p", "risk")
 IDS = ("id", "uuid", "guid", "key", "index", "rowid")

@@ -16,8 +16,8 @@ from rft.data.remarks import join_names
 from rft.data.splits import split_named
 from rft.errors import DataError
 from rft.number_format import format_count
-from rft.starter.sample import ColumnSample, TableSample
-from rft.starter.words import (
+from rft.starter.tables.sample import ColumnSample, TableSample
+from rft.starter.tables.words import (
     IDS,
     LABELS,
     TEXTS,
@@ -35,6 +35,8 @@ MOST_CLASSES = 100
 SHOWN_VALUES = 6
 FREE_TEXT_WORDS = 4  # a mean above which cells are no names of anything
 FILES_LOOKED_FOR = 20
+FEWEST_PEOPLE = 5  # values of a column that may say whose data a row is, whatever it is called
+MOST_ROWS_OF_PERSON = 20  # on average, of such a column
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,17 @@ def describe_values(column: ColumnSample) -> str:
     return f"{format_count(column.distinct)} {values}: {shown}{more}{missing}"
 
 
-def find_image_column(sample: TableSample, folder: Path) -> Guess | None:
+def list_naming_columns(sample: TableSample) -> list[ColumnSample]:
+    """Return the columns whose cells are names of images, by their suffixes."""
+    suffixes = SUFFIXES | UNREAD_SUFFIXES
+    return [
+        column
+        for column in sample.columns.values()
+        if column.n and all(Path(value).suffix.lower() in suffixes for value in column.counts)
+    ]
+
+
+def find_image_column(sample: TableSample, table: Path) -> Guess | None:
     """Return the column that holds images, or names files beside the table.
 
     Raises:
@@ -78,12 +90,7 @@ def find_image_column(sample: TableSample, folder: Path) -> Guess | None:
     """
     if sample.images:
         return Guess(sample.images[0], "its cells hold the bytes of images")
-    suffixes = SUFFIXES | UNREAD_SUFFIXES
-    naming = [
-        column
-        for column in sample.columns.values()
-        if column.n and all(Path(value).suffix.lower() in suffixes for value in column.counts)
-    ]
+    naming, folder = list_naming_columns(sample), table.parent
     if not naming:
         return None
     for column in naming:
@@ -95,8 +102,9 @@ def find_image_column(sample: TableSample, folder: Path) -> Guess | None:
     missing = next(name for name in naming[0].counts if not (folder / name).is_file())
     raise DataError(
         f"the column {naming[0].name!r} names images, and {missing!r} is not there",
-        where=folder.name or str(folder),
-        remedy="Names are relative to the folder of the table: move the table, or correct the names.",
+        where=table.name,
+        remedy="A name is a path relative to the table, or the end of a path in a folder beside it: move the table, or "
+        "correct the names.",
     )
 
 
@@ -123,9 +131,9 @@ def find_split_column(sample: TableSample, taken: Collection[str], *, needed: Co
 
 
 def find_unit_columns(sample: TableSample, taken: Collection[str]) -> list[Guess]:
-    """Return the columns that may say whose data a row is: values repeat, and the name is that of people or of an id.
+    """Return the columns that may say whose data a row is: values repeat, and there are many of them.
 
-    Those whose name is that of people come first.
+    Those whose name is that of people come first, then those called after an id, then the others.
     """
     columns = {column.name: column for column in _free_columns(sample, taken)}
     fitting = [
@@ -135,7 +143,14 @@ def find_unit_columns(sample: TableSample, taken: Collection[str]) -> list[Guess
     ]
     people = rank_by_words(fitting, UNITS)
     ids = [name for name in fitting if name not in people and find_word(name, ("id", "uuid", "guid"))]
-    return [Guess(name, f"{_count_values(columns[name])}, so that values repeat") for name in [*people, *ids]]
+    others = [name for name in fitting if name not in (*people, *ids) and _may_name_people(columns[name])]
+    return [Guess(name, f"{_count_values(columns[name])}, so that values repeat") for name in [*people, *ids, *others]]
+
+
+def _may_name_people(column: ColumnSample) -> bool:
+    """Tell whether a column under any name has so many values that each may stand for somebody with a few rows."""
+    many = column.distinct >= FEWEST_PEOPLE and column.distinct * MOST_ROWS_OF_PERSON >= column.n
+    return many and find_attribute(column.name) is None and not _holds_decimals(column)
 
 
 def is_of_people(name: str) -> bool:
@@ -153,19 +168,24 @@ def find_id_column(sample: TableSample, taken: Collection[str]) -> Guess | None:
     return None
 
 
+def find_called_labels(sample: TableSample, taken: Collection[str]) -> list[Guess]:
+    """Return the columns with few values whose name can hardly mean anything but labels, best first."""
+    columns = {column.name: column for column in _free_columns(sample, taken) if _has_few_values(column, MOST_CLASSES)}
+    called = rank_by_words([name for name in columns if is_called(name, LABELS)], LABELS)
+    return [Guess(name, f"called after a label, {describe_values(columns[name])}") for name in called]
+
+
 def find_label_columns(sample: TableSample, taken: Collection[str]) -> list[Guess]:
-    """Return the columns that may hold labels: the one that is called so, or all with few values that are no people's.
+    """Return the columns that may hold labels: those that are called so, or all with few values that are no people's.
 
     One guess is certain enough to go on with; several are for the user to choose from.
     """
-    columns = {column.name: column for column in _free_columns(sample, taken) if _has_few_values(column, MOST_CLASSES)}
-    called = [name for name in columns if is_called(name, LABELS)]
-    if called:
-        name = rank_by_words(called, LABELS)[0]
-        return [Guess(name, f"called after a label, {describe_values(columns[name])}")]
-    others = [name for name in columns if find_attribute(name) is None]
+    if called := find_called_labels(sample, taken):
+        return called
+    columns = [column for column in _free_columns(sample, taken) if _has_few_values(column, MOST_CLASSES)]
+    others = [column for column in columns if find_attribute(column.name) is None]
     only = "the only column with few values that speaks of no people, " if len(others) == 1 else ""
-    return [Guess(name, f"{only}{describe_values(columns[name])}") for name in others]
+    return [Guess(column.name, f"{only}{describe_values(column)}") for column in others]
 
 
 def find_groups(sample: TableSample, taken: Collection[str]) -> GroupGuesses:

@@ -9,9 +9,9 @@ import numpy as np
 
 from rft.data.predictions import SUM_TO_ONE
 from rft.data.tables.spelling import normal_form
-from rft.starter.columns import Guess, find_label_columns
-from rft.starter.sample import ColumnSample, TableSample
-from rft.starter.words import PREDICTIONS, SCORES, find_word, rank_by_words, split_words
+from rft.starter.tables.columns import Guess, find_label_columns
+from rft.starter.tables.sample import ColumnSample, TableSample
+from rft.starter.tables.words import PREDICTIONS, SCORES, find_word, rank_by_words, split_words
 
 RFT_COLUMNS = {"split", "id", "label", "prediction"}  # of the predictions.parquet of a run
 RFT_GROUP, RFT_SCORE = "group_", "score_"

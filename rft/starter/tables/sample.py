@@ -97,13 +97,18 @@ class TableSample:
         return max((len(column.values) for column in self.columns.values()), default=0)
 
 
-def sample_table(file: TableFile) -> TableSample:
-    """Read the first rows of a table; raises ``DataError`` for one that cannot be read."""
+def sample_table(file: TableFile, *, enough_rows: int | None = None) -> TableSample:
+    """Read the first rows of a table; raises ``DataError`` for one that cannot be read.
+
+    Args:
+        file: the table.
+        enough_rows: after which it is not read on; None for ``ENOUGH_ROWS``.
+    """
     file = find_separator(file, column_names)
     names = column_names(file)
     unique = [name for name in names if names.count(name) == 1]
     images = tuple(name for name in list_image_columns(file) if name in unique)
-    columns, whole = _read_readable(file, [name for name in unique if name not in images])
+    columns, whole = _read_readable(file, [name for name in unique if name not in images], enough_rows or ENOUGH_ROWS)
     return TableSample(columns, images, whole)
 
 
@@ -117,7 +122,7 @@ def join_samples(samples: Sequence[TableSample]) -> TableSample:
     return TableSample(columns, whole=all(sample.whole for sample in samples))
 
 
-def _read_readable(file: TableFile, names: Sequence[str]) -> tuple[dict[str, ColumnSample], bool]:
+def _read_readable(file: TableFile, names: Sequence[str], enough_rows: int) -> tuple[dict[str, ColumnSample], bool]:
     """Return the columns that hold texts or numbers, and whether all rows were read.
 
     Raises:
@@ -125,11 +130,11 @@ def _read_readable(file: TableFile, names: Sequence[str]) -> tuple[dict[str, Col
     """
     readings = []
     try:
-        readings = [read_columns([file], ColumnRequest(names, enough_rows=ENOUGH_ROWS))]
+        readings = [read_columns([file], ColumnRequest(names, enough_rows=enough_rows))]
     except DataError as error:  # one column of lists, or a file that cannot be read at all
         for name in names:
             with suppress(DataError):
-                readings.append(read_columns([file], ColumnRequest([name], enough_rows=ENOUGH_ROWS)))
+                readings.append(read_columns([file], ColumnRequest([name], enough_rows=enough_rows)))
         if not readings:
             raise error from None
     held = {name: values for reading in readings for name, values in reading.texts.items()}

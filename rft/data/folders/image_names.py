@@ -1,0 +1,76 @@
+"""Which image of a folder a cell of a table names: the one place where names become images, for every such table."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PureWindowsPath
+
+from rft.data.folders.tree import list_folder
+from rft.data.remarks import join_names
+from rft.errors import DataError
+
+SHOWN_PLACES = 3
+
+
+class ImageNames:
+    """The images of a folder by their names.
+
+    A name is a path relative to its table. Where no such file is there, it is the end of a path: ``smiling/a.jpg``, or
+    ``a.jpg``, is the one image of the folder whose path ends so.
+    """
+
+    def __init__(self, root: Path, images: Iterable[Path]) -> None:
+        self.root = root
+        self.images = list(images)
+        self._by_place = {os.path.abspath(path): path for path in self.images}
+        self._by_file_name: dict[str, list[Path]] = defaultdict(list)
+        for path in self.images:
+            self._by_file_name[path.name].append(path)
+
+    @classmethod
+    def from_folder(cls, root: Path) -> ImageNames:
+        """Return the images in a folder, at any depth, without those in hidden and system folders."""
+        return cls(root, (path for folder in list_folder(root).walk_folders() for path in folder.images))
+
+    def list_named(self, name: str, table_folder: Path) -> Sequence[Path]:
+        """Return the images that a name may mean: none, one, or several that a longer name would tell apart.
+
+        Args:
+            name: the cell.
+            table_folder: where its table is.
+        """
+        place = table_folder / name
+        known = self._by_place.get(os.path.abspath(place))
+        if known is not None or place.is_file():
+            return [known or place]
+        parts = PureWindowsPath(name).parts  # which knows both kinds of slashes
+        return [path for path in self._by_file_name.get(parts[-1] if parts else "", ()) if _ends_with(path, parts)]
+
+    def find_named(self, names: Sequence[str | None], table_folder: Path, table: str) -> list[Path | None]:
+        """Return the image that each of (N,) names means, None where there is none.
+
+        Args:
+            names: cells, None where one is empty.
+            table_folder: where their table is.
+            table: what messages call it.
+
+        Raises:
+            DataError: several images have such a name.
+        """
+        named = {name: self.list_named(name, table_folder) for name in dict.fromkeys(names) if name is not None}
+        if ambiguous := {name: paths for name, paths in named.items() if len(paths) > 1}:
+            first, paths = next(iter(ambiguous.items()))
+            places = [path.relative_to(self.root).as_posix() for path in paths]
+            others = f", and {len(ambiguous) - 1} more names stand for several" * (len(ambiguous) > 1)
+            raise DataError(
+                f"{first!r} is the name of {len(paths)} images, {join_names(places, SHOWN_PLACES)}{others}",
+                where=table,
+                remedy=f"Write the folder before such names: {places[0]}.",
+            )
+        return [named[name][0] if name is not None and named[name] else None for name in names]
+
+
+def _ends_with(path: Path, parts: Sequence[str]) -> bool:
+    return Path(os.path.abspath(path)).parts[-len(parts) :] == tuple(parts)
