@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from rft.data.images.geometry import Axis, Box, ImageGeometry
-from rft.plugins.attribution import Shortcut, findings, modality_words
 from rft.plugins.attribution.images.shortcuts import (
     _scale_patch,
     mirror_region,
@@ -18,6 +17,9 @@ from rft.plugins.attribution.images.shortcuts import (
 )
 from rft.plugins.attribution.interventions import Condition, Intervention, one_per_unit
 from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.shortcuts.findings import judge_shortcut
+from rft.plugins.attribution.shortcuts.options import Shortcut
+from rft.plugins.attribution.shortcuts.wording import region_wording
 from rft.records import Finding
 from tests.support.attribution_cases import SIDE, Frozen, Images, Region, noise
 
@@ -41,7 +43,7 @@ def intervene_on(
 
 def judge_corner(intervention: Intervention, floor: float = 0.05) -> Finding:
     shortcut = Shortcut(name="corner", region=[*CORNER], min_flip_rate=floor)
-    return findings.judge_shortcut(shortcut, intervention, modality_words.region_wording("corner", intervention))
+    return judge_shortcut(shortcut, intervention, region_wording("corner", intervention))
 
 
 def test_reliance_on_the_region_is_found_and_elsewhere_is_not() -> None:

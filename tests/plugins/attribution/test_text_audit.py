@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from rft.errors import Unavailable
-from rft.plugins.attribution import Attribution, AttributionOptions, Shortcut
+from rft.plugins.attribution import Attribution, AttributionOptions
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.shortcuts.options import Shortcut
 from rft.plugins.attribution.texts.shortcuts import matching_tokens, replace_words
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader
 from rft.plugins.attribution.texts.words import whole_word_pattern

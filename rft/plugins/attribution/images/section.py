@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rft.data.images.geometry import Box
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
-from rft.plugins.attribution import AttributionOptions, Shortcut, findings, interventions, modality_words, sample
+from rft.plugins.attribution import AttributionOptions, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.images import examples, mean_maps
 from rft.plugins.attribution.images.faithfulness import deletion_gain
 from rft.plugins.attribution.images.methods import Explained, Maps, gradcam_maps, integrated_gradients
-from rft.plugins.attribution.images.shortcuts import ELSEWHERE, TestImages, mirror_region, swap_regions
-from rft.plugins.attribution.interventions import Intervention
+from rft.plugins.attribution.images.region_shortcuts import RegionSwap, shortcut_rows, swap_shortcuts
+from rft.plugins.attribution.images.shortcuts import TestImages
 from rft.plugins.attribution.modality_words import Wording
 from rft.plugins.attribution.network import Network, batch_slices, explain_failure
-from rft.records import Finding, Row, Section, Table, select_columns
+from rft.plugins.attribution.shortcuts.findings import judge_shortcut
+from rft.plugins.attribution.shortcuts.wording import region_wording
+from rft.records import Finding, Section, Table, select_columns
 
 if TYPE_CHECKING:
     from rft.data.images.inputs import ImageInputs
@@ -36,7 +37,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     explained = _explain_sample(audited, network, images, options)
     words = modality_words.IMAGES[options.baseline]
     maps, reasons = _run_methods(network, explained, options)
-    swaps, unswapped = _swap_shortcuts(audited, network, images, explained, options.shortcut)
+    swaps, unswapped = swap_shortcuts(audited, network, images, explained, options.shortcut)
 
     tables = _build_tables(audited, explained, maps, swaps)
     figures = [
@@ -51,9 +52,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
         figures.append(examples.examples_figure())
     stated = (
         *(
-            findings.judge_shortcut(
-                swap.shortcut, swap.result, modality_words.region_wording(swap.shortcut.name, swap.result)
-            )
+            judge_shortcut(swap.shortcut, swap.result, region_wording(swap.shortcut.name, swap.result))
             for swap in swaps
         ),
         *unswapped,
@@ -98,21 +97,6 @@ _NOTES = (
     "The explained images are a random sample of the test split. Maps and flips describe this model on images like "
     "these; differential privacy of the training does not cover them.",
 )
-
-
-class _Swap(NamedTuple):
-    """What swapping the region of a shortcut did.
-
-    Attributes:
-        shortcut: its name and options.
-        result: what changed.
-        covered, opposite: (N, H, W) the pixels of each explained image in the region, and in its mirrored one.
-    """
-
-    shortcut: Shortcut
-    result: Intervention
-    covered: np.ndarray
-    opposite: np.ndarray | None
 
 
 def _read_test_images(audited: AuditedModel) -> TestImages:
@@ -162,57 +146,6 @@ def _run_methods(
     return maps, reasons
 
 
-def _swap_shortcuts(
-    audited: AuditedModel, network: Network, images: TestImages, explained: Explained, shortcuts: Sequence[Shortcut]
-) -> tuple[list[_Swap], list[Finding]]:
-    """Return what swapping each region did, and the findings of shortcuts that cannot be swapped."""
-    swaps: list[_Swap] = []
-    unswapped: list[Finding] = []
-    for shortcut in shortcuts:
-        if shortcut.region is None:
-            unswapped.append(findings.unsuited_shortcut(shortcut, "images"))
-            continue
-        try:
-            swaps.append(_swap_region(audited, network, images, explained, shortcut, Box(*shortcut.region)))
-        except Unavailable as reason:
-            unswapped.append(findings.unmeasured_shortcut(shortcut, str(reason)))
-    return swaps, unswapped
-
-
-def _swap_region(
-    audited: AuditedModel, network: Network, images: TestImages, explained: Explained, shortcut: Shortcut, region: Box
-) -> _Swap:
-    split = audited.splits["test"]
-    test = audited.predictions[audited.predictions["split"] == "test"].set_index("id")
-    index = {name: number for number, name in enumerate(audited.facts.classes)}
-    result = swap_regions(
-        network,
-        images,
-        test["prediction"].loc[list(split.ids)].map(index).to_numpy(),
-        split.units,
-        region=region,
-        pairs=shortcut.max_pairs,
-        rng=sample.random_generator(audited, f"suspect {shortcut.name}"),  # names a stream: another gives other draws
-    )
-    opposite = mirror_region(region)
-    return _Swap(
-        shortcut,
-        result,
-        _cover_pixels(images, explained, region),
-        _cover_pixels(images, explained, opposite) if opposite else None,
-    )
-
-
-def _cover_pixels(images: TestImages, explained: Explained, region: Box) -> np.ndarray:
-    """Return (N, H, W) which pixels of each explained image show the region: none where the model sees none of it."""
-    covered = np.zeros((len(explained), *explained.size), dtype=bool)
-    for image, row in zip(covered, explained.rows.tolist(), strict=True):
-        place = images.locate(row)
-        if place.visible_share(region) > 0:
-            image[place.pixel_slices(region)] = True
-    return covered
-
-
 def _map_findings(
     audited: AuditedModel, network: Network, explained: Explained, maps: Sequence[Maps], words: Wording
 ) -> Iterator[Finding]:
@@ -230,7 +163,7 @@ def _map_findings(
 
 
 def _build_tables(
-    audited: AuditedModel, explained: Explained, maps: Sequence[Maps], swaps: Sequence[_Swap]
+    audited: AuditedModel, explained: Explained, maps: Sequence[Maps], swaps: Sequence[RegionSwap]
 ) -> dict[str, Table]:
     """Return the tables that have rows."""
     split, classes = audited.splits["test"], audited.facts.classes
@@ -238,7 +171,7 @@ def _build_tables(
     memberships: dict[str | None, np.ndarray] = {None: np.full(len(explained), None), mean_maps.PREDICTED: predicted}
     memberships |= {attribute: groups[explained.rows] for attribute, groups in split.groups.items()}
     tables = {
-        "shortcuts": [row for item in swaps for row in _shortcut_rows(item, maps)],
+        "shortcuts": [row for item in swaps for row in shortcut_rows(item, maps)],
         "completeness": [row for item in maps for row in _completeness_rows(item)],
         **mean_maps.mean_map_tables(maps, memberships, audited.withheld),
     }
@@ -250,24 +183,3 @@ def _completeness_rows(maps: Maps) -> Table:
         {"image": number, "method": maps.method, **completeness.as_row()}
         for number, completeness in enumerate(maps.completeness or (), start=1)
     ]
-
-
-def _shortcut_rows(swap: _Swap, maps: Sequence[Maps]) -> Iterator[Row]:
-    for condition in swap.result.conditions:
-        elsewhere = condition.name == ELSEWHERE
-        covered = swap.opposite if elsewhere and swap.opposite is not None else swap.covered
-        yield (
-            interventions.condition_row(swap.shortcut.name, condition)
-            | {"visible_share": None if elsewhere else swap.result.visible_share}
-            | {"area_share": float(covered.mean())}
-            | {f"{method_maps.method}_share": _attribution_share(method_maps, covered) for method_maps in maps}
-        )
-
-
-def _attribution_share(maps: Maps, covered: np.ndarray) -> float | None:
-    """Return the mean share of what speaks for the predicted class that lies in the ``covered`` (N, H, W) pixels."""
-    used = np.flatnonzero(maps.sound)
-    if len(used) == 0:
-        return None
-    height, width = covered.shape[1:]
-    return float((maps.weights((height, width), used) * covered[used]).sum(axis=(1, 2)).mean())

@@ -9,10 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from rft.plugins import AuditedModel
-from rft.plugins.attribution import AttributionOptions, Shortcut, findings, interventions, modality_words, sample
+from rft.plugins.attribution import AttributionOptions, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network, explain_failure
+from rft.plugins.attribution.shortcuts.findings import judge_shortcut, unsuited_shortcut
+from rft.plugins.attribution.shortcuts.options import Shortcut
+from rft.plugins.attribution.shortcuts.wording import words_wording
 from rft.plugins.attribution.texts import examples, profile
 from rft.plugins.attribution.texts.faithfulness import deletion_gain
 from rft.plugins.attribution.texts.methods import METHOD, Scores, integrated_gradients
@@ -38,12 +41,10 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     words = modality_words.text_wording(reader.baseline_name)
     stated = (
         *(
-            findings.judge_shortcut(
-                shortcut, result, modality_words.words_wording(shortcut.name, result, reader.baseline_name)
-            )
+            judge_shortcut(shortcut, result, words_wording(shortcut.name, result, reader.baseline_name))
             for shortcut, result in replaced
         ),
-        *(findings.unsuited_shortcut(shortcut, "texts") for shortcut in options.shortcut if shortcut.tokens is None),
+        *(unsuited_shortcut(shortcut, "texts") for shortcut in options.shortcut if shortcut.tokens is None),
         *(_score_findings(audited, network, reader, explained, scores) if scores else ()),
         *findings.unavailable_methods(reasons, words),
     )

@@ -1,0 +1,1 @@
+"""Suspected shortcuts, whatever the examples are: how they are named, the verdict on them and its words."""
