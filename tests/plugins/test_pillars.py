@@ -350,14 +350,14 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
             "The named shortcuts could not be tested: no pair of classes.",
         ),
         (
-            (shortcut_finding("stamp", 0.45, status="warn"), shortcut_finding("hat", 0.1)),
-            "The model relies on the region “stamp”: swapping in that of another class changes 0.45 [0.40, 0.50] of "
-            "the predictions, that of the same class 0.05.",
+            (shortcut_finding("stamp", 0.4, status="warn"), shortcut_finding("hat", 0.1)),
+            "The model relies on the region “stamp”: swapping in that of another class alters 0.40 [0.35, 0.45] more "
+            "of the predictions than swapping in that of the same class (0.45 against 0.05).",
         ),
         (
             (shortcut_finding("hat", 0.1),),
-            "It is not shown that the model relies on the region “hat”: swapping in that of another class changes 0.10 "
-            "[0.05, 0.15] of the predictions.",
+            "It is not shown that the model relies on the region “hat”: swapping in that of another class alters 0.10 "
+            "[0.05, 0.15] more of the predictions than swapping in that of the same class.",
         ),
     ],
 )
@@ -371,8 +371,8 @@ def test_what_the_model_looks_at(findings: tuple[Finding, ...], sentence: str) -
 
 def test_words_are_replaced_and_not_taken_from_another_class() -> None:
     tables: dict[str, Table] = {"shortcuts": [{"name": "fit", "flip_share": share} for share in (0.45, 0.05)]}
-    section = Section(plugin="attribution", findings=(shortcut_finding("fit", 0.45, status="warn"),), tables=tables)
+    section = Section(plugin="attribution", findings=(shortcut_finding("fit", 0.4, status="warn"),), tables=tables)
     assert summarize_attribution(section, MODEL.model_copy(update={"modality": "text"})) == (
-        "The model relies on the words “fit”: replacing them changes 0.45 [0.40, 0.50] of the predictions, replacing "
-        "as many others 0.05."
+        "The model relies on the words “fit”: changing them alters 0.40 [0.35, 0.45] more of the predictions than "
+        "changing as many others (0.45 against 0.05)."
     )

@@ -150,8 +150,8 @@ VARIANTS: Mapping[str, Sequence[Variables]] = {
     ],
     "rft.plugins.attribution.findings.failed_maps_finding": [{"method": method} for method in METHOD_NAMES],
     "rft.plugins.attribution.findings._define_deletion": [{"method": method} for method in METHOD_NAMES],
-    "rft.plugins.attribution.shortcuts.findings.judge_shortcut": [
-        {"id": "attribution.shortcut.<name>", "words": SimpleNamespace(title="", description="")}
+    "rft.plugins.attribution.shortcuts.findings._define_shortcut": [
+        {"name": "<name>", "words": SimpleNamespace(title="", description="")}
     ],
     "rft.plugins.dataset._truncated_texts": [{"cut": "k", "n": "n"}],
     "rft.plugins.dataset._validation_examples": [{"n": "k", "total": "n"}],

@@ -24,6 +24,19 @@ COLUMNS: dict[str, Columns] = {
         },
         labels={"gradcam_share": "GradCAM share", "n": "examples"},
     ),
+    "shortcuts_by_group": list_columns(
+        {
+            "name": "key",
+            "attribute": "attribute",
+            "group": "group",
+            "excess": "estimate",
+            "low": "low",
+            "high": "high",
+            "n": "count",
+            "status": "status",
+        },
+        labels={"excess": "flips beyond the control", "n": "examples"},
+    ),
     "completeness": list_columns(
         {"method": "name", "image": "key", "text": "key", "error": "number", "map_change": "number", "steps": "number"},
         spellings=_METHODS,

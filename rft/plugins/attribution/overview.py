@@ -42,22 +42,23 @@ def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
 def _say_flips(finding: Finding, section: Section, modality: str, *, relied: bool) -> str:
     name = finding.id.removeprefix(_SHORTCUT)
     if modality == "text":
-        shortcut, change, control = f"words “{name}”", "replacing them changes", "replacing as many others"
+        shortcut, change, control = f"words “{name}”", "changing them alters", "changing as many others"
     else:
         shortcut, change, control = (
             f"region “{name}”",
-            "swapping in that of another class changes",
-            "that of the same class",
+            "swapping in that of another class alters",
+            "swapping in that of the same class",
         )
-    flips = f"{change} {write_value(finding)} of the predictions{_say_control(name, section, control)}"
+    flips = f"{change} {write_value(finding)} more of the predictions than {control}{_say_shares(name, section)}"
     if relied:
         return f"The model relies on the {shortcut}: {flips}."
     return f"It is not shown that the model relies on the {shortcut}: {flips}."
 
 
-def _say_control(name: str, section: Section, control: str) -> str:
-    """Say how many predictions the same change alters where it should not matter; the second row of a shortcut."""
+def _say_shares(name: str, section: Section) -> str:
+    """Say how many predictions either change alters: the first two rows of a shortcut."""
     shares = [row["flip_share"] for row in section.tables.get("shortcuts", []) if row["name"] == name]
-    if len(shares) < 2 or shares[1] is None:
+    if len(shares) < 2 or None in shares[:2]:
         return ""
-    return f", {control} {number_format.format_fixed(float(str(shares[1])), 2)}"
+    these, others = (number_format.format_fixed(float(str(share)), 2) for share in shares[:2])
+    return f" ({these} against {others})"

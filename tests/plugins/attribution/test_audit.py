@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.plugins import Plugin
 from rft.plugins.attribution import Attribution, AttributionOptions
@@ -95,7 +96,13 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
         "attribution.baseline_same_class",
         "attribution.deletion.integrated_gradients",
     ]
-    assert set(section.tables) == {"completeness", "mean_maps", "mean_map_counts", "shortcuts"}
+    assert set(section.tables) == {
+        "completeness",
+        "mean_maps",
+        "mean_map_counts",
+        "shortcuts",
+        "shortcuts_by_group",
+    }
     assert list(section.tables["completeness"][0]) == ["image", "method", "steps", "map_change", "error"]
     assert list(section.tables["mean_maps"][0]) == ["method", "attribute", "group", "n", "row", "column", "value"]
     assert set(section.captions) == set(section.tables)
@@ -151,6 +158,30 @@ def test_mass_understates_reliance_and_stands_beside_the_area(section: Section) 
     assert rows["stamp", "region, same class"]["area_share"] == stamp["area_share"]
 
 
+def test_flips_beyond_the_control_are_told_by_group(section: Section) -> None:
+    rows = {(row["name"], row["group"]): row for row in section.tables["shortcuts_by_group"]}
+    assert set(rows) == {(name, group) for name in ("stamp", "other-corner") for group in ("left", "right", "many")} | {
+        row
+        for row in rows
+        if row[1] == "few"  # whether the one image of this group was drawn is left to chance
+    }
+    whole = section.finding("attribution.shortcut.stamp")
+    stamp = [rows["stamp", group] for group in ("left", "right")]
+    assert all(float(row["low"] or 0) < float(row["excess"] or 0) <= float(row["high"] or 0) for row in stamp)
+    assert sum(int(row["n"] or 0) for row in stamp) < (whole.n or 0)  # eight images have no camera
+    for row in rows.values():
+        assert (row["excess"] is None) == (int(row["n"] or 0) < 10) == (row["status"] is not None)
+
+
+def test_withheld_groups_have_no_row_among_the_flips(shortcut: nn.Module) -> None:
+    withheld = Withheld(below=15)
+    audited = dataclasses.replace(planted_model(shortcut), withheld=withheld)
+    shown = Attribution().audit(audited, options(shortcut=[{"name": "stamp", "region": CORNER}]))
+    rows = shown.tables.get("shortcuts_by_group", [])
+    assert all(int(row["n"] or 0) >= 15 for row in rows)
+    assert "few" not in {row["group"] for row in rows}
+
+
 def test_examples_appear_only_when_they_may(section: Section, shortcut: nn.Module) -> None:
     assert not section.assets
     assert "examples" not in section.tables
@@ -181,7 +212,9 @@ def test_the_model_is_as_it_was(shortcut: nn.Module) -> None:
 
 def test_another_suspect_changes_nothing_for_the_first(section: Section, shortcut: nn.Module) -> None:
     alone = Attribution().audit(planted_model(shortcut), options(shortcut=[{"name": "stamp", "region": CORNER}]))
-    assert alone.finding("attribution.shortcut.stamp") == section.finding("attribution.shortcut.stamp")
+    stamp, beside = alone.finding("attribution.shortcut.stamp"), section.finding("attribution.shortcut.stamp")
+    assert (stamp.value, stamp.interval, stamp.n) == (beside.value, beside.interval, beside.n)
+    assert alone.tables["shortcuts"] == [row for row in section.tables["shortcuts"] if row["name"] == "stamp"]
 
 
 def test_samples_are_capped_and_methods_chosen() -> None:

@@ -12,11 +12,17 @@ from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import interventions, sample
 from rft.plugins.attribution.images.methods import Explained, Maps
-from rft.plugins.attribution.images.shortcuts import ELSEWHERE, TestImages, mirror_region, swap_regions
+from rft.plugins.attribution.images.shortcuts import ELSEWHERE, TestImages, mirror_region, plan_swaps, swap_regions
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
-from rft.plugins.attribution.shortcuts.findings import unmeasured_shortcut, unsuited_shortcut
+from rft.plugins.attribution.shortcuts.findings import (
+    ShortcutTest,
+    judge_shortcuts,
+    unmeasured_shortcut,
+    unsuited_shortcut,
+)
 from rft.plugins.attribution.shortcuts.options import Shortcut
+from rft.plugins.attribution.shortcuts.wording import region_wording
 from rft.records import Finding, Row
 
 
@@ -38,42 +44,50 @@ class RegionSwap(NamedTuple):
 def swap_shortcuts(
     audited: AuditedModel, network: Network, images: TestImages, explained: Explained, shortcuts: Sequence[Shortcut]
 ) -> tuple[list[RegionSwap], list[Finding]]:
-    """Return what swapping each region did, and the findings of shortcuts that cannot be swapped."""
-    swaps: list[RegionSwap] = []
-    unswapped: list[Finding] = []
-    for shortcut in shortcuts:
-        if shortcut.region is None:
-            unswapped.append(unsuited_shortcut(shortcut, "images"))
-            continue
-        try:
-            swaps.append(_swap_region(audited, network, images, explained, shortcut, Box(*shortcut.region)))
-        except Unavailable as reason:
-            unswapped.append(unmeasured_shortcut(shortcut, str(reason)))
+    """Return what swapping each region did, and the findings of shortcuts that cannot be swapped.
+
+    Shortcuts that ask for as many pairs share them: what is drawn does not depend on which other shortcuts there are.
+    """
+    regions = [shortcut for shortcut in shortcuts if shortcut.region is not None]
+    unswapped = [unsuited_shortcut(shortcut, "images") for shortcut in shortcuts if shortcut.region is None]
+    results: dict[str, Intervention] = {}
+    try:
+        for pairs in sorted({shortcut.max_pairs for shortcut in regions}):
+            together = [shortcut for shortcut in regions if shortcut.max_pairs == pairs]
+            interventions_of_pairs = _swap_together(audited, network, images, together, pairs)
+            results |= {
+                shortcut.name: result for shortcut, result in zip(together, interventions_of_pairs, strict=True)
+            }
+        swaps = [_describe_swap(images, explained, shortcut, results[shortcut.name]) for shortcut in regions]
+    except Unavailable as reason:  # no geometry: it is of the images, and so the same for every region
+        return [], [*unswapped, *(unmeasured_shortcut(shortcut, str(reason)) for shortcut in regions)]
     return swaps, unswapped
 
 
-def _swap_region(
-    audited: AuditedModel, network: Network, images: TestImages, explained: Explained, shortcut: Shortcut, region: Box
-) -> RegionSwap:
+def judge_swaps(swaps: Sequence[RegionSwap]) -> Iterator[Finding]:
+    """Yield the verdict on each region."""
+    return judge_shortcuts(
+        [ShortcutTest(swap.shortcut, swap.result, region_wording(swap.shortcut.name, swap.result)) for swap in swaps]
+    )
+
+
+def _swap_together(
+    audited: AuditedModel, network: Network, images: TestImages, shortcuts: Sequence[Shortcut], pairs: int
+) -> list[Intervention]:
     split = audited.splits["test"]
     test = audited.predictions[audited.predictions["split"] == "test"].set_index("id")
     index = {name: number for number, name in enumerate(audited.facts.classes)}
-    result = swap_regions(
-        network,
-        images,
-        test["prediction"].loc[list(split.ids)].map(index).to_numpy(),
-        split.units,
-        region=region,
-        pairs=shortcut.max_pairs,
-        rng=sample.random_generator(audited, f"suspect {shortcut.name}"),  # names a stream: another gives other draws
-    )
+    predicted = test["prediction"].loc[list(split.ids)].map(index).to_numpy()
+    rng = sample.random_generator(audited, f"{pairs} swaps")
+    plan = plan_swaps(predicted, split.units, pairs=pairs, rng=rng)
+    return swap_regions(network, images, plan, [Box(*shortcut.region or ()) for shortcut in shortcuts])
+
+
+def _describe_swap(images: TestImages, explained: Explained, shortcut: Shortcut, result: Intervention) -> RegionSwap:
+    region = Box(*shortcut.region or ())
     opposite = mirror_region(region)
-    return RegionSwap(
-        shortcut,
-        result,
-        _cover_pixels(images, explained, region),
-        _cover_pixels(images, explained, opposite) if opposite else None,
-    )
+    covered = _cover_pixels(images, explained, region)
+    return RegionSwap(shortcut, result, covered, _cover_pixels(images, explained, opposite) if opposite else None)
 
 
 def _cover_pixels(images: TestImages, explained: Explained, region: Box) -> np.ndarray:

@@ -16,12 +16,11 @@ from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.images import examples, mean_maps
 from rft.plugins.attribution.images.faithfulness import deletion_gain
 from rft.plugins.attribution.images.methods import Explained, Maps, gradcam_maps, integrated_gradients
-from rft.plugins.attribution.images.region_shortcuts import RegionSwap, shortcut_rows, swap_shortcuts
+from rft.plugins.attribution.images.region_shortcuts import RegionSwap, judge_swaps, shortcut_rows, swap_shortcuts
 from rft.plugins.attribution.images.shortcuts import TestImages
 from rft.plugins.attribution.modality_words import Wording
 from rft.plugins.attribution.network import Network, batch_slices, explain_failure
-from rft.plugins.attribution.shortcuts.findings import judge_shortcut
-from rft.plugins.attribution.shortcuts.wording import region_wording
+from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.records import Finding, Section, Table, select_columns
 
 if TYPE_CHECKING:
@@ -51,10 +50,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
         tables["examples"], assets = examples.draw_overlays(explained, maps, captions, boxes)
         figures.append(examples.examples_figure())
     stated = (
-        *(
-            judge_shortcut(swap.shortcut, swap.result, region_wording(swap.shortcut.name, swap.result))
-            for swap in swaps
-        ),
+        *judge_swaps(swaps),
         *unswapped,
         *_map_findings(audited, network, explained, maps, words),
         *findings.unavailable_methods(reasons, words),
@@ -77,6 +73,7 @@ _CAPTIONS = {
     "shortcuts": "Predictions that flip when a region is taken from another image. How much of the region the model "
     "sees, the share of its input that this covers and the shares of attribution in it stand beside: an even map has "
     "as much in it as it covers.",
+    "shortcuts_by_group": GROUPS_CAPTION,
     "completeness": "Integrated gradients of each explained image: gradients spent, how much of the map the last "
     "doubling of the steps changed, and how far off the attributions are along the path, relative to the change of the "
     "logit.",
@@ -172,6 +169,7 @@ def _build_tables(
     memberships |= {attribute: groups[explained.rows] for attribute, groups in split.groups.items()}
     tables = {
         "shortcuts": [row for item in swaps for row in shortcut_rows(item, maps)],
+        "shortcuts_by_group": rows_by_group({swap.shortcut.name: swap.result for swap in swaps}, audited),
         "completeness": [row for item in maps for row in _completeness_rows(item)],
         **mean_maps.mean_map_tables(maps, memberships, audited.withheld),
     }

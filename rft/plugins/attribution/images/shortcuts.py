@@ -1,8 +1,8 @@
-"""The verdict on a suspected shortcut: swap the region between images of different classes and count the flips.
+"""Suspected regions: each is swapped between images of different classes, and flips are counted.
 
 Attribution mass understates reliance, so maps do not decide. What decides is how many predictions change when an image
-gets the region of an image of another class, beyond those that change when it gets the region of an image of its own
-class: the control pastes the same kind of content, with the same seams, that does not speak for another class.
+gets the region of an image of another class, beyond those that change when the same image gets the region of an image
+of its own class: the control pastes the same kind of content, with the same seams, that speaks for no other class.
 
 A region is a share of the image as its file shows it. What the model sees of it follows from the geometry of each
 image, and only that part is swapped: images of several sizes are cut and scaled in several ways.
@@ -10,7 +10,7 @@ image, and only that part is swapped: images of several sizes are cut and scaled
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,58 +40,67 @@ class TestImages:
     locate: Callable[[int], ImageGeometry]
 
 
-def swap_regions(
-    network: Network,
-    images: TestImages,
-    predicted: np.ndarray,
-    units: np.ndarray | None,
-    *,
-    region: Box,
-    pairs: int,
-    rng: np.random.Generator,
-) -> Intervention:
-    """Swap a region between test images and count the predictions that change.
+@dataclass(frozen=True)
+class SwapPlan:
+    """Which images get content of which others, (P,) rows of the test split each.
 
-    Within a condition each image, and of each unit one image, occurs at most once, and of a pair only one image is
-    counted: the cases of a condition are independent.
+    Attributes:
+        recipients: images that are changed, each once.
+        donors: an image of another predicted class for each, none used twice.
+        likes: an image of the same predicted class for each, none used twice and no recipient of itself.
+    """
+
+    recipients: np.ndarray
+    donors: np.ndarray
+    likes: np.ndarray
+
+
+def plan_swaps(predicted: np.ndarray, units: np.ndarray | None, *, pairs: int, rng: np.random.Generator) -> SwapPlan:
+    """Return at most ``pairs`` images, of each unit one at most, with an image of another and one of the same class.
 
     Args:
-        network: the classifier.
-        images: of the test split.
         predicted: (N,) predicted class of each row, as an index; says who is paired with whom.
         units: (N,) whose image each row is, or None.
-        region: in shares of the image as its file shows it.
-        pairs: largest number of pairs; those of which the model sees less than half of the region are left out.
+        pairs: largest number of recipients.
         rng: source of the draws.
-
-    Returns:
-        ``shortcut``: the region comes from an image of another predicted class. ``control``: the same region, from an
-        image of the same predicted class. ``elsewhere``: the pairs of ``shortcut``, with the mirrored region; None
-        where that overlaps the region itself.
     """
     candidates = one_per_unit(len(predicted), units, rng)
     recipients, donors = pair_classes(candidates, predicted, pairs, rng)
     likes = same_class_donors(recipients, candidates, predicted, rng)
-    before = _predict_images(network, images, recipients)
+    return SwapPlan(recipients[likes >= 0], donors[likes >= 0], likes[likes >= 0])
 
-    def measure_condition(name: str, place: Box, content_donors: np.ndarray) -> Condition:
-        swaps = {
-            index: _PlannedSwap.between(images, place, int(recipients[index]), int(content_donors[index]))
-            for index in np.flatnonzero(content_donors >= 0).tolist()
-        }
-        seen = [index for index, swap in swaps.items() if swap.share >= MIN_VISIBLE_SHARE]
-        after = _predict_swapped(network, images, [swaps[index] for index in seen])
-        return Condition(name, flips=int((after != before[seen]).sum()), n=len(seen))
 
-    opposite = mirror_region(region)
-    shortcut = measure_condition(OTHER_CLASS, region, donors)
-    return Intervention(
-        shortcut=shortcut,
-        control=measure_condition(SAME_CLASS, region, likes),
-        elsewhere=measure_condition(ELSEWHERE, opposite, donors) if opposite else None,
-        visible_share=float(np.mean([images.locate(row).visible_share(region) for row in candidates[:pairs].tolist()])),
-        left_out=len(recipients) - shortcut.n,
-    )
+def swap_regions(network: Network, images: TestImages, plan: SwapPlan, regions: Sequence[Box]) -> list[Intervention]:
+    """Swap each of several regions between test images and count the predictions that change.
+
+    Images are read once, and their predictions as they are computed once, for all regions together. Every recipient is
+    changed under both conditions, and counted once: the pairs of outcomes are independent but for donors that serve
+    once in either condition.
+
+    Args:
+        network: the classifier.
+        images: of the test split.
+        plan: who gets content from whom.
+        regions: in shares of the image as its file shows it. Swaps in which the model sees less than half of the region
+            are left out.
+
+    Returns:
+        For each region ``shortcut``: it comes from an image of another predicted class. ``control``: it comes from an
+        image of the same predicted class. ``elsewhere``: the mirrored region, from the images of ``shortcut``; None
+        where that overlaps the region itself.
+    """
+    rows = np.unique(np.concatenate([plan.recipients, plan.donors, plan.likes])).tolist()
+    places = {row: images.locate(row) for row in rows}
+    tests = [_RegionTest.prepare(places, plan, region) for region in regions]
+    for part in track_progress(list(batch_slices(len(plan.recipients))), "Interventions"):
+        pixels, contents, likes = (images.read(rows[part]) for rows in (plan.recipients, plan.donors, plan.likes))
+        before = network.logits({"pixels": pixels}).argmax(dim=1).numpy()
+        for test in tests:
+            test.shortcut.count_flips(network, part, pixels, contents, before)
+            test.control.count_flips(network, part, pixels, likes, before)
+            if test.elsewhere is not None:
+                test.elsewhere.count_flips(network, part, pixels, contents, before)
+    return [test.conclude(plan) for test in tests]
 
 
 def pair_classes(
@@ -120,11 +129,19 @@ def pair_classes(
 def same_class_donors(
     recipients: np.ndarray, candidates: np.ndarray, predicted: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return (P,) a donor of the same predicted class for each recipient, none used twice; -1 where none is left."""
+    """Return (P,) a donor of the same predicted class for each recipient; -1 for the only image of a class.
+
+    None is used twice. Images that receive nothing come first; where they run out, recipients give to each other.
+    """
     rest = rng.permutation(np.setdiff1d(candidates, recipients))
-    waiting = {class_index: list(rest[predicted[rest] == class_index]) for class_index in np.unique(predicted)}
-    donors = [waiting[class_index].pop() if waiting[class_index] else -1 for class_index in predicted[recipients]]
-    return np.array(donors, dtype=np.int64)
+    donors = np.full(len(recipients), -1, dtype=np.int64)
+    for class_index in np.unique(predicted[recipients]):
+        receiving = np.flatnonzero(predicted[recipients] == class_index)
+        others, own = rest[predicted[rest] == class_index], recipients[receiving]
+        giving = np.concatenate([others, own]) if len(others) else np.roll(own, 1)
+        if len(giving) > 1 or len(others):
+            donors[receiving] = giving[: len(receiving)]
+    return donors
 
 
 def mirror_region(region: Box) -> Box | None:
@@ -142,45 +159,85 @@ class _PlannedSwap:
     """What one image gets of another: the part of the region that the model sees in both.
 
     Attributes:
-        recipient, donor: rows of the test split.
         share: of the region that this part is.
         to, source: its rows and columns of pixels in the recipient and in the donor.
     """
 
-    recipient: int
-    donor: int
     share: float
     to: tuple[slice, slice]
     source: tuple[slice, slice]
 
     @classmethod
-    def between(cls, images: TestImages, region: Box, recipient: int, donor: int) -> _PlannedSwap:
-        """Return the swap of a region with an area between two rows."""
-        places = images.locate(recipient), images.locate(donor)
-        part = region.intersect(places[0].visible).intersect(places[1].visible)
-        to, source = (place.pixel_slices(part) for place in places)
-        return cls(recipient, donor, part.area / region.area, to, source)
+    def between(cls, region: Box, recipient: ImageGeometry, donor: ImageGeometry) -> _PlannedSwap:
+        """Return the swap of a region with an area between two images."""
+        part = region.intersect(recipient.visible).intersect(donor.visible)
+        return cls(part.area / region.area, recipient.pixel_slices(part), donor.pixel_slices(part))
 
 
-def _predict_images(network: Network, images: TestImages, rows: np.ndarray) -> np.ndarray:
-    """Return (B,) predicted classes of images as they are."""
-    predictions = [np.empty(0, dtype=np.int64)]
-    for part in track_progress(list(batch_slices(len(rows))), "Interventions"):
-        predictions.append(network.logits({"pixels": images.read(rows[part])}).argmax(dim=1).numpy())
-    return np.concatenate(predictions)
+class _Swaps:
+    """The swaps of one condition, and which of them changed a prediction.
 
+    Attributes:
+        planned: P swaps.
+        seen: (P,) whether the model sees at least half of the region in the swap.
+        flipped: (P,) whether the prediction changed; only read where it is seen.
+    """
 
-def _predict_swapped(network: Network, images: TestImages, swaps: Sequence[_PlannedSwap]) -> np.ndarray:
-    """Return (B,) predicted classes of the recipients of B swaps, with what they get in its place."""
-    predictions = [np.empty(0, dtype=np.int64)]
-    for part in track_progress(list(batch_slices(len(swaps))), "Interventions"):
-        pixels = images.read(np.array([swap.recipient for swap in swaps[part]]))
-        contents = images.read(np.array([swap.donor for swap in swaps[part]]))
-        for image, content, swap in zip(pixels, contents, swaps[part], strict=True):
+    def __init__(
+        self, places: Mapping[int, ImageGeometry], region: Box, recipients: np.ndarray, donors: np.ndarray
+    ) -> None:
+        pairs = zip(recipients.tolist(), donors.tolist(), strict=True)
+        self.planned = [_PlannedSwap.between(region, places[to], places[source]) for to, source in pairs]
+        self.seen = np.array([swap.share >= MIN_VISIBLE_SHARE for swap in self.planned], dtype=bool)
+        self.flipped = np.zeros(len(recipients), dtype=bool)
+
+    def count_flips(self, network: Network, part: slice, pixels: Tensor, contents: Tensor, before: np.ndarray) -> None:
+        """Note which predictions change for a part of the swaps, of (B, 3, H, W) recipients and what they get."""
+        seen = np.flatnonzero(self.seen[part])
+        if not len(seen):
+            return
+        changed = pixels[seen].clone()
+        for image, index in zip(changed, seen.tolist(), strict=True):
+            swap = self.planned[part.start + index]
             hole = image[(..., *swap.to)]
-            hole.copy_(_scale_patch(content[(..., *swap.source)], hole.shape[-2:]))
-        predictions.append(network.logits({"pixels": pixels}).argmax(dim=1).numpy())
-    return np.concatenate(predictions)
+            hole.copy_(_scale_patch(contents[index][(..., *swap.source)], hole.shape[-2:]))
+        after = network.logits({"pixels": changed}).argmax(dim=1).numpy()
+        self.flipped[part.start + seen] = after != before[seen]
+
+
+@dataclass(frozen=True)
+class _RegionTest:
+    """The swaps of one region under each condition."""
+
+    shortcut: _Swaps
+    control: _Swaps
+    elsewhere: _Swaps | None
+    visible_share: float
+
+    @classmethod
+    def prepare(cls, places: Mapping[int, ImageGeometry], plan: SwapPlan, region: Box) -> _RegionTest:
+        """Return the swaps of a region, none of them made yet."""
+        opposite = mirror_region(region)
+        paired = np.concatenate([plan.recipients, plan.donors]).tolist()
+        seen = [places[row].visible_share(region) for row in paired]
+        return cls(
+            _Swaps(places, region, plan.recipients, plan.donors),
+            _Swaps(places, region, plan.recipients, plan.likes),
+            _Swaps(places, opposite, plan.recipients, plan.donors) if opposite else None,
+            float(np.mean(seen)) if seen else 1.0,
+        )
+
+    def conclude(self, plan: SwapPlan) -> Intervention:
+        """Return what the swaps did that the model sees under both conditions."""
+        both = self.shortcut.seen & self.control.seen
+        return Intervention(
+            shortcut=Condition(OTHER_CLASS, self.shortcut.flipped[both]),
+            control=Condition(SAME_CLASS, self.control.flipped[both]),
+            rows=plan.recipients[both],
+            elsewhere=Condition(ELSEWHERE, self.elsewhere.flipped[self.elsewhere.seen]) if self.elsewhere else None,
+            visible_share=self.visible_share,
+            left_out=int((~both).sum()),
+        )
 
 
 def _scale_patch(patch: Tensor, size: Sequence[int]) -> Tensor:

@@ -13,7 +13,8 @@ from rft.plugins.attribution import AttributionOptions, findings, interventions,
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network, explain_failure
-from rft.plugins.attribution.shortcuts.findings import judge_shortcut, unsuited_shortcut
+from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
+from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, unsuited_shortcut
 from rft.plugins.attribution.shortcuts.options import Shortcut
 from rft.plugins.attribution.shortcuts.wording import words_wording
 from rft.plugins.attribution.texts import examples, profile
@@ -40,9 +41,11 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     tables, figures = _build_tables(audited, reader, explained, scores, replaced)
     words = modality_words.text_wording(reader.baseline_name)
     stated = (
-        *(
-            judge_shortcut(shortcut, result, words_wording(shortcut.name, result, reader.baseline_name))
-            for shortcut, result in replaced
+        *judge_shortcuts(
+            [
+                ShortcutTest(shortcut, result, words_wording(shortcut.name, result, reader.baseline_name))
+                for shortcut, result in replaced
+            ]
         ),
         *(unsuited_shortcut(shortcut, "texts") for shortcut in options.shortcut if shortcut.tokens is None),
         *(_score_findings(audited, network, reader, explained, scores) if scores else ()),
@@ -63,6 +66,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
 
 _CAPTIONS = {
     "shortcuts": "Predictions that flip when words are replaced, in texts that have them.",
+    "shortcuts_by_group": GROUPS_CAPTION,
     "completeness": "Integrated gradients of each explained text: gradients spent, how much of the attributions the "
     "last doubling of the steps changed, and how far off they are along the path, relative to the change of the logit.",
     "position_profile": "Share of what speaks for the predicted class in each tenth of a text, special tokens left "
@@ -156,6 +160,7 @@ def _build_tables(
         for shortcut, result in replaced
         for condition in result.conditions
     ]
+    tables["shortcuts_by_group"] = rows_by_group({shortcut.name: result for shortcut, result in replaced}, audited)
     if scores is not None:
         tables["completeness"] = _completeness_rows(scores)
         tables["position_profile"] = profile.profile_table(texts, scores, sample.explained_units(audited, texts.rows))

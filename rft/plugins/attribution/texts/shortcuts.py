@@ -48,7 +48,7 @@ def replace_words(
     pattern = whole_word_pattern(words)
     having = np.flatnonzero([len(FoldedText.fold(text).find_spans(pattern)) > 0 for text in reader.strings])
     rows = having[one_per_unit(len(having), None if units is None else units[having], rng)]
-    flips, n = np.zeros(2, dtype=np.int64), 0
+    changed, flipped, n = [np.empty(0, dtype=np.int64)], [np.empty((2, 0), dtype=bool)], 0
     for part in track_progress(list(batch_slices(len(rows))), "Interventions"):
         texts = reader.read(rows[part])
         masks = np.stack(
@@ -56,11 +56,13 @@ def replace_words(
         )  # (2, N, T)
         usable = np.flatnonzero(masks.any(axis=2).all(axis=0))[: most - n]
         if len(usable):
-            flips += _count_flips(network, texts.select_texts(usable), masks[:, usable], reader.baseline)
+            flipped.append(_find_flips(network, texts.select_texts(usable), masks[:, usable], reader.baseline))
+            changed.append(texts.rows[usable])
             n += len(usable)
         if n == most:
             break
-    return Intervention(shortcut=Condition(THESE, int(flips[0]), n), control=Condition(OTHERS, int(flips[1]), n))
+    these, others = np.concatenate(flipped, axis=1)
+    return Intervention(Condition(THESE, these), Condition(OTHERS, others), np.concatenate(changed))
 
 
 def matching_tokens(
@@ -92,8 +94,8 @@ def _cover_tokens(texts: TokenizedTexts, index: int, spans: np.ndarray) -> np.nd
     return values
 
 
-def _count_flips(network: Network, texts: TokenizedTexts, masks: np.ndarray, baseline: int) -> np.ndarray:
-    """Return how many predictions change when the tokens under each of (A, N, T) masks are replaced, (A,)."""
+def _find_flips(network: Network, texts: TokenizedTexts, masks: np.ndarray, baseline: int) -> np.ndarray:
+    """Return (A, N) which predictions change when the tokens under each of (A, N, T) masks are replaced."""
     before = network.logits(texts.inputs).argmax(dim=1)
     after = [network.logits(texts.replace_tokens(mask, baseline)).argmax(dim=1) for mask in masks]
-    return np.array([int((predictions != before).sum()) for predictions in after])
+    return np.stack([(predictions != before).numpy() for predictions in after])
