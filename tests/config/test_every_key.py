@@ -194,6 +194,8 @@ VALUES = {
     "attribution.shortcut.name": "[{name = 'other', KIND}]",
     "attribution.shortcut.region": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5]}]",
     "attribution.shortcut.tokens": "[{name = 'it', tokens = ['a']}]",
+    "attribution.shortcut.swap": "[{name = 'it', swap = 'gender'}]",
+    "attribution.shortcut.change": "[{name = 'it', tokens = ['a'], change = 'other_words'}]",
     "attribution.shortcut.max_pairs": "[{name = 'it', KIND, max_pairs = 11}]",
     "attribution.shortcut.min_flip_rate": "[{name = 'it', KIND, min_flip_rate = 0.4}]",
 }
@@ -335,7 +337,7 @@ PLAIN = {
     "texts": keys_below("data.image", *SOURCES, *OTHERS, *LORA, *OF_IMAGES, "predictions", *OF_SGD),
 }
 SHORTCUTS = {
-    "images": {"attribution.shortcut.tokens"},
+    "images": {"attribution.shortcut.tokens", "attribution.shortcut.swap", "attribution.shortcut.change"},
     "texts": {"attribution.shortcut.region", "attribution.baseline"},
 }
 ALONE_REFUSED = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,13 @@ SECRET = "zebra"
 Batch = dict[str, Tensor]
 
 
-def word_pieces() -> Any:
-    """Return a tokenizer as BERT's: lower case, ``[CLS]`` and ``[SEP]``, a mask; ``zebras`` is two pieces."""
+def word_pieces(extra: Sequence[str] = ()) -> Any:
+    """Return a tokenizer as BERT's: lower case, ``[CLS]`` and ``[SEP]``, a mask; ``zebras`` is two pieces.
+
+    ``extra``: further words that it knows.
+    """
     special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-    vocabulary = {word: index for index, word in enumerate((*special, *FILLERS, SECRET, "##s", ".", "!"))}
+    vocabulary = {word: index for index, word in enumerate((*special, *FILLERS, SECRET, "##s", ".", "!", *extra))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -166,9 +169,13 @@ class Strings:
 
     def batch(self, split: str, rows: np.ndarray) -> Batch:
         assert split == "test"
+        return next(self.batches(self.texts, [rows]))
+
+    def batches(self, items: Sequence[str], batches: Sequence[Any]) -> Iterator[Batch]:
         options = {"truncation": True, "max_length": self.max_length, "padding": True, "return_tensors": "pt"}
-        encoded = self.tokenizer([self.texts[row] for row in rows], **options)
-        return {name: encoded[name] for name in ("input_ids", "attention_mask")}
+        for rows in batches:
+            encoded = self.tokenizer([items[row] for row in rows], **options)
+            yield {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
 
 def sentences(n: int, *, secret: float = 0.5, seed: int = 0) -> list[str]:

@@ -16,7 +16,11 @@ from rft.records import ModelFacts, Section
 
 # Of integrated gradients.
 PATH_FINDINGS = ("map_change", "completeness", "completeness_undefined", "baseline_same_class")
-Method = Literal["gradcam", "integrated_gradients"]
+Method = Literal["gradcam", "integrated_gradients", "word_removal"]
+METHODS_OF: dict[str, tuple[Method, ...]] = {  # those that suit the examples
+    "image": ("gradcam", "integrated_gradients"),
+    "text": ("integrated_gradients", "word_removal"),
+}
 
 
 class AttributionOptions(Options):
@@ -33,6 +37,10 @@ class AttributionOptions(Options):
         Applies(
             lambda run, value: run.modality != "text" or "gradcam" not in (value or ()),
             "gradcam reads a map of the image, and texts have none",
+        ),
+        Applies(
+            lambda run, value: run.modality != "image" or "word_removal" not in (value or ()),
+            "word_removal takes words out, and images have none",
         ),
     ] = None
     """Which attributions are made; by default those that suit the examples."""
@@ -79,7 +87,7 @@ class AttributionOptions(Options):
 
 
 class Attribution(Plugin[AttributionOptions]):
-    """GradCAM and integrated gradients through Captum, held against checks, and shortcuts judged by intervention."""
+    """Attributions, through Captum where it has them, held against checks, and shortcuts judged by intervention."""
 
     name = "attribution"
     requires = ("captum",)
@@ -92,10 +100,11 @@ class Attribution(Plugin[AttributionOptions]):
 
     def list_findings(self, options: AttributionOptions, data: DataConfig) -> list[str]:
         """Return the ids that its findings may have."""
-        methods = options.methods or get_args(Method)
+        methods = options.methods or METHODS_OF[data.modality]
         of_methods = [f"{kind}.{method}" for kind in ("failed_maps", "deletion") for method in methods]
         shortcuts = [f"shortcut.{shortcut.name}" for shortcut in options.shortcut]
-        return [f"{self.name}.{name}" for name in (*of_methods, *PATH_FINDINGS, *shortcuts)]
+        of_texts = ["replacement_flips"] if data.modality == "text" else []
+        return [f"{self.name}.{name}" for name in (*of_methods, *PATH_FINDINGS, *of_texts, *shortcuts)]
 
     def examine_data(self, options: AttributionOptions, examined: ExaminedData) -> tuple[str, ...]:
         """Return that nothing can be measured, where predictions alone are given."""

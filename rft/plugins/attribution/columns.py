@@ -61,14 +61,28 @@ COLUMNS: dict[str, Columns] = {
     ),
     "examples": list_columns({"method": "name", "asset": "key", "caption": "key"}),
     "position_profile": list_columns({"tenth": "key", "share": "estimate", "low": "low", "high": "high", "n": "count"}),
+    "replacements": list_columns(
+        {
+            "replacement": "key",
+            "shift": "number",
+            "flip_share": "estimate",
+            "low": "low",
+            "high": "high",
+            "n": "count",
+            "used_as": "note",
+        },
+        labels={"shift": "mean shift of probabilities", "n": "texts"},
+    ),
     "tokens": list_columns(
         {
+            "method": "name",
             "text": "key",
             "position": "key",
             "token": "key",
             "caption": "key",
             "attribution": "number",
             "special": "note",
-        }
+        },
+        spellings=_METHODS,
     ),
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from rft.plugins.attribution.interventions import DELETED_SHARES, RANDOM_CONTROLS
 
-METHOD_NAMES = {"gradcam": "GradCAM", "integrated_gradients": "integrated gradients"}
+METHOD_NAMES = {"gradcam": "GradCAM", "integrated_gradients": "integrated gradients", "word_removal": "word removal"}
 _SHARES = f"{', '.join(f'{100 * share:.0f}' for share in DELETED_SHARES[:-1])} and {100 * DELETED_SHARES[-1]:.0f} %"
 
 
@@ -57,8 +57,8 @@ IMAGES = {
 }
 
 
-def text_wording(baseline: str) -> Wording:
-    """Return the words for texts whose tokens are replaced by the token ``baseline``."""
+def text_wording(baseline: str, deleted_by: str) -> Wording:
+    """Return the words for texts: gradients start from the token ``baseline``, and ``deleted_by`` deletes tokens."""
     return Wording(
         one="text",
         many="texts",
@@ -67,8 +67,8 @@ def text_wording(baseline: str) -> Wording:
         unchanged=f"with its words and with {baseline} for each of them",
         misled="tokens",
         deleted=(
-            f"the {_SHARES} of the tokens that speak most for it are replaced by {baseline}",
-            "as many random ones are",
+            f"the {_SHARES} of the tokens that speak most for it give way to {deleted_by}",
+            "as many random ones do",
         ),
         deletion_limits=f"Against {RANDOM_CONTROLS} random choices a text; a text with words replaced is no "
         "natural one.",

@@ -18,9 +18,14 @@ from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.shortcuts.findings import ALPHA
 from rft.plugins.attribution.shortcuts.options import Shortcut
-from rft.plugins.attribution.texts.shortcuts import matching_tokens, replace_words
+from rft.plugins.attribution.texts.shortcuts.changes import Removal
+from rft.plugins.attribution.texts.shortcuts.interventions import (
+    FirstPredictions,
+    change_words,
+    select_control_words,
+)
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader
-from rft.plugins.attribution.texts.words import whole_word_pattern
+from rft.plugins.attribution.texts.words import FoldedText, whole_word_pattern
 from rft.records import Section
 from rft.stats.discordant_pairs import mcnemar_p_value
 from tests.support.attribution_cases import CORNER, Convolutional, noise
@@ -32,7 +37,6 @@ from tests.support.attribution_text_cases import (
     Planted,
     TextModel,
     audited_model,
-    bert,
     sentences,
     single_bytes,
     word_pieces,
@@ -58,8 +62,9 @@ def section(tokenizer: Any) -> Section:
 def swap(model: nn.Module, texts: list[str], tokenizer: Any, words: list[str], **changes: Any) -> Intervention:
     audited = audited_model(model, texts, tokenizer, max_length=changes.pop("max_length", 64))
     settings = {"units": None, "most": 200, "rng": np.random.default_rng(changes.pop("seed", 0))} | changes
-    network = Network(model, "cpu")
-    return replace_words(network, TokenizedTextReader(audited), settings.pop("units"), words=words, **settings)
+    first = FirstPredictions(Network(model, "cpu"))
+    change = Removal(whole_word_pattern(words))
+    return change_words(first, TokenizedTextReader(audited), settings.pop("units"), change=change, **settings)
 
 
 def test_the_planted_word_is_found_and_others_are_not(section: Section) -> None:
@@ -71,18 +76,31 @@ def test_the_planted_word_is_found_and_others_are_not(section: Section) -> None:
     assert article.caveats.startswith("0 of ")
 
 
+def test_where_any_words_flip_predictions_nothing_is_said_of_some(tokenizer: Any) -> None:
+    texts = [f"{text} the" for text in sentences(60, secret=1.0)]  # the control takes out the animal now and then
+    section = Attribution().audit(audited_model(Planted(tokenizer), texts, tokenizer), options())
+    finding = section.finding("attribution.shortcut.article")
+    assert (finding.status, finding.value) == ("not_measured", None)
+    assert "predictions change when random other words of the same texts are taken out, more than 10 %" in (
+        finding.reason or ""
+    )
+
+
 def test_the_findings_and_tables_have_their_names(section: Section) -> None:
     assert [finding.id for finding in section.findings] == [
         "attribution.shortcut.animal",
         "attribution.shortcut.article",
+        "attribution.replacement_flips",
         "attribution.failed_maps.integrated_gradients",
         "attribution.map_change",
         "attribution.completeness",
         "attribution.completeness_undefined",
         "attribution.baseline_same_class",
         "attribution.deletion.integrated_gradients",
+        "attribution.failed_maps.word_removal",
+        "attribution.deletion.word_removal",
     ]
-    assert set(section.tables) == {"shortcuts", "completeness", "position_profile"}
+    assert set(section.tables) == {"shortcuts", "replacements", "completeness", "position_profile"}
     assert list(section.tables["completeness"][0]) == ["text", "method", "steps", "map_change", "error"]
     assert sum(float(row["share"] or 0) for row in section.tables["position_profile"]) == pytest.approx(1)
     assert set(section.captions) == set(section.tables)
@@ -104,21 +122,23 @@ def test_shown_tokens_are_the_texts_with_their_attributions(tokenizer: Any) -> N
         audited_model(Planted(tokenizer), texts, tokenizer, show_examples=True), options(shortcut=[])
     )
     table = shown.tables["tokens"]
-    assert list(table[0]) == ["text", "caption", "position", "token", "attribution", "special"]
-    for number in {row["text"] for row in table}:
-        tokens = [row for row in table if row["text"] == number]
+    assert list(table[0]) == ["method", "text", "caption", "position", "token", "attribution", "special"]
+    for method, number in {(row["method"], row["text"]) for row in table}:
+        tokens = [row for row in table if (row["method"], row["text"]) == (method, number)]
         assert [row["position"] for row in tokens] == list(range(1, len(tokens) + 1))
         assert "".join(str(row["token"]) for row in tokens if not row["special"]) == texts[int(number or 0) - 1]
         assert [row["token"] for row in tokens if row["special"]] == ["[CLS]", "[SEP]"]
         assert all((row["attribution"] is None) == row["special"] for row in tokens)
         assert max(tokens, key=lambda row: row["attribution"] or 0.0)["token"].strip() == SECRET
-    assert [figure.kind for figure in shown.figures if figure.table == "tokens"] == ["tokens"]
+    figures = [figure for figure in shown.figures if figure.table == "tokens"]
+    assert [figure.where["method"] for figure in figures] == ["integrated_gradients", "word_removal"]
+    assert all(f"most for it speak “{SECRET}”" in figure.alt for figure in figures)
     assert table[0]["caption"] == "label unkind, predicted unkind"
 
 
 def test_gradcam_is_for_images(tokenizer: Any) -> None:
     named = options(methods=["gradcam", "integrated_gradients"], shortcut=[])
-    section = Attribution().audit(audited_model(bert(tokenizer), sentences(6), tokenizer), named)
+    section = Attribution().audit(audited_model(Planted(tokenizer), sentences(60), tokenizer), named)
     refused = section.finding("attribution.deletion.gradcam")
     assert refused.status == "not_measured"
     assert "image" in (refused.reason or "")
@@ -132,7 +152,8 @@ def test_without_word_embeddings_the_suspects_are_still_judged(tokenizer: Any) -
     assert section.finding("attribution.shortcut.animal").status == "warn"
     refused = section.finding("attribution.deletion.integrated_gradients")
     assert refused.reason == "this model has no word embeddings"
-    assert set(section.tables) == {"shortcuts"}
+    assert set(section.tables) == {"shortcuts", "replacements", "position_profile"}
+    assert section.finding("attribution.deletion.word_removal").value is not None
 
 
 def test_a_region_of_a_text_and_words_of_an_image_are_not_measured(tokenizer: Any) -> None:
@@ -207,17 +228,21 @@ def test_texts_of_nothing_else_are_left_out_of_both_arms(tokenizer: Any) -> None
 
 
 @pytest.mark.parametrize("tokens", [word_pieces, single_bytes])
-def test_the_control_replaces_other_words_and_no_fewer(tokens: Any) -> None:
+def test_the_control_takes_other_words_and_no_fewer(tokens: Any) -> None:
     tokenizer = tokens()
     text = f"We saw the {SECRET}s, a {SECRET.upper()} and old ships in the north!"
     texts = TokenizedTextReader(audited_model(Linear(tokenizer), [text], tokenizer)).read(np.array([0]))
+    pattern = whole_word_pattern([SECRET, f"{SECRET}s"])
+    named = np.logical_or.reduce(texts.cover_spans(0, FoldedText.fold(text).find_spans(pattern)))
     for rng in map(np.random.default_rng, range(20)):
-        secret, control = matching_tokens(texts, 0, whole_word_pattern([SECRET, f"{SECRET}s"]), rng)
-        words = [text[slice(*span)].strip().lower() for span in texts.spans[0, secret]]
-        assert "".join(words) == f"{SECRET}s{SECRET}"
-        assert not (secret & control).any()
-        assert control.sum() >= secret.sum()
-        assert texts.ordinary[0, control].all()
+        spans = select_control_words(texts, 0, pattern, rng)
+        assert spans is not None
+        words = [text[start:end] for start, end in spans.tolist()]
+        assert len(words) >= 2
+        assert set(words) <= {"We", "saw", "the", "a", "and", "old", "ships", "in", "north"}
+        control = np.logical_or.reduce(texts.cover_spans(0, spans))
+        assert not (named & control).any()
+        assert control.sum() >= named.sum()
 
 
 def test_the_same_seed_gives_the_same_counts(tokenizer: Any) -> None:
@@ -236,6 +261,10 @@ def test_the_same_seed_gives_the_same_counts(tokenizer: Any) -> None:
         {"name": "a", "tokens": [" b"]},
         {"name": "a", "tokens": "b"},
         {"name": "a", "tokens": [1]},
+        {"name": "a", "swap": "colour"},
+        {"name": "a", "swap": "gender", "tokens": ["b"]},
+        {"name": "a", "swap": "gender", "change": "removal"},
+        {"name": "a", "tokens": ["b"], "change": "nothing"},
     ],
 )
 def test_wrong_suspects_are_refused(wrong: dict[str, Any]) -> None:

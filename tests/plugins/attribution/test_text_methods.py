@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from rft.errors import Unavailable
 from rft.plugins.attribution.network import Network
-from rft.plugins.attribution.path import MAP_TOLERANCE, Completeness
+from rft.plugins.attribution.path import MAP_TOLERANCE
 from rft.plugins.attribution.texts import profile
 from rft.plugins.attribution.texts.faithfulness import deletion_gain, top_tokens
 from rft.plugins.attribution.texts.methods import Scores, integrated_gradients
+from rft.plugins.attribution.texts.replacements import Replacement
 from rft.plugins.attribution.texts.tokenized_texts import (
     TokenizedTextReader,
     TokenizedTexts,
-    baseline_token,
+    baseline_tokens,
     special_tokens,
 )
 from rft.stats.intervals import mean_interval
@@ -48,11 +49,16 @@ def read_texts(
     return network, reader, read, network.logits(read.inputs).argmax(dim=1)
 
 
+def first_baseline(reader: TokenizedTextReader) -> int:
+    """Return [MASK] where there is one, else a full stop."""
+    return next(iter(reader.list_baselines().values()))
+
+
 def attribute_texts(
     model: nn.Module, texts: list[str], tokenizer: Any, *, max_steps: int = 256
 ) -> tuple[TokenizedTexts, Scores]:
     network, reader, read, target = read_texts(model, texts, tokenizer)
-    return read, integrated_gradients(network, read, target, baseline=reader.baseline, max_steps=max_steps)
+    return read, integrated_gradients(network, read, target, baseline=first_baseline(reader), max_steps=max_steps)
 
 
 def from_ids(model: nn.Module, ids: Tensor, target: int) -> float:
@@ -85,8 +91,8 @@ def test_gradients_match_a_naive_sum_and_captum(make: Any, tokens: Any) -> None:
     model = make(tokenizer)
     texts = sentences(2)
     network, reader, read, target = read_texts(model, texts, tokenizer)
-    scores = integrated_gradients(network, read, target, baseline=reader.baseline, max_steps=1024)
-    absent = read.replace_tokens(read.ordinary, reader.baseline)["input_ids"]
+    scores = integrated_gradients(network, read, target, baseline=first_baseline(reader), max_steps=1024)
+    absent = read.replace_tokens(read.ordinary, first_baseline(reader))["input_ids"]
     captum = LayerIntegratedGradients(
         lambda ids, mask: model({"input_ids": ids, "attention_mask": mask}), model.get_submodule(model.embedding_layer)
     )
@@ -113,8 +119,8 @@ def test_attributions_sum_to_the_change_of_the_logit(make: Any, tokens: Any) -> 
     tokenizer = tokens()
     model = make(tokenizer)
     network, reader, read, target = read_texts(model, sentences(5), tokenizer)
-    scores = integrated_gradients(network, read, target, baseline=reader.baseline, max_steps=1024)
-    absent = read.replace_tokens(read.ordinary, reader.baseline)["input_ids"]
+    scores = integrated_gradients(network, read, target, baseline=first_baseline(reader), max_steps=1024)
+    absent = read.replace_tokens(read.ordinary, first_baseline(reader))["input_ids"]
     for index, values in enumerate(scores.values):
         ids = read.batch_of(index)["input_ids"]
         change = from_ids(model, ids, int(target[index])) - from_ids(
@@ -193,7 +199,7 @@ def test_the_baseline_is_not_padding_which_would_move_the_end_of_the_text() -> N
     tokenizer = single_bytes()
     model = Ends(tokenizer)
     network, reader, read, target = read_texts(model, sentences(4), tokenizer)
-    assert reader.baseline != tokenizer.pad_token_id
+    assert first_baseline(reader) != tokenizer.pad_token_id
 
     def worst_error(baseline: int) -> float:
         scores = integrated_gradients(network, read, target, baseline=baseline, max_steps=1024)
@@ -203,21 +209,24 @@ def test_the_baseline_is_not_padding_which_would_move_the_end_of_the_text() -> N
             abs(values.sum() - total) / abs(total) for values, total in zip(scores.values, change.tolist(), strict=True)
         )
 
-    assert worst_error(reader.baseline) < 0.1
+    assert worst_error(first_baseline(reader)) < 0.1
     assert worst_error(tokenizer.pad_token_id) > 0.3
 
 
 def test_baselines_are_ordinary_or_meant_to_be_nothing() -> None:
+    def names(tokenizer: Any) -> list[str]:
+        return tokenizer.convert_ids_to_tokens(baseline_tokens(tokenizer))
+
     pieces = word_pieces()
-    assert baseline_token(pieces) == pieces.mask_token_id
+    assert names(pieces) == ["[MASK]", "[UNK]", "the", ".", "a"]
     pieces.mask_token = None
-    assert baseline_token(pieces) == pieces.unk_token_id
+    assert names(pieces) == ["[UNK]", "the", ".", "a"]
     pieces.pad_token = pieces.unk_token
-    assert pieces.convert_ids_to_tokens(baseline_token(pieces)) == "the"
+    assert names(pieces) == ["the", ".", "a"]
     single = single_bytes()
-    assert single.convert_ids_to_tokens(baseline_token(single)) == "."
+    assert names(single) == [".", ",", "a"]
     single.add_special_tokens({"bos_token": "<start>", "eos_token": "<end>", "pad_token": "<end>"})
-    assert single.convert_ids_to_tokens(baseline_token(single)) == ".", "no word becomes its token of unknown words"
+    assert names(single) == [".", ",", "a"], "no word becomes its token of unknown words"
     assert single.unk_token_id in special_tokens(single)
 
 
@@ -302,16 +311,17 @@ def test_the_model_is_as_it_was() -> None:
 
 def test_attributions_that_are_zero_or_not_finite_are_caught() -> None:
     values = tuple(np.array(scores) for scores in ([1.0, 0.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]))
-    assert Scores(values, (Completeness(12, None, None),) * 4).sound.tolist() == [True, False, False, False]
+    assert Scores("integrated_gradients", values).sound.tolist() == [True, False, False, False]
 
 
 def delete_tokens(model: nn.Module, texts: list[str], tokenizer: Any, seed: int, known: bool) -> np.ndarray:
     network, reader, read, target = read_texts(model, texts, tokenizer)
     rng = np.random.default_rng(seed)
-    scores = integrated_gradients(network, read, target, baseline=reader.baseline, max_steps=64)
+    scores = integrated_gradients(network, read, target, baseline=first_baseline(reader), max_steps=64)
     if not known:
-        scores = Scores(tuple(rng.random(len(values)) for values in scores.values), scores.completeness)
-    return deletion_gain(network, read, target, scores, baseline=reader.baseline, rng=rng)
+        scores = Scores(scores.method, tuple(rng.random(len(values)) for values in scores.values))
+    replacement = Replacement("[MASK]", first_baseline(reader), reader.padding, 0.0, 0, 1)
+    return deletion_gain(network, read, target, scores, replacement=replacement, rng=rng)
 
 
 def test_right_attributions_beat_random_tokens() -> None:

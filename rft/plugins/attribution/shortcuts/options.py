@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,7 +14,7 @@ from rft.plugins import Options
 class Shortcut(Options):
     """``[[attribution.shortcut]]``: what the model may rely on although it should not.
 
-    A shortcut is either a region of images or words of texts.
+    A shortcut is a region of images, or words of texts: those that are listed, or the identity terms of a list.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description='letters, digits, "_" and "-"')
@@ -23,10 +23,15 @@ class Shortcut(Options):
     """Left, top, right and bottom, as shares of the image as its file shows it, upright."""
     tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
     """Words or phrases of texts, found whole, in any case and Unicode form, and over line breaks."""
+    swap: Annotated[Literal["gender", "religion", "orientation", "ethnicity", "age", "disability"] | None, TEXTS] = None
+    """Identity terms of texts, by the name of a list: each is exchanged for its counterpart. The lists are English."""
+    change: Annotated[Literal["removal", "other_words"] | None, TEXTS] = None
+    """What is done to `tokens`: they are taken out (`removal`, meant where nothing is said), or random words of other
+    texts take their place (`other_words`)."""
     max_pairs: int = Field(default=200, ge=10, le=MOST)
-    """Largest number of pairs of images between which the region is swapped, or of texts whose words are replaced."""
+    """Largest number of images in which the region is swapped, or of texts whose words are changed."""
     min_flip_rate: float = Field(default=0.05, ge=0, lt=1)
-    """Smallest share of predictions that change which matters."""
+    """Smallest share of predictions that change, beyond those that a control changes, which matters."""
 
     @field_validator("region")
     @classmethod
@@ -49,6 +54,11 @@ class Shortcut(Options):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Shortcut:
-        if (self.region is None) == (self.tokens is None):
-            raise ValueError("expected either region (of images) or tokens (of texts)")
+        kinds = (self.region, self.tokens, self.swap)
+        if sum(kind is not None for kind in kinds) != 1:
+            raise ValueError(
+                "expected one of region (of images), tokens (of texts) and swap (a list of identity terms)"
+            )
+        if self.change is not None and self.tokens is None:
+            raise ValueError("change says what is done to tokens, and there are none: remove it")
         return self

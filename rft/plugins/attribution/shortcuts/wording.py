@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rft.plugins.attribution.interventions import MIN_EXAMPLES_PER_CONDITION, MIN_VISIBLE_SHARE, Intervention
+from rft.plugins.attribution.interventions import (
+    MAX_RANDOM_FLIPS,
+    MIN_EXAMPLES_PER_CONDITION,
+    MIN_VISIBLE_SHARE,
+    Intervention,
+)
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,52 @@ def region_wording(name: str, intervention: Intervention) -> ShortcutWording:
     )
 
 
-def words_wording(name: str, intervention: Intervention, baseline: str) -> ShortcutWording:
-    """Return the words for words that were replaced by the token ``baseline``."""
+def words_wording(name: str, intervention: Intervention, *, removed: bool) -> ShortcutWording:
+    """Return the words for words that were removed, or had random words of other texts put in their place."""
+    change = "taken out" if removed else "replaced by random words of other texts"
     return ShortcutWording(
         title=f"Reliance on the words {name}",
-        description=f"Share of predictions that change when these words are replaced by {baseline} where a text has "
-        "them, beyond the share that change when as many other words are.",
+        description=f"Share of predictions that change when these words are {change} where a text has them, beyond the "
+        "share that change when as many other words are.",
         cases="texts",
-        few=f"{intervention.n} test texts have these words and as many others beside them; "
-        f"{MIN_EXAMPLES_PER_CONDITION} are needed",
-        control="with at least as many random other words of the same texts replaced",
-        caveat="Random words are often such as decide little; a text with words replaced is no natural one.",
+        few=_few_texts(intervention),
+        control=f"with at least as many random other words of the same texts {change}",
+        caveat="Random words are often such as decide little; a text with words changed is no natural one.",
+        refusal=_refuse_random_flips(intervention, change),
+    )
+
+
+def swap_wording(name: str, intervention: Intervention, *, matched: bool) -> ShortcutWording:
+    """Return the words for identity terms that were exchanged for their counterparts.
+
+    ``matched``: whether the words of the control were drawn by how far they are from those that they replace.
+    """
+    change = "exchanged for others" + (" as far from them in the model's word embeddings" if matched else "")
+    return ShortcutWording(
+        title=f"Reliance on the identity terms {name}",
+        description="Share of predictions that change when identity terms are exchanged for their counterparts where a "
+        f"text has them, beyond the share that change when as many other words are {change}.",
+        cases="texts",
+        few=_few_texts(intervention),
+        control=f"with at least as many random other words of the same texts {change}",
+        caveat="The lists are small and English, and a counterpart is not always what a writer would have said.",
+        refusal=_refuse_random_flips(intervention, change),
+    )
+
+
+def _few_texts(intervention: Intervention) -> str:
+    return (
+        f"{intervention.n} test texts have these words and as many others beside them; "
+        f"{MIN_EXAMPLES_PER_CONDITION} are needed"
+    )
+
+
+def _refuse_random_flips(intervention: Intervention, change: str) -> str:
+    """Return why flips say nothing of the words, where random other words flip as many; empty where they do not."""
+    control = intervention.control
+    if not intervention.enough or (control.share or 0.0) <= MAX_RANDOM_FLIPS:
+        return ""
+    return (
+        f"{control.flips} of {control.n} predictions change when random other words of the same texts are {change}, "
+        f"more than {MAX_RANDOM_FLIPS:.0%}: flips say little of any word".replace("%", " %")
     )

@@ -9,15 +9,22 @@ from torch import Tensor
 from rft.plugins.attribution.interventions import DELETED_SHARES, RANDOM_CONTROLS
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.texts.methods import Scores
+from rft.plugins.attribution.texts.replacements import Replacement
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTexts
 
 
 def deletion_gain(
-    network: Network, texts: TokenizedTexts, target: Tensor, scores: Scores, *, baseline: int, rng: np.random.Generator
+    network: Network,
+    texts: TokenizedTexts,
+    target: Tensor,
+    scores: Scores,
+    *,
+    replacement: Replacement,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Return (M,) how much more the predicted class loses by the attribution's deletion than by a random one.
 
-    The ordinary tokens with the largest attributions, at least one, are replaced by the baseline token, and the drop of
+    The ordinary tokens with the largest attributions, at least one, are replaced, and the drop of
     the predicted class's margin over the others is noted: the mean over the shares ``DELETED_SHARES`` of the tokens
     (after Samek et al. 2017, IEEE TNNLS 28:2660, carried over to tokens). The control replaces as many random ordinary
     tokens.
@@ -27,7 +34,7 @@ def deletion_gain(
         texts: N texts.
         target: (N,) predicted classes.
         scores: attributions of the texts; M of them are sound, and only those are used.
-        baseline: the token that stands for the absence of a word.
+        replacement: what stands for the absence of a word.
         rng: source of the random tokens.
 
     Returns:
@@ -42,7 +49,7 @@ def deletion_gain(
         return np.array([])
 
     def margins_without(where: np.ndarray) -> Tensor:
-        return network.margins(texts.replace_tokens(where, baseline), target)
+        return network.margins(replacement.replace(texts, where), target)
 
     gains = torch.zeros(len(used), dtype=torch.float64)
     for share in DELETED_SHARES:

@@ -8,47 +8,46 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from rft.errors import Unavailable
 from rft.plugins import AuditedModel
-from rft.plugins.attribution import AttributionOptions, findings, interventions, modality_words, sample
+from rft.plugins.attribution import METHODS_OF, AttributionOptions, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
-from rft.plugins.attribution.interventions import Intervention
+from rft.plugins.attribution.modality_words import Wording
 from rft.plugins.attribution.network import Network, explain_failure
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, unsuited_shortcut
-from rft.plugins.attribution.shortcuts.options import Shortcut
-from rft.plugins.attribution.shortcuts.wording import words_wording
 from rft.plugins.attribution.texts import examples, profile
 from rft.plugins.attribution.texts.faithfulness import deletion_gain
-from rft.plugins.attribution.texts.methods import METHOD, Scores, integrated_gradients
-from rft.plugins.attribution.texts.shortcuts import replace_words
+from rft.plugins.attribution.texts.findings import explain_refusal, replacement_finding
+from rft.plugins.attribution.texts.methods import Scores, integrated_gradients, word_removal
+from rft.plugins.attribution.texts.replacements import (
+    Replacement,
+    choose_token,
+    find_removal,
+    measure_replacements,
+    replacements_table,
+)
+from rft.plugins.attribution.texts.shortcuts.named_words import measure_words
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader, TokenizedTexts
 from rft.records import Figure, Finding, Section, Table, select_columns
-
-METHODS = (METHOD,)
 
 
 def build_section(audited: AuditedModel, options: AttributionOptions, network: Network) -> Section:
     """Return the section; raises ``Unavailable`` when the audited model has no inputs, no tokenizer or no test text."""
     reader = TokenizedTextReader(audited)
     explained = _explain_sample(audited, network, reader, options.samples)
-    scores, reasons = _run_methods(network, reader, explained, options)
-    replaced = [
-        _replace_words(audited, network, reader, shortcut)
-        for shortcut in options.shortcut
-        if shortcut.tokens is not None
-    ]
+    rng = sample.random_generator(audited, "replacements")
+    replacements = measure_replacements(network, reader, audited.splits["test"].units, rng)
+    scores, reasons = _run_methods(network, explained, options, replacements)
+    tests = measure_words(audited, network, reader, options.shortcut)
 
-    tables, figures = _build_tables(audited, reader, explained, scores, replaced)
-    words = modality_words.text_wording(reader.baseline_name)
+    tables, figures = _build_tables(audited, reader, explained, scores, replacements, tests)
+    words = modality_words.text_wording(choose_token(replacements).name, replacements[0].name)
     stated = (
-        *judge_shortcuts(
-            [
-                ShortcutTest(shortcut, result, words_wording(shortcut.name, result, reader.baseline_name))
-                for shortcut, result in replaced
-            ]
-        ),
-        *(unsuited_shortcut(shortcut, "texts") for shortcut in options.shortcut if shortcut.tokens is None),
-        *(_score_findings(audited, network, reader, explained, scores) if scores else ()),
+        *judge_shortcuts(tests),
+        *(unsuited_shortcut(shortcut, "texts") for shortcut in options.shortcut if shortcut.region is not None),
+        replacement_finding(choose_token(replacements)),
+        *_score_findings(audited, network, explained, scores, replacements, words),
         *findings.unavailable_methods(reasons, words),
     )
     return Section(
@@ -65,8 +64,10 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
 
 
 _CAPTIONS = {
-    "shortcuts": "Predictions that flip when words are replaced, in texts that have them.",
+    "shortcuts": "Predictions that flip when words are removed or exchanged, in texts that have them.",
     "shortcuts_by_group": GROUPS_CAPTION,
+    "replacements": "What stands for the absence of words: how far predicted probabilities move, and how many "
+    "predictions flip, when the same few random words of test texts are replaced by each; least first.",
     "completeness": "Integrated gradients of each explained text: gradients spent, how much of the attributions the "
     "last doubling of the steps changed, and how far off they are along the path, relative to the change of the logit.",
     "position_profile": "Share of what speaks for the predicted class in each tenth of a text, special tokens left "
@@ -76,11 +77,14 @@ _CAPTIONS = {
 
 _NOTES = (
     "Integrated gradients on the word embeddings show which tokens speak for the predicted class according to the "
-    "model's gradients. They illustrate. They start from the text with one fixed token in place of every word; special "
-    "tokens such as [CLS] and [SEP] stay, so how much the model leans on those is not measured.",
-    "Whether a model relies on suspected words is decided by intervention: they are replaced in the texts that have "
-    "them, and flipped predictions are counted against a control in which other words of the same texts are replaced. "
-    "Nothing is said about words that were not named as shortcuts.",
+    "model's gradients, word removal how far the lead of the class falls without a word. They illustrate. Gradients "
+    "start from the text with one token in place of every word: of those that were tried, the one that shifts the "
+    "predictions of this model on these texts least. Special tokens such as [CLS] and [SEP] stay, so how much the "
+    "model leans on those is not measured.",
+    "Whether a model relies on suspected words is decided by intervention: they are removed, or exchanged for others, "
+    "in the texts that have them, and flipped predictions are counted against a control in which other words of the "
+    "same texts are. Where that control flips more than 10 % of them, nothing is said. Nothing is said either about "
+    "words that were not named as shortcuts.",
     "The explained texts are a random sample of the test split. Attributions and flips describe this model on texts "
     "like these; differential privacy of the training does not cover them.",
 )
@@ -99,84 +103,96 @@ def _explain_sample(audited: AuditedModel, network: Network, reader: TokenizedTe
 
 
 def _run_methods(
-    network: Network, reader: TokenizedTextReader, explained: _Explained, options: AttributionOptions
-) -> tuple[Scores | None, dict[str, str]]:
-    """Return the attributions, if there are any, and the reasons of methods that give none."""
-    scores, reasons = None, {}
-    for method in options.methods or METHODS:
-        if method != METHOD:
-            reasons[method] = f"{modality_words.METHOD_NAMES[method]} reads a map of the image, and texts have none"
-            continue
+    network: Network, explained: _Explained, options: AttributionOptions, replacements: Sequence[Replacement]
+) -> tuple[list[Scores], dict[str, str]]:
+    """Return the attributions of each method that gives some, and the reasons of those that do not."""
+    scores: list[Scores] = []
+    reasons: dict[str, str] = {}
+    baseline, removal = choose_token(replacements), find_removal(replacements)
+    for method in options.methods or METHODS_OF["text"]:
+        name = modality_words.METHOD_NAMES[method]
         try:
-            scores = integrated_gradients(network, *explained, baseline=reader.baseline, max_steps=options.max_steps)
+            if method == "integrated_gradients":
+                token = _require_usable(baseline)
+                scores.append(integrated_gradients(network, *explained, baseline=token, max_steps=options.max_steps))
+            elif method == "word_removal":
+                _require_usable(removal)
+                scores.append(word_removal(network, *explained, removal=removal))
+            else:
+                reasons[method] = f"{name} reads a map of the image, and texts have none"
         except Exception as error:
-            reasons[method] = explain_failure(modality_words.METHOD_NAMES[method], error)
+            reasons[method] = explain_failure(name, error)
     return scores, reasons
 
 
-def _replace_words(
-    audited: AuditedModel, network: Network, reader: TokenizedTextReader, shortcut: Shortcut
-) -> tuple[Shortcut, Intervention]:
-    result = replace_words(
-        network,
-        reader,
-        audited.splits["test"].units,
-        words=shortcut.tokens or (),
-        most=shortcut.max_pairs,
-        rng=sample.random_generator(audited, f"suspect {shortcut.name}"),  # names a stream: another gives other draws
-    )
-    return shortcut, result
+def _require_usable(replacement: Replacement) -> int:
+    """Return the token of a replacement, 0 for none; raises ``Unavailable`` where it changes too many predictions."""
+    if not replacement.usable:
+        raise Unavailable(explain_refusal(replacement))
+    return replacement.token or 0
 
 
 def _score_findings(
-    audited: AuditedModel, network: Network, reader: TokenizedTextReader, explained: _Explained, scores: Scores
+    audited: AuditedModel,
+    network: Network,
+    explained: _Explained,
+    scores: Sequence[Scores],
+    replacements: Sequence[Replacement],
+    words: Wording,
 ) -> Iterator[Finding]:
     """Yield what is found about the attributions themselves: their checks, completeness, the deletion test."""
-    words = modality_words.text_wording(reader.baseline_name)
-    yield findings.failed_maps_finding(METHOD, scores.sound, words)
-    yield from findings.completeness_findings(scores.completeness, words)
-    texts = explained.texts
-    replaced = network.logits(texts.replace_tokens(texts.ordinary, reader.baseline)).argmax(dim=1)
-    yield findings.baseline_finding(int((replaced == explained.target).sum()), len(texts), words)
-    gain = np.array([])
-    if scores.sound.any():
-        rng = sample.random_generator(audited, "deletion")
-        gain = deletion_gain(network, *explained, scores, baseline=reader.baseline, rng=rng)
-    units = sample.explained_units(audited, explained.texts.rows[scores.sound])
-    yield findings.deletion_finding(METHOD, gain, units, words)
+    texts, target = explained
+    for of_method in scores:
+        yield findings.failed_maps_finding(of_method.method, of_method.sound, words)
+        if of_method.completeness is not None:
+            yield from findings.completeness_findings(of_method.completeness, words)
+            absent = choose_token(replacements).replace(texts, texts.ordinary)
+            same = int((network.logits(absent).argmax(dim=1) == target).sum())
+            yield findings.baseline_finding(same, len(texts), words)
+        gain = np.array([])
+        if of_method.sound.any():
+            rng = sample.random_generator(audited, "deletion")
+            gain = deletion_gain(network, texts, target, of_method, replacement=replacements[0], rng=rng)
+        units = sample.explained_units(audited, texts.rows[of_method.sound])
+        yield findings.deletion_finding(of_method.method, gain, units, words)
 
 
 def _build_tables(
     audited: AuditedModel,
     reader: TokenizedTextReader,
     explained: _Explained,
-    scores: Scores | None,
-    replaced: Sequence[tuple[Shortcut, Intervention]],
+    scores: Sequence[Scores],
+    replacements: Sequence[Replacement],
+    tests: Sequence[ShortcutTest],
 ) -> tuple[dict[str, Table], tuple[Figure, ...]]:
     """Return the tables that have rows, and their figures. Words of texts appear only where examples may be shown."""
-    texts, tables = explained.texts, {}
-    tables["shortcuts"] = [
-        interventions.condition_row(shortcut.name, condition)
-        for shortcut, result in replaced
-        for condition in result.conditions
-    ]
-    tables["shortcuts_by_group"] = rows_by_group({shortcut.name: result for shortcut, result in replaced}, audited)
-    if scores is not None:
-        tables["completeness"] = _completeness_rows(scores)
-        tables["position_profile"] = profile.profile_table(texts, scores, sample.explained_units(audited, texts.rows))
-        if audited.show_examples:
-            captions = sample.describe_predictions(audited, texts.rows, explained.target.numpy())
-            tables["tokens"] = examples.tokens_table(reader, texts, scores, captions)
+    texts, units = explained.texts, sample.explained_units(audited, explained.texts.rows)
+    tables = {
+        "shortcuts": [
+            interventions.condition_row(test.shortcut.name, condition)
+            for test in tests
+            for condition in test.intervention.conditions
+        ],
+        "shortcuts_by_group": rows_by_group({test.shortcut.name: test.intervention for test in tests}, audited),
+        "replacements": replacements_table(replacements, choose_token(replacements).name),
+        "completeness": [row for of_method in scores for row in _completeness_rows(of_method)],
+        "position_profile": [row for of_method in scores[:1] for row in profile.profile_table(texts, of_method, units)],
+    }
+    if audited.show_examples:
+        captions = sample.describe_predictions(audited, texts.rows, explained.target.numpy())
+        tables["tokens"] = [
+            row for of_method in scores for row in examples.tokens_table(reader, texts, of_method, captions)
+        ]
     tables = {name: table for name, table in tables.items() if table}
-    figures = {"position_profile": profile.profile_figure(), "tokens": examples.examples_figure()}
     return tables, (
-        *interventions.shortcuts_figure(tables, "Predictions that flip when words are replaced"),
-        *(figure for name, figure in figures.items() if name in tables),
+        *interventions.shortcuts_figure(tables, "Predictions that flip when words are changed"),
+        *([profile.profile_figure()] if "position_profile" in tables else []),
+        *examples.examples_figures(tables.get("tokens", [])),
     )
 
 
 def _completeness_rows(scores: Scores) -> Table:
     return [
-        {"text": number, "method": METHOD, **completeness.as_row()}
-        for number, completeness in enumerate(scores.completeness, start=1)
+        {"text": number, "method": scores.method, **completeness.as_row()}
+        for number, completeness in enumerate(scores.completeness or (), start=1)
     ]

@@ -50,9 +50,23 @@ class TokenizedTexts:
         strings = [self.strings[index] for index in which.tolist()]
         return TokenizedTexts(self.rows[which], strings, inputs, self.spans[which], self.ordinary[which])
 
+    def cover_spans(self, index: int, spans: np.ndarray) -> np.ndarray:
+        """Return (W, T) which ordinary tokens belong to each of (W, 2) spans of a text, as far as it is read."""
+        starts, ends = self.spans[index].T
+        values: np.ndarray = (starts < spans[:, 1:]) & (ends > spans[:, :1]) & self.ordinary[index]
+        return values
+
     def replace_tokens(self, where: np.ndarray, token: int) -> Batch:
         """Return the inputs with ``token`` at the (N, T) places ``where``."""
         return self.inputs | {"input_ids": self.inputs["input_ids"].masked_fill(torch.from_numpy(where), token)}
+
+    def remove_tokens(self, where: np.ndarray, padding: int) -> Batch:
+        """Return the inputs without the tokens at the (N, T) places ``where``: what follows moves up."""
+        removed = torch.from_numpy(where)
+        order = removed.long().argsort(dim=1, stable=True)
+        ids = self.inputs["input_ids"].masked_fill(removed, padding).gather(1, order)
+        mask = self.inputs["attention_mask"].masked_fill(removed, 0).gather(1, order)
+        return {"input_ids": ids, "attention_mask": mask}
 
 
 class TokenizedTextReader:
@@ -60,8 +74,7 @@ class TokenizedTextReader:
 
     Attributes:
         strings: all texts of the test split.
-        baseline: the token that stands for the absence of a word; see ``baseline_token``.
-        baseline_name: that token in words.
+        padding: the token that stands behind the end of a text.
 
     Raises:
         Unavailable: when the audited model has no inputs, or they have no tokenizer.
@@ -73,9 +86,24 @@ class TokenizedTextReader:
         if self._tokenizer is None:
             raise Unavailable("the texts of this audit come without a tokenizer")
         self.strings: Sequence[str] = audited.splits["test"].items
-        self.baseline = baseline_token(self._tokenizer)
-        written = self._tokenizer.decode([self.baseline]).strip()
-        self.baseline_name = f"“{written or self._tokenizer.convert_ids_to_tokens(self.baseline)}”"
+        self.padding = int(self._tokenizer.pad_token_id or 0)
+
+    def list_baselines(self) -> dict[str, int]:
+        """Return the tokens that may stand for the absence of a word, by their names in words."""
+        return {self._name_token(token): token for token in baseline_tokens(self._tokenizer)}
+
+    def word_tokens(self, word: str) -> list[int]:
+        """Return the tokens of a word as it stands within a text."""
+        tokens: list[int] = self._tokenizer.encode(f" {word}", add_special_tokens=False)
+        return tokens
+
+    def encode(self, texts: Sequence[str]) -> Batch:
+        """Return the inputs of texts that are not those of the split."""
+        return next(self._inputs.batches(texts, [range(len(texts))]))
+
+    def _name_token(self, token: int) -> str:
+        written = self._tokenizer.decode([token]).strip()
+        return f"“{written or self._tokenizer.convert_ids_to_tokens(token)}”"
 
     def read(self, rows: np.ndarray) -> TokenizedTexts:
         """Return the texts of (N,) rows of the test split.
@@ -113,21 +141,19 @@ class TokenizedTextReader:
         return spans
 
 
-def baseline_token(tokenizer: Any) -> int:
-    """Return the token that stands for the absence of a word.
+def baseline_tokens(tokenizer: Any) -> list[int]:
+    """Return the tokens that may stand for the absence of a word.
 
-    It is the mask token where there is one, else the token of unknown words, else an ordinary word. It is never the
-    padding: models look for padding to find the end of a text, and with it as the baseline of GPT-2 integrated
-    gradients were 34 to 369 % off completeness.
+    These are the mask token and the token of unknown words, where there are any, and ordinary words that say little.
+    Which of them a model takes best is measured. Padding is none of them: models look for padding to find the end of a
+    text, and with it as the baseline of GPT-2 integrated gradients were 34 to 369 % off completeness.
     """
-    marks = _mark_tokens(tokenizer)
-    for token in (tokenizer.mask_token_id, _unknown_token(tokenizer)):
-        if token is not None and token not in marks:
-            return token
-    special = set(tokenizer.all_special_ids)
+    special, marks = set(tokenizer.all_special_ids), _mark_tokens(tokenizer)
+    named = [tokenizer.mask_token_id, _unknown_token(tokenizer)]
     encoded = [tokenizer.encode(word, add_special_tokens=False) for word in _WORDS]
     words = [ids[0] for ids in encoded if len(ids) == 1 and ids[0] not in special]
-    return words[0] if words else next(token for token in range(len(tokenizer)) if token not in special)
+    tokens = [token for token in named if token is not None and token not in marks] + words
+    return list(dict.fromkeys(tokens)) or [next(token for token in range(len(tokenizer)) if token not in special)]
 
 
 def special_tokens(tokenizer: Any) -> set[int]:
