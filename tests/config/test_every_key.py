@@ -193,6 +193,8 @@ VALUES = {
     "attribution.shortcut": "[{name = 'it', KIND}]",
     "attribution.shortcut.name": "[{name = 'other', KIND}]",
     "attribution.shortcut.region": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5]}]",
+    "attribution.shortcut.column": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5], column = 'camera', value = 'a'}]",
+    "attribution.shortcut.value": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5], column = 'camera', value = 'b'}]",
     "attribution.shortcut.tokens": "[{name = 'it', tokens = ['a']}]",
     "attribution.shortcut.swap": "[{name = 'it', swap = 'gender'}]",
     "attribution.shortcut.change": "[{name = 'it', tokens = ['a'], change = 'other_words'}]",
@@ -338,7 +340,12 @@ PLAIN = {
 }
 SHORTCUTS = {
     "images": {"attribution.shortcut.tokens", "attribution.shortcut.swap", "attribution.shortcut.change"},
-    "texts": {"attribution.shortcut.region", "attribution.baseline"},
+    "texts": {
+        "attribution.shortcut.region",
+        "attribution.shortcut.column",
+        "attribution.shortcut.value",
+        "attribution.baseline",
+    },
 }
 ALONE_REFUSED = (
     *("data.manifest", "data.image", "data.text", "data.max_pixels", "data.population", *SOURCES),
@@ -368,6 +375,7 @@ def expected(mode: str) -> set[str]:
         with_groups = {key for key in all_keys() if any("data.groups" in line for line in overrides_of(mode, key)[:-1])}
         keys = keys - {"data.folder", "data.test", "data.metadata"} | {"data.manifest"}
         keys |= keys_below("fairness") - with_groups
+        keys |= {"attribution.shortcut.column", "attribution.shortcut.value"}  # a column of data.groups
     if mode in ("a checkpoint", "a factory"):
         keys = keys - {"model.classes", "model.outputs"} | keys_below(*TRAINING) | {"model.backbone"}
         # model.preprocessing names the transform of a factory, and takes the place of image_size.

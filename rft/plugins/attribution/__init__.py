@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from rft.config.applicability import EXAMPLES, IMAGES, Applies
 from rft.config.schema import DataConfig
 from rft.config.tables.base import MOST
+from rft.errors import ConfigError
 from rft.plugins import AuditedModel, ExaminedData, Options, Plugin
 from rft.plugins.attribution.overview import PILLAR, summarize_attribution
 from rft.plugins.attribution.shortcuts.options import Shortcut
@@ -105,6 +106,16 @@ class Attribution(Plugin[AttributionOptions]):
         shortcuts = [f"shortcut.{shortcut.name}" for shortcut in options.shortcut]
         of_texts = ["replacement_flips"] if data.modality == "text" else []
         return [f"{self.name}.{name}" for name in (*of_methods, *PATH_FINDINGS, *of_texts, *shortcuts)]
+
+    def check(self, options: AttributionOptions, data: DataConfig) -> None:
+        """Raise ``ConfigError`` where a shortcut names a column that is not among the groups."""
+        for number, shortcut in enumerate(options.shortcut, start=1):
+            if shortcut.column is not None and shortcut.column not in data.groups:
+                raise ConfigError(
+                    f"{shortcut.column!r} is not among data.groups ({', '.join(data.groups)})",
+                    where=f"attribution.shortcut.{number}.column",
+                    remedy="Add the column to data.groups.",
+                )
 
     def examine_data(self, options: AttributionOptions, examined: ExaminedData) -> tuple[str, ...]:
         """Return that nothing can be measured, where predictions alone are given."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rft.data.images.geometry import Axis, Box, ImageGeometry
+from rft.plugins.attribution import Attribution, AttributionOptions
 from rft.plugins.attribution.images.shortcuts import (
     TestImages,
     _scale_patch,
@@ -24,7 +25,7 @@ from rft.plugins.attribution.shortcuts.options import Shortcut
 from rft.plugins.attribution.shortcuts.wording import region_wording
 from rft.records import Finding
 from rft.stats.discordant_pairs import smallest_excess, tango_interval
-from tests.support.attribution_cases import SIDE, Frozen, Images, Region, noise
+from tests.support.attribution_cases import SIDE, Frozen, Images, Region, audited_model, noise
 
 CORNER, MIDDLE = Box(0.0, 0.0, 0.25, 0.25), Box(0.25, 0.25, 0.75, 0.75)
 
@@ -48,7 +49,7 @@ def intervene_on(
 
 def judge_corner(intervention: Intervention, floor: float = 0.05) -> Finding:
     shortcut = Shortcut(name="corner", region=[*CORNER], min_flip_rate=floor)
-    [finding] = judge_shortcuts([ShortcutTest(shortcut, intervention, region_wording("corner", intervention))])
+    [finding] = judge_shortcuts([ShortcutTest(shortcut, intervention, region_wording(shortcut, intervention))])
     return finding
 
 
@@ -129,11 +130,10 @@ def test_reliance_is_above_the_control_and_above_the_floor(
 
 
 def judge_all(results: list[Intervention], floor: float = 0.0) -> list[Finding]:
+    suspects = [Shortcut(name=f"s{number}", region=[*CORNER], min_flip_rate=floor) for number in range(len(results))]
     tested = [
-        ShortcutTest(
-            Shortcut(name=f"s{number}", region=[*CORNER], min_flip_rate=floor), result, region_wording("s", result)
-        )
-        for number, result in enumerate(results)
+        ShortcutTest(suspect, result, region_wording(suspect, result))
+        for suspect, result in zip(suspects, results, strict=True)
     ]
     return list(judge_shortcuts(tested))
 
@@ -209,6 +209,70 @@ def test_every_image_that_can_have_a_donor_of_its_class_has_one(recipients: int,
     assert not (likes == receiving).any()
     assert set(likes) <= set(candidates)
     assert (set(likes) - set(receiving)) == set(candidates[recipients:]) or rest > recipients
+
+
+@pytest.mark.parametrize("colours", [True, False])
+def test_a_rare_mark_is_swapped_among_the_images_that_have_it(colours: bool) -> None:
+    """One image in twenty has it: in a colour for each class, or in one class alone."""
+    rng = np.random.default_rng(0)
+    predicted = rng.integers(2, size=800)
+    marked = (np.arange(800) % 20 == 0) if colours else (np.arange(800) % 10 == 0) & (predicted == 1)
+    plan = plan_swaps(predicted, None, pairs=200, rng=rng, marked=marked)
+    assert marked[plan.recipients].all()
+    assert marked[plan.likes].all()
+    assert len(plan.recipients) >= (20 if colours else marked.sum())
+    assert (predicted[plan.donors] != predicted[plan.recipients]).all()
+    assert (predicted[plan.likes] == predicted[plan.recipients]).all()
+    assert len(set(plan.recipients) | set(plan.donors)) == 2 * len(plan.recipients)
+    assert marked[plan.donors].sum() >= (15 if colours else 0)
+    units = np.arange(800) // 2
+    of_units = plan_swaps(predicted, units, pairs=200, rng=rng, marked=marked)
+    assert len(set(units[of_units.recipients])) == len(of_units.recipients)
+
+
+def test_without_the_mark_there_is_nothing_to_swap() -> None:
+    plan = plan_swaps(np.arange(40) % 2, None, pairs=20, rng=np.random.default_rng(0), marked=np.zeros(40, dtype=bool))
+    assert len(plan.recipients) == 0
+
+
+def test_reliance_on_a_rare_mark_is_found_by_the_images_that_have_it() -> None:
+    """The network goes by the colour of the corner where there is one, in 5 % of the images, else by the middle."""
+    pixels = 0.5 + 0.2 * (noise(600) - 0.5)
+    labels, has_mark = torch.arange(600) % 2, np.arange(600) % 20 < 1
+    has_mark |= np.arange(600) % 20 == 11
+    pixels[:, 0, 4:12, 4:12] += 0.2 * labels[:, None, None]
+    pixels[:, 2, 4:12, 4:12] += 0.2 * (1 - labels)[:, None, None]
+    pixels[(labels == 1) & torch.from_numpy(has_mark), 0, :4, :4] = 1.0
+    pixels[(labels == 0) & torch.from_numpy(has_mark), 2, :4, :4] = 1.0
+    groups = {"mark": np.where(has_mark, "yes", "no").astype(object)}
+    audited = audited_model(MarkOrMiddle(), pixels, groups=groups)
+    regions = [
+        {"name": "all", "region": [*CORNER]},
+        {"name": "marked", "region": [*CORNER], "column": "mark", "value": "yes"},
+    ]
+    options = AttributionOptions.model_validate(
+        {"samples": 1, "methods": ["integrated_gradients"], "shortcut": regions}
+    )
+    section = Attribution().audit(audited, options)
+    of_all, of_marked = (section.finding(f"attribution.shortcut.{name}") for name in ("all", "marked"))
+    assert (of_marked.status, of_marked.value, of_marked.n) == ("warn", 1.0, 30)
+    assert "Only images whose mark is yes are changed." in of_marked.caveats
+    assert of_all.status == "warn" or (of_all.value or 0) < 0.3  # few of any images have it
+
+
+class MarkOrMiddle(Frozen):
+    """Goes by the colour of a strong mark in the corner, and without one by that of the middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finish()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        corner, middle = (part.mean(dim=(2, 3)) for part in (pixels[:, :, :4, :4], pixels[:, :, 4:12, 4:12]))
+        difference = torch.where(
+            (corner[:, 0] - corner[:, 2]).abs() > 0.2, corner[:, 0] - corner[:, 2], middle[:, 0] - middle[:, 2]
+        )
+        return 20 * torch.stack([-difference, difference], dim=1)
 
 
 def test_both_classes_receive() -> None:

@@ -41,6 +41,18 @@ class RegionSwap(NamedTuple):
     opposite: np.ndarray | None
 
 
+class _Pairing(NamedTuple):
+    """What decides which images are paired: how many, and which have the mark."""
+
+    pairs: int
+    column: str | None
+    value: str | None
+
+
+def _pairing_of(shortcut: Shortcut) -> _Pairing:
+    return _Pairing(shortcut.max_pairs, shortcut.column, shortcut.value)
+
+
 def swap_shortcuts(
     audited: AuditedModel, network: Network, images: TestImages, explained: Explained, shortcuts: Sequence[Shortcut]
 ) -> tuple[list[RegionSwap], list[Finding]]:
@@ -52,12 +64,10 @@ def swap_shortcuts(
     unswapped = [unsuited_shortcut(shortcut, "images") for shortcut in shortcuts if shortcut.region is None]
     results: dict[str, Intervention] = {}
     try:
-        for pairs in sorted({shortcut.max_pairs for shortcut in regions}):
-            together = [shortcut for shortcut in regions if shortcut.max_pairs == pairs]
-            interventions_of_pairs = _swap_together(audited, network, images, together, pairs)
-            results |= {
-                shortcut.name: result for shortcut, result in zip(together, interventions_of_pairs, strict=True)
-            }
+        for pairing in dict.fromkeys(_pairing_of(shortcut) for shortcut in regions):
+            together = [shortcut for shortcut in regions if _pairing_of(shortcut) == pairing]
+            swapped = _swap_together(audited, network, images, together, pairing)
+            results |= zip((shortcut.name for shortcut in together), swapped, strict=True)
         swaps = [_describe_swap(images, explained, shortcut, results[shortcut.name]) for shortcut in regions]
     except Unavailable as reason:  # no geometry: it is of the images, and so the same for every region
         return [], [*unswapped, *(unmeasured_shortcut(shortcut, str(reason)) for shortcut in regions)]
@@ -67,19 +77,22 @@ def swap_shortcuts(
 def judge_swaps(swaps: Sequence[RegionSwap]) -> Iterator[Finding]:
     """Yield the verdict on each region."""
     return judge_shortcuts(
-        [ShortcutTest(swap.shortcut, swap.result, region_wording(swap.shortcut.name, swap.result)) for swap in swaps]
+        [ShortcutTest(swap.shortcut, swap.result, region_wording(swap.shortcut, swap.result)) for swap in swaps]
     )
 
 
 def _swap_together(
-    audited: AuditedModel, network: Network, images: TestImages, shortcuts: Sequence[Shortcut], pairs: int
+    audited: AuditedModel, network: Network, images: TestImages, shortcuts: Sequence[Shortcut], pairing: _Pairing
 ) -> list[Intervention]:
     split = audited.splits["test"]
     test = audited.predictions[audited.predictions["split"] == "test"].set_index("id")
     index = {name: number for number, name in enumerate(audited.facts.classes)}
     predicted = test["prediction"].loc[list(split.ids)].map(index).to_numpy()
-    rng = sample.random_generator(audited, f"{pairs} swaps")
-    plan = plan_swaps(predicted, split.units, pairs=pairs, rng=rng)
+    rng = sample.random_generator(audited, f"swaps {pairing}")
+    marked = None
+    if pairing.column is not None:
+        marked = np.array([value is not None and str(value) == pairing.value for value in split.groups[pairing.column]])
+    plan = plan_swaps(predicted, split.units, pairs=pairing.pairs, rng=rng, marked=marked)
     return swap_regions(network, images, plan, [Box(*shortcut.region or ()) for shortcut in shortcuts])
 
 

@@ -55,17 +55,34 @@ class SwapPlan:
     likes: np.ndarray
 
 
-def plan_swaps(predicted: np.ndarray, units: np.ndarray | None, *, pairs: int, rng: np.random.Generator) -> SwapPlan:
+def plan_swaps(
+    predicted: np.ndarray,
+    units: np.ndarray | None,
+    *,
+    pairs: int,
+    rng: np.random.Generator,
+    marked: np.ndarray | None = None,
+) -> SwapPlan:
     """Return at most ``pairs`` images, of each unit one at most, with an image of another and one of the same class.
+
+    Where a mark is rare, few of any images would have it. With ``marked`` only images with the mark receive, and what
+    takes its place in the control is the mark of an image of the same class. Images of another class come from among
+    those with the mark, and, where these run out, from the others.
 
     Args:
         predicted: (N,) predicted class of each row, as an index; says who is paired with whom.
         units: (N,) whose image each row is, or None.
         pairs: largest number of recipients.
         rng: source of the draws.
+        marked: (N,) which images have the mark, or None where every image may be changed.
     """
     candidates = one_per_unit(len(predicted), units, rng)
-    recipients, donors = pair_classes(candidates, predicted, pairs, rng)
+    if marked is None:
+        recipients, donors = pair_classes(candidates, predicted, pairs, rng)
+    else:
+        others = candidates
+        candidates = np.flatnonzero(marked)[one_per_unit(int(marked.sum()), _select(units, marked), rng)]
+        recipients, donors = pair_marked(candidates, others[~marked[others]], predicted, pairs, rng)
     likes = same_class_donors(recipients, candidates, predicted, rng)
     return SwapPlan(recipients[likes >= 0], donors[likes >= 0], likes[likes >= 0])
 
@@ -124,6 +141,31 @@ def pair_classes(
         chosen.append((pair[0], pair[1]) if rng.random() < 0.5 else (pair[1], pair[0]))
     recipients, donors = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
     return recipients, donors
+
+
+def pair_marked(
+    marked: np.ndarray, unmarked: np.ndarray, predicted: np.ndarray, pairs: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (P,) recipients with a mark and (P,) donors of other predicted classes, P <= ``pairs``.
+
+    Marked images are paired with each other as ``pair_classes`` does; those that are left get an unmarked image. No
+    image occurs twice.
+    """
+    recipients, donors = pair_classes(marked, predicted, pairs, rng)
+    left = rng.permutation(np.setdiff1d(marked, np.concatenate([recipients, donors])))[: pairs - len(recipients)]
+    waiting = {index: list(unmarked[predicted[unmarked] == index]) for index in np.unique(predicted[unmarked])}
+    chosen: list[tuple[int, int]] = []
+    for row in left.tolist():
+        others = [rows for index, rows in waiting.items() if index != predicted[row]]
+        longest = max(others, key=len, default=[])
+        if longest:
+            chosen.append((row, longest.pop()))
+    further = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
+    return np.concatenate([recipients, further[0]]), np.concatenate([donors, further[1]])
+
+
+def _select(units: np.ndarray | None, mask: np.ndarray) -> np.ndarray | None:
+    return None if units is None else np.asarray(units)[mask]
 
 
 def same_class_donors(

@@ -21,6 +21,11 @@ class Shortcut(Options):
     """Letters, digits, `_` and `-`; the finding is `attribution.shortcut.<name>`."""
     region: Annotated[list[float] | None, IMAGES] = None
     """Left, top, right and bottom, as shares of the image as its file shows it, upright."""
+    column: Annotated[str | None, IMAGES] = None
+    """For a mark that few images have in `region`: the column of `data.groups` that tells which. Then only images that
+    have it are changed; needs `value`."""
+    value: Annotated[str | None, IMAGES] = None
+    """What `column` says of an image with the mark."""
     tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
     """Words or phrases of texts, found whole, in any case and Unicode form, and over line breaks."""
     swap: Annotated[Literal["gender", "religion", "orientation", "ethnicity", "age", "disability"] | None, TEXTS] = None
@@ -59,6 +64,10 @@ class Shortcut(Options):
             raise ValueError(
                 "expected one of region (of images), tokens (of texts) and swap (a list of identity terms)"
             )
+        if (self.column is None) != (self.value is None):
+            raise ValueError("expected column and value together: which images have the mark, and what says so")
+        if self.column is not None and self.region is None:
+            raise ValueError("column says which images have a mark in region, and there is none: remove it")
         if self.change is not None and self.tokens is None:
             raise ValueError("change says what is done to tokens, and there are none: remove it")
         return self

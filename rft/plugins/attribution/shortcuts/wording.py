@@ -10,6 +10,7 @@ from rft.plugins.attribution.interventions import (
     MIN_VISIBLE_SHARE,
     Intervention,
 )
+from rft.plugins.attribution.shortcuts.options import Shortcut
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,21 @@ class ShortcutWording:
     refusal: str = ""
 
 
-def region_wording(name: str, intervention: Intervention) -> ShortcutWording:
+def region_wording(shortcut: Shortcut, intervention: Intervention) -> ShortcutWording:
     """Return the words for a region that was swapped between images."""
+    marked = f"Only images whose {shortcut.column} is {shortcut.value} are changed. " if shortcut.column else ""
     seen = f"he model sees {100 * intervention.visible_share:.0f} % of the region on average"
     unseen_pairs = f"; {intervention.left_out} pairs in which it sees less than half are left out"
     return ShortcutWording(
-        title=f"Reliance on the region {name}",
+        title=f"Reliance on the region {shortcut.name}",
         description="Share of predictions that change when the region comes from an image of another predicted class, "
         "beyond the share that change when it comes from an image of the same class.",
         cases="images",
         few=f"{intervention.n} images have one of another and one of the same predicted class to take the region from; "
         f"{MIN_EXAMPLES_PER_CONDITION} are needed",
         control="with the region from an image of the same class",
-        caveat=f"T{seen}{unseen_pairs if intervention.left_out else ''}. Swapped images are not natural images.",
+        caveat=f"{marked}T{seen}{unseen_pairs if intervention.left_out else ''}. Swapped images are not natural "
+        "images.",
         refusal=f"t{seen}: its preprocessing cuts the rest off"
         if intervention.visible_share < MIN_VISIBLE_SHARE
         else "",
