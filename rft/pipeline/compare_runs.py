@@ -13,7 +13,7 @@ from rft.errors import Unavailable
 from rft.number_format import format_date
 from rft.pipeline.comparison.changes import compare_findings
 from rft.pipeline.comparison.circumstances import compare_circumstances
-from rft.pipeline.comparison.examples import PREDICTIONS, SPLIT, share_examples
+from rft.pipeline.comparison.examples import NOT_READ, PREDICTIONS, SPLIT, share_examples
 from rft.pipeline.comparison.judge import find_lost_audits, judge_changes
 from rft.pipeline.comparison.withheld import join_withheld
 from rft.plugins import RunPair, discover_plugins
@@ -33,7 +33,8 @@ class ComparedRun(Record):
         id, created, verdict: of the run.
         name: of its audit, with epsilon where it was private.
         called: what sentences call it: its name, or which of the two it is where both have one name.
-        left_out: how many of its test examples the other lacks; None where these are too few to leave the machine.
+        left_out: how many of its test examples the other lacks; None where these are too few to leave the machine, or
+            predictions were not read.
     """
 
     id: str
@@ -86,6 +87,7 @@ def compare_runs(
     rules: Sequence[Rule] = (),
     rules_source: str = "",
     keys: tuple[Path | None, Path | None] = (None, None),
+    unpaired: bool = False,
 ) -> RunComparison:
     """Compare two runs: all findings that both have, example by example where they share test examples.
 
@@ -95,6 +97,7 @@ def compare_runs(
         rules: about changes (``change.performance.accuracy``), which judge in the place of the tolerances.
         rules_source: where the rules stand.
         keys: the files with the keys of the runs; None for those in the user's state folder.
+        unpaired: compare by the intervals of both runs alone, without predictions, which only a key lets trust.
 
     Raises:
         DataError: a folder holds no run or no predictions.
@@ -102,9 +105,10 @@ def compare_runs(
         ConfigError: a tolerance is of something that was not compared.
     """
     folders = (Path(before), Path(after))
-    runs = [open_run(folder, key=key, private=(PREDICTIONS,)) for folder, key in zip(folders, keys, strict=True)]
+    private = () if unpaired else (PREDICTIONS,)
+    runs = [open_run(folder, key=key, private=private) for folder, key in zip(folders, keys, strict=True)]
     names, withheld = call_runs(runs), join_withheld(runs)
-    shared = share_examples(runs, folders, names, withheld)
+    shared = NOT_READ if unpaired else share_examples(runs, folders, names, withheld)
     paired = _release(_compare_by_plugins(shared.pair), shared.pair.withheld) if shared.pair else ()
     judged = (*_release([compare_findings(runs, names, paired, withheld)], withheld), *paired)
     if rules:
@@ -112,7 +116,7 @@ def compare_runs(
     else:
         verdict = judge_changes(judged, tolerances, find_lost_audits(*runs))
     first, second = (
-        _describe_run(run, name, withheld.mask_count(n))
+        _describe_run(run, name, None if n is None else withheld.mask_count(n))
         for run, name, n in zip(runs, names, shared.left_out, strict=True)
     )
     return RunComparison(

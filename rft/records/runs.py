@@ -55,6 +55,11 @@ class RuleOutcome(Record):
     level: Number | None = None
     small_groups: tuple[str, ...] = ()
 
+    def without_numbers(self, reason: str) -> RuleOutcome:
+        """Return what may be said where its numbers may not: the outcome, and ``reason`` in the place of why."""
+        gone = {"value": None, "interval": None, "level": None, "remedy": ""}
+        return self.model_copy(update={**gone, "explanation": reason, "reason": reason})
+
     def __repr__(self) -> str:
         return f"RuleOutcome({self.outcome!r}, {f'{self.rule}: {self.explanation}'!r})"
 

@@ -26,7 +26,7 @@ def test_every_snippet_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs/python.md").read_text(encoding="utf-8")
     snippets = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(snippets) == text.count("```") / 2 == 5
+    assert len(snippets) == text.count("```") / 2 == 6
     names = run_code(snippets, "docs/python.md")
     assert names["run"].run.seed == 1
     assert (tmp_path / "runs/network/report.html").is_file()

@@ -59,7 +59,7 @@ def job(tiny: Path) -> tuple[Path, dict[str, str]]:
     [
         ("min", 0.0, {}, 0),
         ("max", 0.0, {"uncertain": "false"}, 1),
-        ("min", 0.85, {"uncertain": "false", "set": "train.epochs=3\nseed=2"}, 0),
+        ("min", 0.7, {"uncertain": "false", "set": "train.epochs=3\nseed=2"}, 0),
     ],
     ids=["holds", "broken", "uncertain"],
 )

@@ -354,6 +354,29 @@ def test_keys_that_are_kept_elsewhere_are_named(
     assert compare_command(tmp_path / "c.html", *runs, *keys)[0] == 0
 
 
+def test_runs_that_came_without_their_keys_are_compared_by_their_intervals(
+    runs: tuple[Path, Path], state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When asked to alone: nothing is paired that could not be trusted, and a gate does not get looser by itself."""
+    monkeypatch.setenv("RFT_STATE", str(tmp_path / "elsewhere"))
+    code, stderr = compare_command(tmp_path / "a.html", *runs)
+    assert (code, "--unpaired" in stderr) == (4, True)
+    done = CliRunner().invoke(
+        app, ["compare", *map(str, runs), "--out", str(tmp_path / "b.html"), "--unpaired", "--json"]
+    )
+    content = json.loads(done.stdout)
+    assert (done.exit_code, content["n"], content["after"]["left_out"]) == (0, 0, None)
+    assert content["not_paired"] == "predictions were not read, as was asked (--unpaired)"
+    rows = {row["finding"]: row for row in content["sections"][0]["tables"]["shared"]}
+    assert {row["compared"] for row in rows.values()} == {"not paired", "fact"}
+    monkeypatch.setenv("RFT_STATE", str(state))
+    shared = section_of(compare_runs(*runs), "change").tables["shared"]
+    (paired,) = (row for row in shared if row["finding"] == "performance.accuracy")
+    accuracy = rows["performance.accuracy"]
+    assert accuracy["difference"] == pytest.approx(paired["difference"])
+    assert accuracy["low"] < paired["low"] < paired["high"] < accuracy["high"]
+
+
 def test_what_differs_beside_the_findings_is_listed(runs: tuple[Path, Path], tmp_path: Path) -> None:
     some = run(tmp_path, "some", people().iloc[100:], {"north": 0.1, "south": 0.12})
     tables = section_of(compare_runs(runs[0], some), "circumstances").tables

@@ -8,7 +8,7 @@ import pytest
 
 from rft.plugins.attribution.overview import summarize_attribution
 from rft.plugins.fairness import overview as fairness
-from rft.plugins.fairness.overview import summarize_fairness
+from rft.plugins.fairness.overview import list_contrasts, summarize_fairness
 from rft.plugins.performance.overview import summarize_performance
 from rft.plugins.pillar import NOT_ASKED, state_pillar
 from rft.plugins.privacy.overview import summarize_privacy
@@ -234,6 +234,29 @@ def test_a_gap_that_stands_out_names_both_groups() -> None:
     assert summarize_fairness(section, MODEL) == (
         "Accuracy is 0.61 for dark and 0.80 for light (skin): a gap of 0.19 [0.12, 0.26], more than chance explains."
     )
+
+
+def test_the_largest_gap_of_each_metric_has_both_groups() -> None:
+    """One that chance may explain, too; none of combined groups, and none that was not measured."""
+    about = About(attributes=("skin",), metric="tpr")
+    title = "True positive rate: gap by skin"
+    findings = (
+        gap_finding("skin", 0.19, 0.12, 0.26, status="warn"),
+        make_estimate("fairness.tpr_gap.skin", 0.3, -0.2, 0.4, about=about, title=title),
+        absent_finding("fairness.accuracy_gap.town", "too few", About(attributes=("town",), metric="accuracy")),
+        gap_finding("skin x town", 0.5, 0.1, 0.9),
+    )
+    rates: Table = [row | {"metric": "tpr", "value": 1.0 - value} for row, value in zip(ROWS, (0.1, 0.4), strict=False)]
+    contrasts = list_contrasts(
+        Section(plugin="fairness", findings=findings, tables={"by_group": [*ROWS, *rates]}), MODEL
+    )
+    assert [(contrast.finding, contrast.attribute) for contrast in contrasts] == [
+        ("fairness.accuracy_gap.skin", "skin"),
+        ("fairness.tpr_gap.skin", "skin"),
+    ]
+    assert contrasts[1].metric == "True positive rate"
+    ends = [(rate.group, rate.value) for contrast in contrasts for rate in (contrast.lowest, contrast.highest)]
+    assert ends == [("dark", 0.61), ("light", 0.8), ("light", 0.6), ("dark", 0.9)]
 
 
 def test_a_metric_that_is_not_accuracy_is_explained() -> None:

@@ -14,7 +14,20 @@ import rft
 from rft.cli.main import app
 from rft.disclosure.strangers import REASONS, HiddenNames, select_public_part
 from rft.plugins.chapter_content import ChapterContent, merge_chapters
-from rft.records import AuditRun, Chapter, Claim, Finding, InputFile, Pillar, Section, SmallCells, Source, asset_name
+from rft.records import (
+    AuditRun,
+    Chapter,
+    Claim,
+    Contrast,
+    Finding,
+    GroupRate,
+    InputFile,
+    Pillar,
+    Section,
+    SmallCells,
+    Source,
+    asset_name,
+)
 from rft.report import open_run, render, save, write_made_from
 from rft.report.render.model_card import model_card
 from rft.report.render.public import NOT_SHOWN, make_public
@@ -193,7 +206,9 @@ def test_outcomes_stay_and_numbers_of_what_is_left_out_go(public: AuditRun) -> N
     shown = {finding.id for section in public.sections for finding in section.findings}
     gone = [rule for rule in public.verdict.rules if rule.finding not in shown]
     assert gone
-    assert {(rule.reason, rule.explanation, rule.interval) for rule in gone} == {(NOT_SHOWN, NOT_SHOWN, None)}
+    assert {(rule.reason, rule.explanation, rule.value, rule.interval) for rule in gone} == {
+        (NOT_SHOWN, NOT_SHOWN, None, None)
+    }
 
 
 def test_an_answer_that_rests_on_what_is_left_out_is_said_anew(public: AuditRun) -> None:
@@ -201,6 +216,20 @@ def test_an_answer_that_rests_on_what_is_left_out_is_said_anew(public: AuditRun)
     assert "0.541" not in pillar.summary
     assert "Membership attack" in pillar.summary
     assert [claim.finding for claim in pillar.claims] == [None]
+
+
+@pytest.mark.parametrize(("group", "kept"), [("East Asian", 0), ("White", 1)])
+def test_both_groups_of_a_gap_are_shown_to_strangers_unless_one_is_small(group: str, kept: int) -> None:
+    """And only where all that the answer rests on is shown."""
+    run = declared_run()
+    ends = GroupRate(group="Black", value=0.7), GroupRate(group=group, value=0.9)
+    contrast = Contrast(
+        finding="performance.accuracy", attribute="ethnicity", metric="Accuracy", lowest=ends[0], highest=ends[1]
+    )
+    shown = Pillar(plugin="performance", label="Works", summary="It does.", contrasts=(contrast,))
+    partly = shown.model_copy(update={"plugin": "privacy"})
+    public = make_public(run.model_copy(update={"pillars": (shown, partly)}))
+    assert [len(pillar.contrasts) for pillar in public.pillars] == [kept, 0]
 
 
 def test_without_a_decision_on_small_groups_nothing_by_group_is_shown() -> None:

@@ -12,9 +12,11 @@ from rft.records import (
     Chapter,
     Claim,
     ClaimState,
+    Contrast,
     Figure,
     Finding,
     FindingDefinition,
+    GroupRate,
     Pillar,
     RuleOutcome,
     Section,
@@ -299,3 +301,27 @@ def test_no_id_is_a_heading_and_every_title_stands_once_as_a_row() -> None:
     assert not [heading for heading in headings if re.search(r"\b(own|performance)\.[a-z]", heading)]
     for finding in FINDINGS:
         assert page.count(f'id="{finding.id}"') == 1
+
+
+def test_the_largest_gaps_are_a_row_an_attribute_and_a_cell_a_metric() -> None:
+    finding = small_run().findings[0]
+
+    def contrast(attribute: str, metric: str, lowest: float) -> Contrast:
+        ends = GroupRate(group="a", value=lowest), GroupRate(group="b", value=lowest + 0.69)
+        return Contrast(finding=finding.id, attribute=attribute, metric=metric, lowest=ends[0], highest=ends[1])
+
+    contrasts = [contrast(f"of {number}", "Accuracy", 0.1) for number in range(6)] + [contrast("of 0", "TPR", 0.204)]
+    unknown = contrasts[0].model_copy(update={"finding": "gone.away", "attribute": "gone"})
+    pillar = Pillar(plugin="own", label="Own", summary="It is so.", contrasts=(unknown, *contrasts))
+    (view,) = view_overview(small_run().model_copy(update={"pillars": (pillar,)})).pillars
+    table = view.contrasts
+    assert table is not None
+    assert (table.metrics, [attribute for attribute, _ in table.rows], table.omitted) == (
+        ("Accuracy", "TPR"),
+        ["of 0", "of 1", "of 2", "of 3"],
+        2,
+    )
+    first, second = table.rows[0][1]
+    assert (first.value, first.interval, first.ends) == ("0.69", "[0.64, 0.74]", (("a", "0.10"), ("b", "0.79")))
+    assert second.ends == (("a", "0.20"), ("b", "0.89"))
+    assert [cell.value for cell in table.rows[1][1]] == ["0.69", ""], "not compared"

@@ -35,6 +35,12 @@ def compare(
         list[Path] | None,
         typer.Option("--key", metavar="FILE", help="The key of the first run, then that of the second."),
     ] = None,
+    unpaired: Annotated[
+        bool,
+        typer.Option(
+            "--unpaired", help="Compare by the intervals of both runs alone: runs that came without their key."
+        ),
+    ] = False,
     force: ForceFiles = False,
     debug: Debug = False,
 ) -> CommandResult:
@@ -49,7 +55,9 @@ def compare(
             raise ConfigError("takes the place of --tolerance: leave one of them out", where="--policy")
         source = "" if policy_file is None else policy_file.name
         keys = _pair_keys(key or [])
-        compared = compare_runs(before, after, tolerances=tolerances, rules=rules, rules_source=source, keys=keys)
+        compared = compare_runs(
+            before, after, tolerances=tolerances, rules=rules, rules_source=source, keys=keys, unpaired=unpaired
+        )
         _show_comparison(compared)
         write_file(page, _write_page(compared), force=force, made_from=made_from)
         out.say(f"Page: {page}")

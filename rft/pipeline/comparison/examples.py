@@ -26,16 +26,19 @@ class SharedExamples:
     Attributes:
         pair: what plugins compare; None where the runs cannot be paired.
         n: how many examples both predicted.
-        left_out: how many test examples of either run the other lacks.
+        left_out: how many test examples of either run the other lacks; None where they were not read.
         identical: both gave each shared example the same class, and the same scores where there are some.
         not_paired: why there is no pair; empty where there is one.
     """
 
     pair: RunPair | None
     n: int
-    left_out: tuple[int, int]
+    left_out: tuple[int | None, int | None]
     identical: bool = False
     not_paired: str = ""
+
+
+NOT_READ = SharedExamples(None, 0, (None, None), not_paired="predictions were not read, as was asked (--unpaired)")
 
 
 def share_examples(

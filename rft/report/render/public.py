@@ -165,10 +165,10 @@ def _clean_rule(rule: RuleOutcome, is_shown: bool, hidden: HiddenNames) -> RuleO
     named = (rule.rule, rule.finding, rule.because, rule.explanation, rule.reason, rule.remedy, *rule.small_groups)
     if is_shown and not hidden.occurs_in(*named):
         return rule
-    update: dict[str, object] = {"interval": None, "level": None, "small_groups": (), "remedy": ""}
+    update: dict[str, object] = {"small_groups": ()}
     if hidden.occurs_in(rule.rule, rule.finding, rule.because):
         update |= {"rule": "a rule on a small group", "finding": "left_out", "because": ""}
-    return rule.model_copy(update=update | {"explanation": NOT_SHOWN, "reason": NOT_SHOWN})
+    return rule.without_numbers(NOT_SHOWN).model_copy(update=update)
 
 
 def _clean_later(later: LaterVerdict, untouched: set[str], hidden: HiddenNames) -> LaterVerdict:
@@ -196,7 +196,11 @@ def _clean_pillar(
             update={
                 "claims": claims,
                 "summary": hidden.write_without_unit(pillar.summary),
-                "contrasts": tuple(filter(lambda contrast: contrast.finding in after, pillar.contrasts)),
+                "contrasts": tuple(
+                    contrast
+                    for contrast in pillar.contrasts
+                    if contrast.finding in after and not hidden.occurs_in(contrast.lowest.group, contrast.highest.group)
+                ),
             }
         )
     shown = [after[claim.finding] for claim in claims if claim.finding in untouched and claim.finding is not None]

@@ -55,5 +55,4 @@ def _explain_rule(rule: RuleOutcome, finding: Finding | None, changed: set[str],
         return rule
     told = f"; too small to be compared: {', '.join(finding.small_groups)}" if finding.small_groups else ""
     reason = f"numbers are withheld in this card, since some rest on fewer than {below} cases{told}"
-    without_numbers = {"explanation": reason, "reason": reason, "remedy": "", "interval": None, "level": None}
-    return rule.model_copy(update=without_numbers)
+    return rule.without_numbers(reason)

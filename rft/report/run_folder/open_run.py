@@ -10,7 +10,10 @@ from rft.records import AuditRun
 from rft.report.run_folder import evidence
 from rft.report.run_folder.folder import load
 
-KEYED_REMEDY = "They are checked with the key of the run, which stays with the owner of the data: name it with --key."
+KEYED_REMEDY = (
+    "They are checked with the key of the run, which stays with the owner of the data: name it with --key. Without it "
+    "rft compare --unpaired compares what needs no predictions."
+)
 
 
 def open_run(folder: str | Path, *, key: Path | None = None, private: Sequence[str] = ()) -> AuditRun:
