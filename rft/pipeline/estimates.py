@@ -89,7 +89,8 @@ def _add_stages(stages: Sequence[Estimate]) -> Estimate:
     unknown = [stage.name for stage in stages if stage.value is None]
     known = sum(stage.value for stage in stages if stage.value is not None)
     rest = f"at least: {join_names(unknown)} not counted" if unknown else "the sum of the following"
-    return Estimate("total", known, "seconds", f"{rest}; an estimate, from the load of this machine as it is now")
+    basis = f"{rest}, without the start and the report; an estimate, from the load of this machine as it is now"
+    return Estimate("total", known, "seconds", basis)
 
 
 def _estimate_parts(plan: AuditPlan, pace: Pace) -> Iterator[Estimate]:
