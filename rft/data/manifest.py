@@ -26,7 +26,7 @@ from rft.data.images.decoding import ImageSource
 from rft.data.images.inputs import DECODERS, digest_image
 from rft.data.items import StoredImages, StoredTexts, select_items
 from rft.data.remarks import Remark, join_names, log_warnings
-from rft.data.splits import SPLITS, assign_splits, describe_splits, empty_split_error, required_splits
+from rft.data.splits import SPLITS, assign_splits, describe_splits, drawn_test_share, empty_split_error, required_splits
 from rft.data.tables.example_columns import FEWEST_ROWS, GROUP, read_examples
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
@@ -49,6 +49,7 @@ class Dataset:
         skipped: rows left out because their item could not be read.
         inputs: the manifest, and every item that is a file.
         remarks: what was noticed when it was read.
+        drawn_share: the share of test, where rft drew the split; None where the data declares it.
     """
 
     splits: dict[str, Split]
@@ -56,6 +57,7 @@ class Dataset:
     skipped: int
     inputs: list[InputFile]
     remarks: Sequence[Remark] = ()
+    drawn_share: float | None = None
 
     def facts(self) -> DataFacts:
         """Return the counts that the report states."""
@@ -98,7 +100,8 @@ def read_dataset(config: DataConfig, folder: Path, seed: int, *, external: bool 
         if len(part := table[table["split"] == name])
     }
     inputs = [*hash_files(rows.files, folder), *_item_files(table, rows.items, folder)]
-    return Dataset(splits, classes, skipped, inputs, [*remarks, *unreadable])
+    drawn_share = drawn_test_share(table, config, external)
+    return Dataset(splits, classes, skipped, inputs, [*remarks, *unreadable], drawn_share)
 
 
 @dataclass(frozen=True)

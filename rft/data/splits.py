@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -12,7 +13,10 @@ import pandas as pd
 from rft.config.tables.data import SPLITTING, DataConfig
 from rft.data.remarks import Remark, join_names
 from rft.errors import DataError
+from rft.number_format import format_count
 
+DEFAULT_SHARE = 0.25  # of a folder without splits
+MOST_TEST = 0.5  # of all cases, that is proposed for test: the rest must suffice for training
 MAX_DEVIATION = 0.25  # of the share of test from the one asked for, relative, above which it is pointed out
 SPLITS = ("train", "validation", "test")
 
@@ -95,6 +99,23 @@ def split_names_remark(names: Iterable[str]) -> list[Remark]:
     ]
 
 
+def suggest_test_share(needed: float, total: int, drawn_share: float | None) -> str:
+    """Return, to stand in brackets, how a test split gets so many cases.
+
+    Args:
+        needed: cases in the test split.
+        total: cases in all splits together.
+        drawn_share: ``data.test``, where rft draws the split; None where the data declares it.
+    """
+    if needed > MOST_TEST * total:
+        return f"the data has {format_count(total)} in all: more data is needed"
+    if drawn_share is None:
+        return f"the data has {format_count(total)} in all: move some into the test split"
+    return (
+        f"test = {math.ceil(100 * needed / total) / 100:g} would give about so many of the {format_count(total)} in all"
+    )
+
+
 def required_splits(external: bool) -> set[str]:
     """Return the splits that a run needs; a model that others trained needs no training examples."""
     return {"test"} if external else {"train", "test"}
@@ -127,8 +148,16 @@ def assign_splits(table: pd.DataFrame, config: DataConfig, seed: int, source: st
     if config.manifest is not None and config.test_share is None:
         raise DataError("holds one data set without splits", where=source, remedy=f"{SPLITTING.capitalize()}.")
     who = table["unit"] if "unit" in table else table["id"]
-    fraction = config.test_share if config.test_share is not None else 0.25
+    fraction = drawn_test_share(table, config, external)
+    assert fraction is not None
     return who.map(lambda name: "test" if _hash_position(name, seed) < fraction else "train")
+
+
+def drawn_test_share(table: pd.DataFrame, config: DataConfig, external: bool) -> float | None:
+    """Return the share of test that ``assign_splits`` draws; None where the data declares splits, or all is test."""
+    if "declared_split" in table or external:
+        return None
+    return config.test_share if config.test_share is not None else DEFAULT_SHARE
 
 
 def describe_splits(table: pd.DataFrame, config: DataConfig, external: bool) -> list[Remark]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from rft.plugins import ExaminedData, discover_plugins
 
 if TYPE_CHECKING:
     from rft.config.schema import ModelConfig
+    from rft.data import Dataset
     from rft.pipeline.estimates import Estimate
     from rft.records import DataFacts
 
@@ -110,21 +112,40 @@ def _check_data(check: AuditCheck, settings: LoadedConfig, *, estimate: bool) ->
     from rft.pipeline.targets.training_run import build_class_weights
 
     core = settings.core
+    start = time.perf_counter()
     if core.predictions is not None:
         dataset, _ = read_predictions_alone(settings)
     else:
         dataset = read_dataset(core.data, settings.folder, core.seed, external=core.external)
+    reading = time.perf_counter() - start
     check.data, check.classes = dataset.facts(), dataset.classes
     if core.predictions is None and not core.external:
         check.attempt(partial(build_class_weights, core, dataset.classes))
-    examined = ExaminedData(core, settings.folder, dataset.splits, dataset.classes)
+    examined = ExaminedData(core, settings.folder, dataset.splits, dataset.classes, dataset.drawn_share)
     assert check.plan is not None
     for participant in check.plan.active:
         check.attempt(partial(_ask_plugin, check, participant, examined))
-    if estimate and not check.problems:
+    if not check.problems and (core.policy or estimate):
+        _rehearse(check, check.plan, dataset, reading=reading if estimate else None)
+
+
+def _rehearse(check: AuditCheck, plan: AuditPlan, dataset: Dataset, *, reading: float | None) -> None:
+    """Note which rules the test split cannot settle, and what the audit takes.
+
+    Args:
+        check: takes the notes.
+        plan: what would run.
+        dataset: what it reads.
+        reading: the seconds that reading it took; None where no estimate is asked for.
+    """
+    from rft.pipeline.rehearsal import list_unsettled_rules, rehearse_audits
+
+    rehearsal = rehearse_audits(plan, dataset)
+    check.remarks += [("policy", said) for said in list_unsettled_rules(plan.settings.core.policy, rehearsal, dataset)]
+    if reading is not None:
         from rft.pipeline.estimates import estimate_audit
 
-        check.estimates = estimate_audit(settings, dataset)
+        check.estimates = estimate_audit(plan, dataset, rehearsed=rehearsal.seconds, reading=reading)
 
 
 def _ask_plugin(check: AuditCheck, participant: ActivePlugin, examined: ExaminedData) -> None:

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from rft.backbones.batch import Batch
-from rft.config.loader import LoadedConfig
 from rft.data import Dataset
+from rft.data.remarks import join_names
 from rft.errors import RftError
 from rft.features import cache_folder
-from rft.features.extract import choose_device, run_batches
+from rft.features.extract import choose_device
 from rft.number_format import format_bytes, format_count, format_duration
-from rft.pipeline.targets.partitioned import PartitionedBackbone, partition_backbone
+from rft.pipeline.pace import Pace
+from rft.pipeline.plan import AuditPlan
+from rft.pipeline.targets.partitioned import partition_backbone
+from rft.plugins import ExaminedData, PlannedWork
 from rft.runtime import memory as host
 from rft.runtime.float32 import ieee_float32
 
-TIMED_EXAMPLES = 8
 FLOAT_BYTES = {"float32": 4, "float16": 2}
 
 
@@ -51,61 +52,96 @@ class Estimate:
         return f"{self.name}: {shown}, {self.basis}"
 
 
-def estimate_audit(settings: LoadedConfig, dataset: Dataset) -> list[Estimate]:
-    """Return what an audit takes of time, disk and memory; a few examples are run, nothing is downloaded or written.
+def estimate_audit(
+    plan: AuditPlan, dataset: Dataset, *, rehearsed: Mapping[str, float], reading: float
+) -> list[Estimate]:
+    """Return what an audit takes of time, disk and memory, its total first; nothing is downloaded or written.
 
     Args:
-        settings: the config.
+        plan: what would run.
         dataset: what it reads.
+        rehearsed: plugin -> the seconds of its audit, where it was rehearsed.
+        reading: the seconds that reading the data took.
     """
-    audits = Estimate("audits", None, "seconds", "since they were not run; a line says what each took when it is over")
+    settings = plan.settings
+    data = Estimate("data", reading, "seconds", "what this check took to read it")
     if settings.core.external:
         elsewhere = "no model is run" if settings.core.model is None else "a model that others trained was not loaded"
-        return [Estimate("predictions", None, "seconds", elsewhere), audits]
+        stages = [data, *_estimate_audits(plan, dataset, None, rehearsed)]
+        stages += [] if settings.core.model is None else [Estimate("predictions", None, "seconds", elsewhere)]
+        return [_add_stages(stages), *stages]
     try:
         with ieee_float32():
+            start = time.perf_counter()
             partition = partition_backbone(settings, len(dataset.classes), choose_device(None), offline=True)
-            return [*_measure_parts(partition, dataset), audits]
+            loading = Estimate("model", time.perf_counter() - start, "seconds", "what this check took to load it")
+            pace = Pace(partition, dataset)
+            stages = [data, loading, *_estimate_parts(plan, pace), *_estimate_audits(plan, dataset, pace, rehearsed)]
+            return [_add_stages(stages), *stages, *_estimate_disk(pace), *_estimate_memory()]
     except RftError as error:  # weights that the first run downloads, or a cut that it will refuse with this reason
-        return [Estimate("features", None, "seconds", f"since the backbone was not loaded: {error.what}"), audits]
+        unknown = Estimate("features", None, "seconds", f"since the backbone was not loaded: {error.what}")
+        stages = [data, unknown, *_estimate_audits(plan, dataset, None, rehearsed)]
+        return [_add_stages(stages), *stages]
 
 
-def _measure_parts(partition: PartitionedBackbone, dataset: Dataset) -> list[Estimate]:
-    """Return what features, training and the model take."""
-    parts = [*_estimate_features(partition, dataset), *_estimate_disk(partition), *_estimate_memory()]
-    if partition.cut.cached:
-        head = Estimate("training", None, "seconds", "since nothing was trained; it reads the features from the cache")
-        return [*parts, head]
-    whole = 'since nothing was trained; with freeze = "none" every step runs the whole network'
-    return [*parts, Estimate("training", None, "seconds", whole)]
+def _add_stages(stages: Sequence[Estimate]) -> Estimate:
+    """Return the total of some stages, and which of them are not in it."""
+    unknown = [stage.name for stage in stages if stage.value is None]
+    known = sum(stage.value for stage in stages if stage.value is not None)
+    rest = f"at least: {join_names(unknown)} not counted" if unknown else "the sum of the following"
+    basis = f"{rest}, without the start and the report; an estimate, from the load of this machine as it is now"
+    return Estimate("total", known, "seconds", basis)
 
 
-def _estimate_features(partition: PartitionedBackbone, dataset: Dataset) -> list[Estimate]:
-    """Return time and size of the features, from a few training examples that are read and run twice."""
-    if partition.prefix is None:
-        return []
-    core = partition.settings.core
-    train = dataset.splits["train"]
-    random = np.random.default_rng(core.seed)
-    rows = np.sort(random.choice(len(train), min(TIMED_EXAMPLES, len(train)), replace=False))
-    inputs = partition.backbone.preprocessing.inputs(dataset.splits, core.data, core.seed)
-    for _ in range(2):  # the first time, memory is fetched and kernels are chosen
-        start = time.perf_counter()
-        computed = run_batches(
-            partition.prefix, inputs, train.items, [rows], device=partition.device, precision=partition.precision
-        )[0]
-        seconds = time.perf_counter() - start
-    views = {name: core.train.views if name == "train" else 1 for name in dataset.splits}
-    n = sum(len(split) * views[name] for name, split in dataset.splits.items())
-    numbers = _count_numbers(computed) / len(rows)
-    size = numbers * FLOAT_BYTES[core.network.cache]
-    counted = f"{format_count(n)} examples{' and views' if max(views.values()) > 1 else ''}"
-    timed = f"{len(rows)} of them took {format_duration(seconds)} on {partition.device}, as busy as it is now"
-    shape = f"{format_count(round(numbers))} numbers in {core.network.cache} each, in {cache_folder()}"
-    return [
-        Estimate("features", seconds / len(rows) * n, "seconds", f"{counted}; {timed}; less where they are cached"),
-        Estimate("features on disk", size * n, "bytes", f"{counted} of {shape}, of which {_describe_free()} are free"),
-    ]
+def _estimate_parts(plan: AuditPlan, pace: Pace) -> Iterator[Estimate]:
+    """Yield the time of features and of training."""
+    if pace.partition.prefix is not None:
+        n, counted = _count_passes(pace)
+        basis = f"{counted}; {len(pace.rows)} of them took {format_duration(pace.computed[1] * len(pace.rows))} on "
+        busy = f"{pace.partition.device}, as busy as it is now; less where they are cached"
+        yield Estimate("features", pace.computed[1] * n, "seconds", basis + busy)
+    if any(participant.options.private for participant in plan.active):
+        yield Estimate("training", None, "seconds", "since no step of private training was tried")
+        return
+    seconds, steps = pace.time_training()
+    most = ", all that patience may let it take" if plan.settings.core.train.patience else ""
+    yield Estimate("training", seconds, "seconds", f"{format_count(steps)} steps{most}; a few were tried")
+
+
+def _estimate_audits(
+    plan: AuditPlan, dataset: Dataset, pace: Pace | None, rehearsed: Mapping[str, float]
+) -> Iterator[Estimate]:
+    """Yield the time of each audit: as it was rehearsed, or by what it runs."""
+    private = any(participant.options.private for participant in plan.active)
+    examined = ExaminedData(plan.settings.core, plan.settings.folder, dataset.splits, dataset.classes)
+    for participant in plan.active:
+        name = f"audit: {participant.name}"
+        work = participant.plugin.count_work(participant.options, examined)
+        if participant.name in rehearsed:
+            basis = "what it took on predictions without a mistake"
+            yield Estimate(name, rehearsed[participant.name], "seconds", basis)
+        elif work is not None and pace is None:
+            yield Estimate(name, None, "seconds", "since no model was loaded")
+        elif work is not None and work.heads and private:
+            yield Estimate(name, None, "seconds", "since no step of private training was tried")
+        elif work is not None and work.is_any and pace is not None:
+            yield Estimate(name, _time_work(work, pace), "seconds", work.describe())
+
+
+def _time_work(work: PlannedWork, pace: Pace) -> float:
+    """Return the seconds of what an audit runs."""
+    seconds = pace.computed[1] * work.embeddings if work.embeddings and pace.partition.prefix is not None else 0.0
+    seconds += pace.forward * work.forwards if work.forwards else 0.0
+    seconds += pace.gradient * work.gradients if work.gradients else 0.0
+    return seconds + (pace.time_training(work.heads)[0] if work.heads else 0.0)
+
+
+def _count_passes(pace: Pace) -> tuple[int, str]:
+    """Return how many examples and views the frozen part runs, and this in words."""
+    train_views = pace.partition.settings.core.train.views
+    views = {name: train_views if name == "train" else 1 for name in pace.dataset.splits}
+    n = sum(len(split) * views[name] for name, split in pace.dataset.splits.items())
+    return n, f"{format_count(n)} examples{' and views' if train_views > 1 else ''}"
 
 
 def _count_numbers(computed: Batch) -> int:
@@ -122,10 +158,18 @@ def _describe_free() -> str:
     return format_bytes(shutil.disk_usage(existing).free)
 
 
-def _estimate_disk(partition: PartitionedBackbone) -> list[Estimate]:
-    tensors = partition.cut.classifier.state_dict().values()
+def _estimate_disk(pace: Pace) -> Iterator[Estimate]:
+    """Yield the sizes of features and model."""
+    core, cut = pace.partition.settings.core, pace.partition.cut
+    if pace.partition.prefix is not None:
+        n, counted = _count_passes(pace)
+        numbers = _count_numbers(pace.computed[0]) / len(pace.rows)
+        kept = f"{format_count(round(numbers))} numbers in {core.network.cache} each, in {cache_folder()}"
+        size = numbers * FLOAT_BYTES[core.network.cache] * n
+        yield Estimate("features on disk", size, "bytes", f"{counted} of {kept}, of which {_describe_free()} are free")
+    tensors = cut.classifier.state_dict().values()
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    return [Estimate("model on disk", size, "bytes", "its tensors, in the run folder")]
+    yield Estimate("model on disk", size, "bytes", "its tensors, in the run folder")
 
 
 def _estimate_memory() -> list[Estimate]:

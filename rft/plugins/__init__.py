@@ -2,7 +2,7 @@
 
 from rft.config.options import Options
 from rft.plugins.audited_model import AuditedModel
-from rft.plugins.protocol import CandidateBackbone, EvidenceCheck, ExaminedData, Plugin, RunPair
+from rft.plugins.protocol import CandidateBackbone, EvidenceCheck, ExaminedData, PlannedWork, Plugin, RunPair
 from rft.plugins.registry import Registered, discover_plugins
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "EvidenceCheck",
     "ExaminedData",
     "Options",
+    "PlannedWork",
     "Plugin",
     "Registered",
     "RunPair",

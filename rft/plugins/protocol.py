@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from rft.config.options import Options
 from rft.config.schema import Config, DataConfig
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
+from rft.number_format import format_count
 from rft.plugins.pillar import NOT_ASKED, PillarDefinition
 from rft.records import Contrast, JsonObject, ModelFacts, Section, Split
 
@@ -68,12 +69,47 @@ class ExaminedData:
         folder: what its paths are relative to.
         splits: the examples, or the rows of predictions.
         classes: that the model tells apart.
+        drawn_share: the share of test, where rft drew the split; None where the data declares it.
     """
 
     core: Config
     folder: Path
     splits: Mapping[str, Split]
     classes: tuple[str, ...]
+    drawn_share: float | None = None
+
+
+@dataclass(frozen=True)
+class PlannedWork:
+    """What an audit runs that costs time, counted beforehand.
+
+    Attributes:
+        forwards: examples through the whole model.
+        gradients: gradients of the model by its input, each of one example.
+        embeddings: examples that are read and run through the frozen part.
+        heads: models that are trained at once, as the audited one was.
+    """
+
+    forwards: int = 0
+    gradients: int = 0
+    embeddings: int = 0
+    heads: int = 0
+
+    @property
+    def is_any(self) -> bool:
+        """Whether there is anything to run."""
+        return any((self.forwards, self.gradients, self.embeddings, self.heads))
+
+    def describe(self) -> str:
+        """Return it in words: ``12 gradients and 40 forward passes, at the pace of a few that were tried``."""
+        parts = {
+            "gradients": self.gradients,
+            "forward passes": self.forwards,
+            "examples through the backbone": self.embeddings,
+            "trainings": self.heads,
+        }
+        counted = [f"about {format_count(n)} {name}" for name, n in parts.items() if n]
+        return f"{' and '.join(counted)}, at the pace of a few that were tried"
 
 
 @dataclass(frozen=True)
@@ -100,6 +136,8 @@ class Plugin(ABC, Generic[OptionsT]):
         requires: distributions that it needs beyond rft's own dependencies.
         needs: keys of ``[data]`` that must be set (``groups``, ``positive``, ``unit``).
         options: the model of its table, validated with the rest of the config.
+        reads_predictions_alone: its audit needs nothing but predictions: ``rft check`` rehearses it on some without a
+            mistake, which tells what the test split can settle at best, and how long the audit takes.
         pillar: the question that it answers in the overview of a report; None for one that has no row there.
     """
 
@@ -108,6 +146,7 @@ class Plugin(ABC, Generic[OptionsT]):
     requires: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     options: type[OptionsT]
+    reads_predictions_alone: ClassVar[bool] = False
     pillar: ClassVar[PillarDefinition | None] = None
 
     @abstractmethod
@@ -135,6 +174,10 @@ class Plugin(ABC, Generic[OptionsT]):
             RftError: the options do not go with the data, or what the plugin keeps outside runs is in the way.
         """
         return ()
+
+    def count_work(self, options: OptionsT, examined: ExaminedData) -> PlannedWork | None:
+        """Return what its audit runs that costs time, for the estimate of ``rft check``; None for next to nothing."""
+        return None
 
     def trainer(self, options: OptionsT) -> Trainer | None:
         """Return a trainer that takes over training; None leaves it to the standard loop."""

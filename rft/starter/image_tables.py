@@ -68,7 +68,7 @@ def _names_any(images: ImageNames, path: Path) -> bool:
 def find_naming_column(sample: TableSample, images: ImageNames, folder: Path) -> str | None:
     """Return the column that names most images of a folder, where it names half of what is in its cells, or None."""
     shares = {
-        column.name: sum(bool(images.list_named(name, folder)) for name in column.counts) / column.distinct
+        column.name: sum(images.is_named(name, folder) for name in column.counts) / column.distinct
         for column in list_naming_columns(sample)
     }
     best = max(shares, key=lambda name: shares[name], default=None)

@@ -22,6 +22,7 @@ from rft.config.schema import Rule
 from rft.errors import near
 from rft.records import Finding, Interval, Outcome, RuleOutcome, Section, Verdict
 from rft.stats.intervals import CONFIDENCE_LEVEL
+from rft.stats.settling import cases_to_settle
 
 MAX_REALISTIC_GROWTH = 100  # of the number of cases
 CHANGE_MODEL = "improve the model, or ask whoever set the bound whether another is justified"
@@ -226,33 +227,32 @@ def _explain_missing_interval(finding: Finding, judged: int) -> str:
 def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> tuple[str, str]:
     """Return how many cases would settle the rule if the value stayed, and what to do.
 
-    Intervals shrink with the root of the number of cases. The interval must withdraw from each bound inside it to the
-    side on which the value lies.
+    The interval must withdraw from each bound inside it to the side on which the value lies.
     """
     if finding.small_groups:
         small = ", ".join(finding.small_groups)
         return f"more cases of {small} are needed first", f"test on more cases of {small}, and audit again"
     value, n = finding.value, finding.n
     assert value is not None
-    factors = []
-    for bound in rule.allowed_range:
-        if not interval.low <= bound <= interval.high:
-            continue
-        end = interval.high if value < bound else interval.low
-        factors.append(math.inf if value == bound else ((end - value) / (bound - value)) ** 2)
-    if n is None or not factors or math.isinf(max(factors)):
-        if n and factors:
-            return "no number of cases would settle a value on the bound", CHANGE_MODEL
+    crossed = [bound for bound in rule.allowed_range if interval.low <= bound <= interval.high]
+    if not n or not crossed:
         return "more cases would settle it", "test on more cases, and audit again"
-    needed, there = (number_format.format_count(count) for count in (_round_up(n * max(factors)), n))
+    at_edge = finding.unit in UNITS_OF_SHARES and finding.better == "higher" and value == 1
+    ends = [interval.high if value < bound else interval.low for bound in crossed]
+    enough = max(
+        cases_to_settle(n, value, end, bound, at_edge=at_edge) for end, bound in zip(ends, crossed, strict=True)
+    )
+    if math.isinf(enough):
+        return "no number of cases would settle a value on the bound", CHANGE_MODEL
+    needed, there = (number_format.format_count(count) for count in (round_up(enough), n))
     cases = f"about {needed} independent cases in place of {there}"
     remedy = f"test on {cases}, and audit again"
-    if max(factors) > MAX_REALISTIC_GROWTH:
+    if enough > MAX_REALISTIC_GROWTH * n:
         remedy = f"too close to the bound to settle (about {needed} cases would be needed): {CHANGE_MODEL}"
     return f"{cases} would settle it, if the value stays", remedy
 
 
-def _round_up(number: float) -> int:
+def round_up(number: float) -> int:
     """Return a whole number with two digits that count, not below ``number``."""
     unit: int = 10 ** max(math.floor(math.log10(number)) - 1, 0)
     return math.ceil(round(number / unit, 6)) * unit  # rounded, lest 40.0000001 becomes 41

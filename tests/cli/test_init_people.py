@@ -95,6 +95,8 @@ def test_a_table_about_other_things_is_left_alone_and_said(folder: Path) -> None
     write_photos(folder)
     pd.DataFrame({"file": ["notes.txt"], "gender": ["f"]}).to_csv("photos/notes.csv", index=False)
     (folder / "broken.parquet").write_bytes(b"no table")
+    (folder / "00.png").write_bytes((folder / "photos" / "neutral" / "00.png").read_bytes())
+    pd.DataFrame({"file": ["00.png"], "gender": ["f"]}).to_csv("others.csv", index=False)  # of a photo beside it
     assert invoke_rft("init", "photos", *RANDOM)[0] == 0
     assert read_config(folder)["data"] == {"folder": "photos", "test": 0.25}
     text = (folder / "audit.toml").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from rft.plugins import discover_plugins
 from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.ledger.account import LOCK_FILE, open_account
 from rft.plugins.privacy.ledger.atomic_io import hold_lock
-from rft.training import Population
+from rft.training import Job, Population, Task
 from tests.support import ROOT
 
 PRIVATE = '\n[privacy]\nepsilon = 3.0\nledger = "ledgers"\n'
@@ -118,7 +118,10 @@ def test_groups_that_are_too_small_are_pointed_out(tiny: Path) -> None:
     checked = check(tiny, "[fairness]\nmin_group_size = 6\nmin_reported_size = 2")
     said = "camera: 0 of 2 groups have the 6 test units that are compared (fairness.min_group_size)"
     assert [(table, sentence[: len(said)]) for table, sentence in checked.remarks] == [("fairness", said)]
-    assert checked.remarks[0][1].endswith("largest: left 5, right 5")
+    assert checked.remarks[0][1].endswith(
+        "Too small: left has 5 and needs 6 (the data has 10 in all: more data is needed); right has 5 and needs 6 (the "
+        "data has 10 in all: more data is needed)"
+    )
 
 
 def test_private_training_says_its_numbers_and_the_state_of_its_ledger(tiny: Path) -> None:
@@ -166,18 +169,30 @@ def test_a_ledger_in_use_or_damaged_is_told(tiny: Path, ledger: Path) -> None:
 
 
 def test_time_and_sizes_are_estimated_from_examples_that_are_run(tiny: Path, own_cache: Path) -> None:
-    checked = check(tiny, estimate=True)
+    checked = check(tiny, "[attribution]\nsamples = 3\nmax_steps = 16", estimate=True)
     estimates = {estimate.name: estimate for estimate in checked.estimates}
     assert checked.weights == "random, so that nothing was learnt before"
-    assert estimates["features"].value is not None
-    assert estimates["features"].value > 0
+    stages = ["data", "model", "features", "training", "audit: performance", "audit: attribution"]
+    assert list(estimates)[:7] == ["total", *stages]
+    seconds = [estimates[name].value or 0.0 for name in stages]
+    assert min(seconds) > 0
+    assert estimates["total"].value == pytest.approx(sum(seconds))
+    assert "the sum of the following, without the start and the report; an estimate" in estimates["total"].basis
     assert "40 examples; 8 of them took" in estimates["features"].basis
+    assert estimates["training"].basis == "15 steps; a few were tried"  # 5 epochs of 20 examples, 8 in a step
+    assert "about 48 gradients and about 45 forward passes" in estimates["audit: attribution"].basis
     assert estimates["features on disk"].value == 40 * 512 * 4
     state = torch.nn.Linear(512, 2).state_dict()
     assert estimates["model on disk"].value > 11_176_512 * 4 + sum(tensor.numel() * 4 for tensor in state.values())
-    assert estimates["training"].value is None
-    assert estimates["audits"].describe().startswith("audits: not known, since they were not run")
     assert not list(own_cache.rglob("*.safetensors"))
+
+
+def test_private_training_has_no_time_and_the_total_says_so(tiny: Path) -> None:
+    checked = check(tiny, PRIVATE, private=True, estimate=True)
+    estimates = {estimate.name: estimate for estimate in checked.estimates}
+    assert estimates["training"].value is None
+    assert estimates["audit: privacy"].value is None
+    assert "at least: training and audit: privacy not counted" in estimates["total"].basis
 
 
 def test_the_estimate_counts_what_extraction_computes(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +205,22 @@ def test_the_estimate_counts_what_extraction_computes(tiny: Path, monkeypatch: p
         return real(*arguments, **named)
 
     real = extract.run_batches
-    monkeypatch.setattr("rft.pipeline.estimates.run_batches", run_slowly)
-    monkeypatch.setattr("rft.pipeline.estimates.time.perf_counter", lambda: now)
+    monkeypatch.setattr("rft.pipeline.pace.run_batches", run_slowly)
+    monkeypatch.setattr("rft.pipeline.pace.time.perf_counter", lambda: now)
     features = next(estimate for estimate in check(tiny, estimate=True).estimates if estimate.name == "features")
     assert features.value == pytest.approx(0.5)
+
+
+def test_the_estimate_of_training_is_that_of_all_its_steps(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes a hundredth of a second by the clock, and 5 epochs of 20 examples, 8 in a step, have 15 steps."""
+    now = 0.0
+
+    def fit_slowly(trainer: object, task: Task, jobs: Sequence[Job]) -> list[object]:
+        nonlocal now
+        now += 0.01 * task.recipe.count_steps(len(task.labels))
+        return []
+
+    monkeypatch.setattr("rft.pipeline.pace.StandardTrainer.fit", fit_slowly)
+    monkeypatch.setattr("rft.pipeline.pace.time.perf_counter", lambda: now)
+    training = next(estimate for estimate in check(tiny, estimate=True).estimates if estimate.name == "training")
+    assert training.value == pytest.approx(0.15)

@@ -95,6 +95,9 @@ def write_stage(folder: Path) -> None:
     for number, place in enumerate(("train/ants", "train/bees", "test/ants", "test/bees")):
         write_images(folder / "photos" / place, n=8, seed=number)
         (folder / "photos" / place / "images.csv").unlink()
+    named = sorted(path.relative_to(folder / "photos").as_posix() for path in (folder / "photos").rglob("*.png"))
+    people = pd.DataFrame({"file": named, "person": np.arange(len(named)) // 2})
+    people.assign(gender=np.where(people["person"] % 2 == 0, "f", "m")).to_csv(folder / "people.csv", index=False)
     _write_texts(folder)
     (folder / "audit.toml").write_text(CONFIG, encoding="utf-8")
     (folder / "stricter.toml").write_text(POLICY, encoding="utf-8")

@@ -48,6 +48,10 @@ class ImageNames:
         parts = PureWindowsPath(name).parts  # which knows both kinds of slashes
         return [path for path in self._by_file_name.get(parts[-1] if parts else "", ()) if _ends_with(path, parts)]
 
+    def is_named(self, name: str, table_folder: Path) -> bool:
+        """Tell whether a name means images of the folder, one or several; arguments as for ``list_named``."""
+        return any(os.path.abspath(path) in self._by_place for path in self.list_named(name, table_folder))
+
     def find_named(self, names: Sequence[str | None], table_folder: Path, table: str) -> list[Path | None]:
         """Return the image that each of (N,) names means, None where there is none.
 

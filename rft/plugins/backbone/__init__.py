@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rft.config.schema import DataConfig
 from rft.disclosure.withheld import NOTHING, Withheld
-from rft.plugins import AuditedModel, CandidateBackbone, Options, Plugin
+from rft.plugins import AuditedModel, CandidateBackbone, ExaminedData, Options, PlannedWork, Plugin
 from rft.records import Section
 
 
@@ -34,6 +34,16 @@ class Backbone(Plugin[BackboneOptions]):
         from rft.plugins.backbone.comparison import compare_candidates
 
         return compare_candidates(candidates, seed=seed, withheld=withheld)
+
+    def count_work(self, options: BackboneOptions, examined: ExaminedData) -> PlannedWork | None:
+        """Return the examples whose features are computed beside those of training."""
+        from rft.features.pipeline import SAMPLE_SIZE
+
+        if examined.core.external:
+            return None
+        sample, network = min(SAMPLE_SIZE, len(examined.splits["train"])), examined.core.network
+        passes = (network.weights != "random") + (network.frozen != "all")
+        return PlannedWork(embeddings=sample * passes)
 
     def audit(self, audited: AuditedModel, options: BackboneOptions) -> Section:
         """Return the section; needs the embeddings of training examples."""

@@ -90,6 +90,7 @@ class Fairness(Plugin[FairnessOptions]):
     """Compares groups on the test split."""
 
     name = "fairness"
+    reads_predictions_alone = True
     requires = ("fairlearn",)
     needs = ("groups", "positive")
     options = FairnessOptions
@@ -166,7 +167,9 @@ class Fairness(Plugin[FairnessOptions]):
         test = examined.splits.get("test")
         if test is not None:
             for attribute in options.attributes or list(test.groups):
-                yield from describe_small_groups(test, attribute, options.min_group_size)
+                yield from describe_small_groups(
+                    examined.splits, attribute, options.min_group_size, examined.drawn_share
+                )
 
     def count_cases(self, audited: AuditedModel, options: FairnessOptions) -> Iterator[Counted]:
         """Return the test rows that numbers of groups rest on: see ``rft.plugins.Plugin.count_cases``."""

@@ -25,6 +25,7 @@ class Performance(Plugin[PerformanceOptions]):
     """Always on: accuracy and its relatives, calibration and confusion, with intervals."""
 
     name = "performance"
+    reads_predictions_alone = True
     always_on = True
     options = PerformanceOptions
     pillar = PILLAR

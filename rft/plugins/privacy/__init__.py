@@ -14,7 +14,7 @@ from rft.config.schema import DataConfig
 from rft.config.tables.base import Count, Positive
 from rft.disclosure.withheld import Counted
 from rft.errors import ConfigError
-from rft.plugins import AuditedModel, EvidenceCheck, ExaminedData, Options, Plugin
+from rft.plugins import AuditedModel, EvidenceCheck, ExaminedData, Options, PlannedWork, Plugin
 from rft.plugins.privacy.overview import PILLAR, summarize_privacy
 from rft.records import JsonObject, ModelFacts, Section
 
@@ -148,6 +148,15 @@ class Privacy(Plugin[PrivacyOptions]):
             from rft.plugins.privacy.preview import preview_training
 
             yield from preview_training(self._build_trainer(options), examined)
+
+    def count_work(self, options: PrivacyOptions, examined: ExaminedData) -> PlannedWork | None:
+        """Return the shadow models, which a linear head has many of unless the options say how many."""
+        from rft.plugins.privacy.attacks.membership import DEFAULT_SHADOWS
+
+        if examined.core.external:
+            return None
+        usual = DEFAULT_SHADOWS if examined.core.network.frozen == "all" else 0
+        return PlannedWork(heads=usual if options.shadows is None else options.shadows)
 
     def verify_evidence(self, recorded: JsonObject, folder: Path | None) -> EvidenceCheck:
         """Check whether the ledger still holds what the run saw in it."""

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-import numpy as np
 import pandas as pd
 
+from rft.data.splits import suggest_test_share
 from rft.number_format import format_count
 from rft.records import Split
 
 
-def describe_small_groups(test: Split, attribute: str, min_group_size: int) -> Iterator[str]:
-    """Yield the sentence which says how few groups of an attribute can be compared, where these are fewer than two.
+def describe_small_groups(
+    splits: Mapping[str, Split], attribute: str, min_group_size: int, drawn_share: float | None
+) -> Iterator[str]:
+    """Yield the sentence which says that groups of an attribute are too small to be compared, where any is.
 
     Args:
-        test: the split that groups are compared on.
-        attribute: one of its groups.
+        splits: of the data, ``test`` among them, on which groups are compared.
+        attribute: one of their groups.
         min_group_size: independent cases that a group needs: examples, or units where these are known. Of metrics that
             rest on some of the rows, such as a TPR, there are fewer.
+        drawn_share: the share of test, where rft drew the split.
     """
-    values = pd.Series(np.asarray(test.groups[attribute], dtype=object))
-    units = pd.Series(np.asarray(test.ids if test.units is None else test.units, dtype=object))
-    sizes = units.groupby(values).nunique()
-    large = int((sizes >= min_group_size).sum())
-    if large >= 2:
+    sizes = _count_cases([splits["test"]], attribute)
+    totals = _count_cases(splits.values(), attribute)
+    small = [name for name in sorted(totals.index) if sizes.get(name, 0) < min_group_size]
+    if not small:
         return
-    cases = "examples" if test.units is None else "units"
-    largest = ", ".join(f"{name} {format_count(int(n))}" for name, n in sizes.nlargest(3).items())
+    large = len(totals) - len(small)
+    cases = "examples" if splits["test"].units is None else "units"
+    consequence = "" if large >= 2 else "; where no attribute has two, the verdict is uncertain (exit code 3)"
     yield (
-        f"{attribute}: {large} of {len(sizes)} groups have the {min_group_size} test {cases} that are compared "
-        "(fairness.min_group_size); where no attribute has two, the verdict is uncertain (exit code 3); "
-        f"largest: {largest}"
+        f"{attribute}: {large} of {len(totals)} groups have the {min_group_size} test {cases} that are compared "
+        f"(fairness.min_group_size){consequence}. Too small: "
+        + "; ".join(
+            f"{name} has {format_count(sizes.get(name, 0))} and needs {format_count(min_group_size)} "
+            f"({suggest_test_share(min_group_size, totals[name], drawn_share)})"
+            for name in small
+        )
     )
+
+
+def _count_cases(splits: Iterable[Split], attribute: str) -> pd.Series:
+    """Return group -> its cases in some splits: units where these are known, otherwise examples."""
+    parts = [
+        pd.DataFrame({"group": split.groups[attribute], "case": split.ids if split.units is None else split.units})
+        for split in splits
+    ]
+    return pd.concat(parts).groupby("group")["case"].nunique()
