@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -63,6 +63,7 @@ def check_audit(
         offline: downloads are forbidden.
         estimate: load the model where its weights are on this machine, and run a few examples to say what it takes.
     """
+    begun = time.perf_counter()
     registry = discover_plugins()
     options = {name: registered.plugin.options for name, registered in registry.items()}
     settings, problems = examine_config(Path(path), list(overrides), options)
@@ -84,7 +85,7 @@ def check_audit(
     check.attempt(partial(_check_training, check.plan))
     for participant in active:
         check.attempt(partial(participant.plugin.check, participant.options, settings.core.data))
-    check.attempt(partial(_check_data, check, settings, estimate=estimate))
+    check.attempt(partial(_check_data, check, settings, begun=begun if estimate else None))
     return check
 
 
@@ -101,8 +102,13 @@ def _check_training(plan: AuditPlan) -> None:
     choose_trainer(plan)
 
 
-def _check_data(check: AuditCheck, settings: LoadedConfig, *, estimate: bool) -> None:
+def _check_data(check: AuditCheck, settings: LoadedConfig, *, begun: float | None) -> None:
     """Read the examples or the predictions, and hold what the config and the plugins say against them.
+
+    Args:
+        check: takes the notes.
+        settings: the config.
+        begun: when the check began, on the clock of performance; None where no estimate is asked for.
 
     Raises:
         RftError: the data cannot be read, or the config does not go with its classes.
@@ -117,7 +123,7 @@ def _check_data(check: AuditCheck, settings: LoadedConfig, *, estimate: bool) ->
         dataset, _ = read_predictions_alone(settings)
     else:
         dataset = read_dataset(core.data, settings.folder, core.seed, external=core.external)
-    reading = time.perf_counter() - start
+    taken = None if begun is None else {"start": start - begun, "data": time.perf_counter() - start}
     check.data, check.classes = dataset.facts(), dataset.classes
     if core.predictions is None and not core.external:
         check.attempt(partial(build_class_weights, core, dataset.classes))
@@ -125,27 +131,27 @@ def _check_data(check: AuditCheck, settings: LoadedConfig, *, estimate: bool) ->
     assert check.plan is not None
     for participant in check.plan.active:
         check.attempt(partial(_ask_plugin, check, participant, examined))
-    if not check.problems and (core.policy or estimate):
-        _rehearse(check, check.plan, dataset, reading=reading if estimate else None)
+    if not check.problems and (core.policy or taken):
+        _rehearse(check, check.plan, dataset, taken)
 
 
-def _rehearse(check: AuditCheck, plan: AuditPlan, dataset: Dataset, *, reading: float | None) -> None:
+def _rehearse(check: AuditCheck, plan: AuditPlan, dataset: Dataset, taken: Mapping[str, float] | None) -> None:
     """Note which rules the test split cannot settle, and what the audit takes.
 
     Args:
         check: takes the notes.
         plan: what would run.
         dataset: what it reads.
-        reading: the seconds that reading it took; None where no estimate is asked for.
+        taken: stage -> the seconds that it took in the check itself; None where no estimate is asked for.
     """
     from rft.pipeline.rehearsal import list_unsettled_rules, rehearse_audits
 
     rehearsal = rehearse_audits(plan, dataset)
     check.remarks += [("policy", said) for said in list_unsettled_rules(plan.settings.core.policy, rehearsal, dataset)]
-    if reading is not None:
+    if taken is not None:
         from rft.pipeline.estimates import estimate_audit
 
-        check.estimates = estimate_audit(plan, dataset, rehearsed=rehearsal.seconds, reading=reading)
+        check.estimates = estimate_audit(plan, dataset, rehearsed=rehearsal.seconds, taken=taken)
 
 
 def _ask_plugin(check: AuditCheck, participant: ActivePlugin, examined: ExaminedData) -> None:

@@ -53,7 +53,7 @@ class Estimate:
 
 
 def estimate_audit(
-    plan: AuditPlan, dataset: Dataset, *, rehearsed: Mapping[str, float], reading: float
+    plan: AuditPlan, dataset: Dataset, *, rehearsed: Mapping[str, float], taken: Mapping[str, float]
 ) -> list[Estimate]:
     """Return what an audit takes of time, disk and memory, its total first; nothing is downloaded or written.
 
@@ -61,13 +61,13 @@ def estimate_audit(
         plan: what would run.
         dataset: what it reads.
         rehearsed: plugin -> the seconds of its audit, where it was rehearsed.
-        reading: the seconds that reading the data took.
+        taken: stage -> the seconds that it took in the check itself: the start, and reading the data.
     """
     settings = plan.settings
-    data = Estimate("data", reading, "seconds", "what this check took to read it")
+    shared = [Estimate(name, seconds, "seconds", "what it took in this check") for name, seconds in taken.items()]
     if settings.core.external:
         elsewhere = "no model is run" if settings.core.model is None else "a model that others trained was not loaded"
-        stages = [data, *_estimate_audits(plan, dataset, None, rehearsed)]
+        stages = [*shared, *_estimate_audits(plan, dataset, None, rehearsed)]
         stages += [] if settings.core.model is None else [Estimate("predictions", None, "seconds", elsewhere)]
         return [_add_stages(stages), *stages]
     try:
@@ -76,11 +76,11 @@ def estimate_audit(
             partition = partition_backbone(settings, len(dataset.classes), choose_device(None), offline=True)
             loading = Estimate("model", time.perf_counter() - start, "seconds", "what this check took to load it")
             pace = Pace(partition, dataset)
-            stages = [data, loading, *_estimate_parts(plan, pace), *_estimate_audits(plan, dataset, pace, rehearsed)]
+            stages = [*shared, loading, *_estimate_parts(plan, pace), *_estimate_audits(plan, dataset, pace, rehearsed)]
             return [_add_stages(stages), *stages, *_estimate_disk(pace), *_estimate_memory()]
     except RftError as error:  # weights that the first run downloads, or a cut that it will refuse with this reason
         unknown = Estimate("features", None, "seconds", f"since the backbone was not loaded: {error.what}")
-        stages = [data, unknown, *_estimate_audits(plan, dataset, None, rehearsed)]
+        stages = [*shared, unknown, *_estimate_audits(plan, dataset, None, rehearsed)]
         return [_add_stages(stages), *stages]
 
 
@@ -89,7 +89,7 @@ def _add_stages(stages: Sequence[Estimate]) -> Estimate:
     unknown = [stage.name for stage in stages if stage.value is None]
     known = sum(stage.value for stage in stages if stage.value is not None)
     rest = f"at least: {join_names(unknown)} not counted" if unknown else "the sum of the following"
-    basis = f"{rest}, without the start and the report; an estimate, from the load of this machine as it is now"
+    basis = f"{rest}, without writing the report; an estimate, from the load of this machine as it is now"
     return Estimate("total", known, "seconds", basis)
 
 

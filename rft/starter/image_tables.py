@@ -54,7 +54,7 @@ def _is_table(path: Path) -> bool:
 
 def list_tables_about(images: ImageNames, tables: Iterable[Path]) -> list[Path]:
     """Return those of some tables that have a column with names of these images, as far as their first rows show."""
-    return [path for path in tables if _names_any(images, path)]
+    return [path for path in tables if images.images and _names_any(images, path)]
 
 
 def _names_any(images: ImageNames, path: Path) -> bool:

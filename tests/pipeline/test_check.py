@@ -172,12 +172,12 @@ def test_time_and_sizes_are_estimated_from_examples_that_are_run(tiny: Path, own
     checked = check(tiny, "[attribution]\nsamples = 3\nmax_steps = 16", estimate=True)
     estimates = {estimate.name: estimate for estimate in checked.estimates}
     assert checked.weights == "random, so that nothing was learnt before"
-    stages = ["data", "model", "features", "training", "audit: performance", "audit: attribution"]
-    assert list(estimates)[:7] == ["total", *stages]
+    stages = ["start", "data", "model", "features", "training", "audit: performance", "audit: attribution"]
+    assert list(estimates)[:8] == ["total", *stages]
     seconds = [estimates[name].value or 0.0 for name in stages]
     assert min(seconds) > 0
     assert estimates["total"].value == pytest.approx(sum(seconds))
-    assert "the sum of the following, without the start and the report; an estimate" in estimates["total"].basis
+    assert "the sum of the following, without writing the report; an estimate" in estimates["total"].basis
     assert "40 examples; 8 of them took" in estimates["features"].basis
     assert estimates["training"].basis == "15 steps; a few were tried"  # 5 epochs of 20 examples, 8 in a step
     assert "about 48 gradients and about 45 forward passes" in estimates["audit: attribution"].basis

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from rft.data.images.decoding import SUFFIXES, UNREAD_SUFFIXES
-from rft.data.remarks import join_names
 from rft.data.splits import split_named
 from rft.errors import DataError
 from rft.number_format import format_count
@@ -240,8 +239,3 @@ def _holds_decimals(column: ColumnSample) -> bool:
 def _free_columns(sample: TableSample, taken: Iterable[str]) -> list[ColumnSample]:
     used = set(taken)
     return [column for name, column in sample.columns.items() if name not in used]
-
-
-def list_names(guesses: Iterable[Guess]) -> str:
-    """Return the values of guesses in a row of words."""
-    return join_names([guess.value for guess in guesses])
