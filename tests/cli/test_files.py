@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     "compare.html": lambda runs: ["compare", *runs],
     "history.html": lambda runs: ["history", "runs"],
     "findings.csv": lambda runs: ["export", runs[0], "--format", "csv"],
+    "audit.toml.schema.json": lambda runs: ["schema", "--out", "audit.toml.schema.json"],
     "rft.sarif": lambda runs: ["export", runs[0], "--format", "sarif"],
 }
 
@@ -71,6 +72,9 @@ def test_what_was_made_of_another_run_stays(runs: list[str]) -> None:
     assert Path("findings.csv").read_bytes() == first
     assert invoke_rft("compare", *runs)[0] == 0
     assert invoke_rft("compare", *reversed(runs))[0] == 2
+    Path("backbones.html").write_text("mine", encoding="utf-8")
+    code, stderr = invoke_rft("compare-backbones", "audit.toml", "torchvision/resnet18=random")
+    assert (code, REFUSED in stderr) == (2, True), "before anything is read"
 
 
 def test_the_same_run_is_known_by_its_folder_however_it_is_named(

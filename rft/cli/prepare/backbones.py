@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rft.cli.app import Debug, Device, Offline, Overrides, out, report_errors
+from rft.cli.app import Debug, Device, ForceFiles, Offline, Overrides, out, report_errors
 from rft.cli.output import CommandResult
+from rft.cli.runs.files import Origin, check_absent, write_file
 from rft.cli.show import show_table
 from rft.number_format import format_bytes
 from rft.version import __version__
@@ -27,6 +28,7 @@ def compare_backbones(
     overrides: Overrides = None,
     device: Device = None,
     offline: Offline = False,
+    force: ForceFiles = False,
     debug: Debug = False,
 ) -> CommandResult:
     """Compare backbones on the training examples before anything is trained: rft compare-backbones audit.toml A B C."""
@@ -34,6 +36,8 @@ def compare_backbones(
         from rft.pipeline import compare_backbones as pipeline
         from rft.report.render.comparison_page import comparison_html
 
+        made_from: Origin = ("compare-backbones", config, *candidates)
+        check_absent(page, force=force, made_from=made_from)
         compared = pipeline.compare_backbones(
             config, candidates, overrides=overrides or [], device=device, offline=offline
         )
@@ -41,7 +45,7 @@ def compare_backbones(
             show_table(next(iter(section.tables.values())))
         byline = [f"{compared.n:,} training examples", f"{len(candidates)} backbones"]
         content = comparison_html(compared.sections, name=compared.name, byline=byline, rft_version=__version__)
-        page.write_text(content, encoding="utf-8")
+        write_file(page, content, force=force, made_from=made_from)
         out.say(f"Page: {page}")
         sections = [section.model_dump(mode="json") for section in compared.sections]
         return CommandResult({"page": str(page), "name": compared.name, "n": compared.n, "sections": sections})

@@ -25,7 +25,7 @@ def schema(
         text = write_schema()
         if file is None:
             return CommandResult({"schema": json.loads(text)}, payload=text)
-        write_file(file, text, force=force)
+        write_file(file, text, force=force, made_from=("schema",))
         out.say(f"Written: {file}", f"First line of audit.toml: #:schema ./{file.name}  (where both lie together)")
         return CommandResult({"file": str(file)})
 

@@ -9,7 +9,7 @@ import typer
 
 from rft.cli.app import Debug, out, report_errors
 from rft.cli.output import CommandResult
-from rft.cli.runs.files import check_absent, remember_written
+from rft.cli.runs.files import remember_written, was_written
 from rft.errors import DataError
 
 
@@ -40,8 +40,7 @@ def sign(
         from rft.signing import default_signature_file, sign_run
 
         signature, made_from = page or default_signature_file(folder), ("sign", folder, key)
-        check_absent(signature, force=force, made_from=made_from)
-        file, fingerprint = sign_run(folder, key, signature, force=True)
+        file, fingerprint = sign_run(folder, key, signature, force=force or was_written(signature, made_from))
         remember_written(file, made_from)
         out.say(f"Signature: {file}", f"Signed by the key {fingerprint[:16]}.")
         return CommandResult({"signature": str(file), "fingerprint": fingerprint})
