@@ -119,11 +119,8 @@ def test_identity_terms_are_exchanged_in_comments(tmp_path: Path) -> None:
     assert run.finding("performance.balanced_accuracy").interval.low > 0.55
     for name in ("religion", "gender", "orientation", "ethnicity"):
         finding = run.finding(f"attribution.shortcut.{name}")
-        if finding.value is None:
-            assert "predictions change when random other words" in finding.reason
-        else:
-            assert finding.n >= 100
-            assert -0.1 < finding.interval.low <= finding.interval.high < 0.5
+        assert finding.n >= 100
+        assert -0.2 < finding.interval.low < finding.value < finding.interval.high < 0.5
     assert run.finding("attribution.replacement_flips").value < 0.1
 
 

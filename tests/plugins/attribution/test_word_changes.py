@@ -248,6 +248,8 @@ def test_shortcuts_share_first_predictions() -> None:
 class Sexist(TextModel):
     """Decides by he and she alone, and by nothing else."""
 
+    first_term: int
+
     def __init__(self, tokenizer: Any, *, fair: bool) -> None:
         super().__init__()
         torch.manual_seed(0)
@@ -284,3 +286,35 @@ def test_reliance_on_gender_is_found_and_its_absence_cleared(fair: bool) -> None
     assert "as far from them in the model's word embeddings" in finding.caveats
     if not fair:
         assert finding.value == 1.0
+
+
+class SexistAndBrittle(Sexist):
+    """Decides by he and she, and is upset by any other change of words in four of ten texts."""
+
+    def forward(self, inputs: Batch) -> Tensor:
+        plain = super().forward(inputs)
+        places = torch.arange(inputs["input_ids"].shape[1]) + 3
+        ordinary = inputs["input_ids"] * (inputs["input_ids"] < self.first_term) * inputs["attention_mask"]
+        upset = (torch.sin((ordinary * places**2).sum(dim=1) * 1000.0) > 0.3)[:, None]
+        return torch.where(upset, -plain, plain)
+
+
+@pytest.mark.parametrize("embeddings", [True, False])
+def test_pairs_say_what_terms_add_to_a_change_as_large(embeddings: bool) -> None:
+    """A control as far in the embeddings may flip many predictions; random words that do say nothing of any word."""
+    tokenizer = word_pieces(extra=("he", "she"))
+    model = SexistAndBrittle(tokenizer, fair=False)
+    model.first_term = tokenizer.convert_tokens_to_ids("he")
+    if not embeddings:
+        model.embedding_layer = None
+    rng = np.random.default_rng(0)
+    texts = [" ".join([("he", "she")[row % 2], *rng.choice(FILLERS, size=9).tolist()]) for row in range(160)]
+    options = AttributionOptions.model_validate(
+        {"samples": 2, "methods": ["word_removal"], "shortcut": [{"name": "sex", "swap": "gender"}]}
+    )
+    section = Attribution().audit(audited_model(model, texts, tokenizer), options)
+    finding = section.finding("attribution.shortcut.sex")
+    shares = [row["flip_share"] for row in section.tables["shortcuts"]]
+    assert shares[0] == 1.0
+    assert 0.2 < float(shares[1] or 0) < 0.7
+    assert finding.status == ("warn" if embeddings else "not_measured")

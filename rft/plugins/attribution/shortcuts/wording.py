@@ -74,7 +74,9 @@ def words_wording(name: str, intervention: Intervention, *, removed: bool) -> Sh
 def swap_wording(name: str, intervention: Intervention, *, matched: bool) -> ShortcutWording:
     """Return the words for identity terms that were exchanged for their counterparts.
 
-    ``matched``: whether the words of the control were drawn by how far they are from those that they replace.
+    ``matched``: whether the words of the control were drawn by how far they are from those that they replace. Then it
+    is as large a change, and pairs say what the terms add to it, however many predictions it flips; flips by random
+    words would say little.
     """
     change = "exchanged for others" + (" as far from them in the model's word embeddings" if matched else "")
     return ShortcutWording(
@@ -85,7 +87,7 @@ def swap_wording(name: str, intervention: Intervention, *, matched: bool) -> Sho
         few=_few_texts(intervention),
         control=f"with at least as many random other words of the same texts {change}",
         caveat="The lists are small and English, and a counterpart is not always what a writer would have said.",
-        refusal=_refuse_random_flips(intervention, change),
+        refusal="" if matched else _refuse_random_flips(intervention, change),
     )
 
 

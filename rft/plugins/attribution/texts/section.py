@@ -83,8 +83,8 @@ _NOTES = (
     "model leans on those is not measured.",
     "Whether a model relies on suspected words is decided by intervention: they are removed, or exchanged for others, "
     "in the texts that have them, and flipped predictions are counted against a control in which other words of the "
-    "same texts are. Where that control flips more than 10 % of them, nothing is said. Nothing is said either about "
-    "words that were not named as shortcuts.",
+    "same texts are. Where random words as a control flip more than 10 % of them, nothing is said. Nothing is said "
+    "either about words that were not named as shortcuts.",
     "The explained texts are a random sample of the test split. Attributions and flips describe this model on texts "
     "like these; differential privacy of the training does not cover them.",
 )

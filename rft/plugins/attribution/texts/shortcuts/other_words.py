@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class WordPool:
         words: as often as they stand in the texts.
         vocabulary: V different ones of them.
         embeddings: (V, D) the model's word embedding of each, the mean over its tokens; None where the model has none.
-        embed: a word -> its (D,) embedding.
+        reader, network: give the embeddings of further words.
     """
 
     words: Sequence[str]
@@ -48,7 +49,8 @@ class WordPool:
             for start, end in FoldedText.fold(text).find_words().tolist()
         ]
         words = [word for word in words if not excluded.search(FoldedText.fold(word).text)]
-        vocabulary = rng.permutation(np.array(sorted(set(words)), dtype=object))[:MAX_WORDS].tolist()
+        different = [word for word in sorted(set(words)) if reader.word_tokens(word)]
+        vocabulary = rng.permutation(np.array(different, dtype=object))[:MAX_WORDS].tolist()
         return cls(words, vocabulary, _embed_words(network, reader, vocabulary), reader, network)
 
     @property
@@ -66,7 +68,8 @@ class WordPool:
         """Return another word whose embedding is about as far from this one's as ``distance``."""
         [embedding] = self._require_embeddings([word])
         known = self._require_embeddings(None)
-        off = np.abs(np.linalg.norm(known - embedding, axis=1) - distance)
+        squares = self._squared_norms + embedding @ embedding - 2 * known @ embedding  # one product, no (V, D) copy
+        off = np.abs(np.sqrt(squares.clip(min=0)) - distance)
         off[[other == word.lower() for other in self.vocabulary]] = np.inf
         nearest = np.argsort(off, kind="stable")[:NEAREST]
         return match_case(self.vocabulary[int(rng.choice(nearest))], word)
@@ -75,6 +78,12 @@ class WordPool:
         """Return how far the words of N pairs are from each other in the mean."""
         first, second = (self._require_embeddings([pair[index] for pair in pairs]) for index in (0, 1))
         return float(np.linalg.norm(first - second, axis=1).mean())
+
+    @cached_property
+    def _squared_norms(self) -> np.ndarray:
+        """(V,) squared lengths of the embeddings."""
+        squares: np.ndarray = (self._require_embeddings(None) ** 2).sum(axis=1)
+        return squares
 
     def _require_embeddings(self, words: Sequence[str] | None) -> np.ndarray:
         embeddings = self.embeddings if words is None else _embed_words(self.network, self.reader, words)
