@@ -63,7 +63,8 @@ def test_files_are_predicted_in_their_order_and_written_where_one_says(images: P
     written = tmp_path / "said.csv"
     assert invoke_rft("predict", images / "run", *files, "--out", written)[:2] == (0, f"Written: {written}\n")
     assert pd.read_csv(written)["item"].tolist() == [str(file) for file in files]
-    code, _, stderr = invoke_rft("predict", images / "run", *files, "--out", written)
+    assert invoke_rft("predict", images / "run", *files, "--out", written)[0] == 0, "the same of the same"
+    code, _, stderr = invoke_rft("predict", images / "run", files[0], "--out", written)
     assert (code, "exists already" in stderr) == (2, True)
     assert invoke_rft("predict", images / "run", files[0], "--out", written, "--force")[0] == 0
     assert len(pd.read_csv(written)) == 1
