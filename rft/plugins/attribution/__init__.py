@@ -15,7 +15,8 @@ from rft.records import ModelFacts, Section
 
 # Of integrated gradients.
 PATH_FINDINGS = ("map_change", "completeness", "completeness_undefined", "baseline_same_class")
-Method = Literal["gradcam", "integrated_gradients"]
+Method = Literal["class_activation", "gradcam", "integrated_gradients", "patch_ablation"]
+QUALITIES = ("failed_maps", "deletion", "insertion", "randomization", "stability")  # of the maps of each method
 
 
 class Shortcut(Options):
@@ -73,11 +74,13 @@ class AttributionOptions(Options):
         Field(min_length=1),
         EXAMPLES,
         Applies(
-            lambda run, value: run.modality != "text" or "gradcam" not in (value or ()),
-            "gradcam reads a map of the image, and texts have none",
+            lambda run, value: run.modality != "text" or {"integrated_gradients"} >= set(value or ()),
+            "class_activation, gradcam and patch_ablation make maps of images, and texts have none",
         ),
     ] = None
-    """Which attributions are made; by default those that suit the examples."""
+    """Which attributions are made. By default those that suit the network, as measured: class activation maps where
+    its head is linear in the mean of its last map, otherwise GradCAM, or patch ablation where it has no map; and
+    integrated gradients, of images on a few. A method that is named explains all samples, or says why it cannot."""
     max_steps: Annotated[int, Field(ge=16, le=MOST), EXAMPLES] = 256
     """Largest number of gradients that integrated gradients may spend on one example."""
     baseline: Annotated[
@@ -121,7 +124,7 @@ class AttributionOptions(Options):
 
 
 class Attribution(Plugin[AttributionOptions]):
-    """GradCAM and integrated gradients through Captum, held against checks, and shortcuts judged by intervention."""
+    """Attributions that suit the network, each held against checks, and shortcuts judged by intervention."""
 
     name = "attribution"
     requires = ("captum",)
@@ -135,7 +138,7 @@ class Attribution(Plugin[AttributionOptions]):
     def list_findings(self, options: AttributionOptions, data: DataConfig) -> list[str]:
         """Return the ids that its findings may have."""
         methods = options.methods or get_args(Method)
-        of_methods = [f"{kind}.{method}" for kind in ("failed_maps", "deletion") for method in methods]
+        of_methods = [f"{quality}.{method}" for quality in QUALITIES for method in methods]
         shortcuts = [f"shortcut.{shortcut.name}" for shortcut in options.shortcut]
         return [f"{self.name}.{name}" for name in (*of_methods, *PATH_FINDINGS, *shortcuts)]
 

@@ -11,7 +11,12 @@ from rft.plugins.attribution.interventions import (
     Intervention,
 )
 
-METHOD_NAMES = {"gradcam": "GradCAM", "integrated_gradients": "integrated gradients"}
+METHOD_NAMES = {
+    "class_activation": "class activation map",
+    "gradcam": "GradCAM",
+    "integrated_gradients": "integrated gradients",
+    "patch_ablation": "patch ablation",
+}
 _SHARES = f"{', '.join(f'{100 * share:.0f}' for share in DELETED_SHARES[:-1])} and {100 * DELETED_SHARES[-1]:.0f} %"
 
 
@@ -24,7 +29,6 @@ class Wording:
         maps: what an attribution is called.
         baseline: what integrated gradients start from.
         other_baseline: a sentence on what else they could start from; empty where there is nothing.
-        unchanged: when the baseline and the example have the same logit.
         misled: what complete attributions may still get wrong.
         deleted: what the deletion test takes away by the attribution, and what in its control.
         deletion_limits: what the deletion test does not show.
@@ -34,7 +38,6 @@ class Wording:
     many: str
     maps: str
     baseline: str
-    unchanged: str
     misled: str
     deleted: tuple[str, str]
     deletion_limits: str
@@ -46,7 +49,6 @@ _IMAGES = Wording(
     many="images",
     maps="maps",
     baseline="the blurred image",
-    unchanged="with and without blur",
     misled="pixels",
     deleted=(f"the {_SHARES} of the image that the map marks get its mean colour", "random equal parts do"),
     deletion_limits=f"Against {RANDOM_CONTROLS} random places an image; filled patches are not natural images.",
@@ -56,9 +58,7 @@ IMAGES = {
         _IMAGES,
         other_baseline=' Another baseline is baseline = "mean", the mean training image.',
     ),
-    "mean": replace(
-        _IMAGES, baseline="the mean training image", unchanged="in the image and in the mean training image"
-    ),
+    "mean": replace(_IMAGES, baseline="the mean training image"),
 }
 
 
@@ -69,7 +69,6 @@ def text_wording(baseline: str) -> Wording:
         many="texts",
         maps="attributions",
         baseline=f"the text with {baseline} for each word",
-        unchanged=f"with its words and with {baseline} for each of them",
         misled="tokens",
         deleted=(
             f"the {_SHARES} of the tokens that speak most for it are replaced by {baseline}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
@@ -15,18 +15,26 @@ from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, Shortcut, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.images import examples, mean_maps
-from rft.plugins.attribution.images.faithfulness import deletion_gain
-from rft.plugins.attribution.images.methods import Explained, Maps, gradcam_maps, integrated_gradients
+from rft.plugins.attribution.images.explained import Explained
+from rft.plugins.attribution.images.mean_maps import Covered
+from rft.plugins.attribution.images.quality import (
+    MIN_IMAGES_PER_GROUP,
+    MapQuality,
+    measure_quality,
+    quality_findings_of,
+    tabulate_quality,
+    unmeasured_quality,
+)
 from rft.plugins.attribution.images.shortcuts import ELSEWHERE, TestImages, mirror_region, swap_regions
+from rft.plugins.attribution.images.suited_methods import Attributed, attribute_images
 from rft.plugins.attribution.interventions import Intervention
-from rft.plugins.attribution.modality_words import Wording
-from rft.plugins.attribution.network import Network, batch_slices, explain_failure
+from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
+from rft.plugins.attribution.network import Network, batch_slices
 from rft.records import Finding, Row, Section, Table, select_columns
 
 if TYPE_CHECKING:
     from rft.data.images.inputs import ImageInputs
 
-METHODS = ("gradcam", "integrated_gradients")
 MAX_IMAGES_OF_MEAN = 512  # training images; the mean of more is the same to a hundredth
 
 
@@ -35,19 +43,24 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     images = _read_test_images(audited)
     explained = _explain_sample(audited, network, images, options)
     words = modality_words.IMAGES[options.baseline]
-    maps, reasons = _run_methods(network, explained, options)
+    rng = sample.random_generator(audited, "second opinions")
+    attributed, reasons = attribute_images(network, explained, options, rng)
+    qualities = {
+        group.method.name: measure_quality(network, group, sample.random_generator(audited, "deletion"))
+        for group in attributed
+    }
     swaps, unswapped = _swap_shortcuts(audited, network, images, explained, options.shortcut)
 
-    tables = _build_tables(audited, explained, maps, swaps)
+    tables = _build_tables(audited, explained, attributed, qualities, swaps)
+    covered = {swap.shortcut.name: swap.covered for swap in swaps}
     figures = [
         *interventions.shortcuts_figure(tables, "Predictions that flip when a region is swapped"),
-        *mean_maps.mean_map_figures(tables.get("mean_maps", []), {swap.shortcut.name: swap.covered for swap in swaps}),
+        *mean_maps.mean_map_figures(tables.get("mean_maps", []), covered, explained.size),
     ]
     assets: dict[str, bytes] = {}
-    if audited.show_examples and any(shortcut.sound[: examples.MAX_IMAGES_PER_METHOD].any() for shortcut in maps):
+    if audited.show_examples and any(group.maps.sound.any() for group in attributed):
         captions = sample.describe_predictions(audited, explained.rows, explained.target.numpy())
-        boxes = [swap.covered for swap in swaps]
-        tables["examples"], assets = examples.draw_overlays(explained, maps, captions, boxes)
+        tables["examples"], assets = examples.draw_overlays(attributed, captions, list(covered.values()))
         figures.append(examples.examples_figure())
     stated = (
         *(
@@ -57,7 +70,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
             for swap in swaps
         ),
         *unswapped,
-        *_map_findings(audited, network, explained, maps, words),
+        *_map_findings(audited, explained, attributed, qualities, words),
         *findings.unavailable_methods(reasons, words),
     )
     return Section(
@@ -69,7 +82,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
         captions={name: caption for name, caption in _CAPTIONS.items() if name in tables},
         computed_from=interventions.list_sources(stated, tables),
         figures=tuple(figures),
-        notes=_NOTES,
+        notes=(*_list_numbers(attributed, explained), *_NOTES),
         assets=assets,
     )
 
@@ -78,6 +91,9 @@ _CAPTIONS = {
     "shortcuts": "Predictions that flip when a region is taken from another image. How much of the region the model "
     "sees, the share of its input that this covers and the shares of attribution in it stand beside: an even map has "
     "as much in it as it covers.",
+    "map_quality": "How far maps can be believed: means over images with their intervals. Deletion and insertion are "
+    "shares of the lead of the predicted class over the others; likeness and stability are rank correlations. Groups "
+    f"with {MIN_IMAGES_PER_GROUP} explained images or more have rows of their own.",
     "completeness": "Integrated gradients of each explained image: gradients spent, how much of the map the last "
     "doubling of the steps changed, and how far off the attributions are along the path, relative to the change of the "
     "logit.",
@@ -89,9 +105,9 @@ _CAPTIONS = {
 }
 
 _NOTES = (
-    "GradCAM and integrated gradients show where the evidence for the predicted class lies according to the model's "
-    "gradients. They illustrate. The share of attribution on a region understates how much a model relies on it, and "
-    "maps can look plausible on a network that has learned nothing.",
+    "Maps show where the evidence for the predicted class lies, by what the model computes. They illustrate. The share "
+    "of attribution on a region understates how much a model relies on it, and maps can look plausible on a network "
+    "that has learned nothing; how far these can be believed is measured beside them.",
     "Whether a model relies on a suspected region is decided by intervention: the region is swapped between images of "
     "different predicted classes, and flipped predictions are counted against a control that swaps it between images "
     "of the same class. Nothing is said about regions that were not named as shortcuts.",
@@ -106,13 +122,13 @@ class _Swap(NamedTuple):
     Attributes:
         shortcut: its name and options.
         result: what changed.
-        covered, opposite: (N, H, W) the pixels of each explained image in the region, and in its mirrored one.
+        covered, opposite: where the region, and its mirrored one, stand in each of N explained images.
     """
 
     shortcut: Shortcut
     result: Intervention
-    covered: np.ndarray
-    opposite: np.ndarray | None
+    covered: list[Covered]
+    opposite: list[Covered] | None
 
 
 def _read_test_images(audited: AuditedModel) -> TestImages:
@@ -126,9 +142,8 @@ def _explain_sample(
     audited: AuditedModel, network: Network, images: TestImages, options: AttributionOptions
 ) -> Explained:
     rows = sample.explained_rows(audited, options.samples)
-    pixels = torch.cat([images.read(rows[part]) for part in batch_slices(len(rows))])
     mean = _mean_training_image(audited) if options.baseline == "mean" else None
-    return Explained.from_pixels(network, rows, pixels, mean)
+    return Explained.from_rows(network, rows, images.read, mean)
 
 
 def _mean_training_image(audited: AuditedModel) -> Tensor:
@@ -143,23 +158,6 @@ def _mean_training_image(audited: AuditedModel) -> Tensor:
     rows = sample.random_generator(audited, "mean training image").permutation(n)[:MAX_IMAGES_OF_MEAN]
     total = sum(inputs.batch("train", rows[part])["pixels"].double().sum(dim=0) for part in batch_slices(len(rows)))
     return (torch.as_tensor(total) / len(rows)).float()
-
-
-def _run_methods(
-    network: Network, explained: Explained, options: AttributionOptions
-) -> tuple[list[Maps], dict[str, str]]:
-    """Return the maps of each method that gives some, and the reasons of those that do not."""
-    maps: list[Maps] = []
-    reasons: dict[str, str] = {}
-    for method in options.methods or METHODS:
-        try:
-            if method == "gradcam":
-                maps.append(gradcam_maps(network, explained))
-            else:
-                maps.append(integrated_gradients(network, explained, max_steps=options.max_steps))
-        except Exception as error:
-            reasons[method] = explain_failure(modality_words.METHOD_NAMES[method], error)
-    return maps, reasons
 
 
 def _swap_shortcuts(
@@ -203,71 +201,106 @@ def _swap_region(
     )
 
 
-def _cover_pixels(images: TestImages, explained: Explained, region: Box) -> np.ndarray:
-    """Return (N, H, W) which pixels of each explained image show the region: none where the model sees none of it."""
-    covered = np.zeros((len(explained), *explained.size), dtype=bool)
-    for image, row in zip(covered, explained.rows.tolist(), strict=True):
-        place = images.locate(row)
-        if place.visible_share(region) > 0:
-            image[place.pixel_slices(region)] = True
-    return covered
+def _cover_pixels(images: TestImages, explained: Explained, region: Box) -> list[Covered]:
+    """Return the pixels of each explained image that show the region; None where the model sees none of it."""
+    places = [images.locate(row) for row in explained.rows.tolist()]
+    return [place.pixel_slices(region) if place.visible_share(region) > 0 else None for place in places]
 
 
 def _map_findings(
-    audited: AuditedModel, network: Network, explained: Explained, maps: Sequence[Maps], words: Wording
+    audited: AuditedModel,
+    all_explained: Explained,
+    attributed: Sequence[Attributed],
+    qualities: Mapping[str, MapQuality | None],
+    words: Wording,
 ) -> Iterator[Finding]:
-    """Yield what is found about the maps themselves: their checks, their completeness, the deletion test."""
-    for method_maps in maps:
-        yield findings.failed_maps_finding(method_maps.method, method_maps.sound, words, layer=method_maps.layer)
-        if method_maps.completeness is not None:
-            yield from findings.completeness_findings(method_maps.completeness, words)
-            yield findings.baseline_finding(explained.same_class, len(explained), words)
-        gain = np.array([])
-        if method_maps.sound.any():
-            gain = deletion_gain(network, explained, method_maps, rng=sample.random_generator(audited, "deletion"))
-        units = sample.explained_units(audited, explained.rows[method_maps.sound])
-        yield findings.deletion_finding(method_maps.method, gain, units, words)
+    """Yield what is found about the maps themselves: their checks, their completeness, their quality."""
+    for group in attributed:
+        name, maps, explained = group.method.name, group.maps, group.explained
+        yield findings.failed_maps_finding(name, maps.sound, words, layer=maps.layer)
+        if maps.completeness is not None:
+            yield from findings.completeness_findings(maps.completeness, words)
+            yield findings.baseline_finding(int(all_explained.same_class.sum()), len(all_explained), words)
+        quality = qualities[name]
+        units = sample.explained_units(audited, explained.rows[maps.sound])
+        yield from quality_findings_of(quality, units, words) if quality else unmeasured_quality(name, words)
 
 
 def _build_tables(
-    audited: AuditedModel, explained: Explained, maps: Sequence[Maps], swaps: Sequence[_Swap]
+    audited: AuditedModel,
+    explained: Explained,
+    attributed: Sequence[Attributed],
+    qualities: Mapping[str, MapQuality | None],
+    swaps: Sequence[_Swap],
 ) -> dict[str, Table]:
     """Return the tables that have rows."""
-    split, classes = audited.splits["test"], audited.facts.classes
-    predicted = np.array([classes[target] for target in explained.target], dtype=object)
-    memberships: dict[str | None, np.ndarray] = {None: np.full(len(explained), None), mean_maps.PREDICTED: predicted}
-    memberships |= {attribute: groups[explained.rows] for attribute, groups in split.groups.items()}
+    everywhere = [group.maps for group in attributed if len(group.places) == len(explained)]
     tables = {
-        "shortcuts": [row for item in swaps for row in _shortcut_rows(item, maps)],
-        "completeness": [row for item in maps for row in _completeness_rows(item)],
-        **mean_maps.mean_map_tables(maps, memberships, audited.withheld),
+        "shortcuts": [row for swap in swaps for row in _shortcut_rows(swap, attributed, explained.size)],
+        "map_quality": [row for group in attributed for row in _quality_rows(audited, group, qualities)],
+        "completeness": [row for group in attributed for row in _completeness_rows(group)],
+        **mean_maps.mean_map_tables(everywhere, _list_memberships(audited, explained), audited.withheld),
     }
     return {name: table for name, table in tables.items() if table}
 
 
-def _completeness_rows(maps: Maps) -> Table:
+def _list_memberships(audited: AuditedModel, explained: Explained) -> dict[str | None, np.ndarray]:
+    """Return the groups of each explained image: all together, by predicted class, and by each attribute."""
+    split, classes = audited.splits["test"], audited.facts.classes
+    predicted = np.array([classes[target] for target in explained.target], dtype=object)
+    memberships: dict[str | None, np.ndarray] = {None: np.full(len(explained), None), mean_maps.PREDICTED: predicted}
+    return memberships | {attribute: groups[explained.rows] for attribute, groups in split.groups.items()}
+
+
+def _quality_rows(
+    audited: AuditedModel, group: Attributed, qualities: Mapping[str, MapQuality | None]
+) -> Iterator[Row]:
+    quality = qualities[group.method.name]
+    if quality is not None:
+        sound = group.explained.take(np.flatnonzero(group.maps.sound))
+        units = sample.explained_units(audited, sound.rows)
+        yield from tabulate_quality(quality, _list_memberships(audited, sound), units, audited.withheld)
+
+
+def _completeness_rows(group: Attributed) -> Table:
     return [
-        {"image": number, "method": maps.method, **completeness.as_row()}
-        for number, completeness in enumerate(maps.completeness or (), start=1)
+        {"image": place + 1, "method": group.method.name, **completeness.as_row()}
+        for place, completeness in zip(group.places.tolist(), group.maps.completeness or (), strict=False)
     ]
 
 
-def _shortcut_rows(swap: _Swap, maps: Sequence[Maps]) -> Iterator[Row]:
+def _shortcut_rows(swap: _Swap, attributed: Sequence[Attributed], size: tuple[int, int]) -> Iterator[Row]:
     for condition in swap.result.conditions:
         elsewhere = condition.name == ELSEWHERE
         covered = swap.opposite if elsewhere and swap.opposite is not None else swap.covered
         yield (
             interventions.condition_row(swap.shortcut.name, condition)
             | {"visible_share": None if elsewhere else swap.result.visible_share}
-            | {"area_share": float(covered.mean())}
-            | {f"{method_maps.method}_share": _attribution_share(method_maps, covered) for method_maps in maps}
+            | {"area_share": float(np.mean([_area_of(place) for place in covered])) / (size[0] * size[1])}
+            | {f"{group.method.name}_share": _attribution_share(group, covered) for group in attributed}
         )
 
 
-def _attribution_share(maps: Maps, covered: np.ndarray) -> float | None:
-    """Return the mean share of what speaks for the predicted class that lies in the ``covered`` (N, H, W) pixels."""
-    used = np.flatnonzero(maps.sound)
-    if len(used) == 0:
-        return None
-    height, width = covered.shape[1:]
-    return float((maps.weights((height, width), used) * covered[used]).sum(axis=(1, 2)).mean())
+def _area_of(covered: Covered) -> int:
+    return (covered[0].stop - covered[0].start) * (covered[1].stop - covered[1].start) if covered else 0
+
+
+def _attribution_share(group: Attributed, covered: Sequence[Covered]) -> float | None:
+    """Return the mean share of what speaks for the predicted class that lies in the ``covered`` pixels."""
+    shares = []
+    for place in np.flatnonzero(group.maps.sound).tolist():
+        within = covered[group.places[place]]
+        (weights,) = group.maps.weights(group.explained.size, np.array([place]))
+        shares.append(float(weights[within].sum()) if within else 0.0)
+    return float(np.mean(shares)) if shares else None
+
+
+def _list_numbers(attributed: Sequence[Attributed], explained: Explained) -> Iterator[str]:
+    """Yield how many images a method explained, where it did not explain all."""
+    for group in attributed:
+        if len(group.places) < len(explained):
+            yield (
+                f"{METHOD_NAMES[group.method.name].capitalize()} are a second opinion on {len(group.places)} of the "
+                f"{len(explained)} explained images, drawn by chance: each takes up to hundreds of gradients. Named in "
+                "methods of [attribution], they explain all."
+            )
