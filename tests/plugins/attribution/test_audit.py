@@ -23,6 +23,7 @@ from rft.plugins.attribution import Attribution, AttributionOptions
 from rft.plugins.attribution.images.mean_maps import MIN_MAPS_PER_GROUP
 from rft.plugins.attribution.images.section import _mean_training_image
 from rft.plugins.attribution.images.suited_methods import SECOND_OPINIONS
+from rft.plugins.attribution.quality_findings import NO_CASES
 from rft.records import Section
 from tests.support.attribution_cases import CORNER, SIDE, Convolutional, Images, Linear, Region, audited_model, noise
 
@@ -273,7 +274,15 @@ def test_zero_maps_are_counted_and_used_for_nothing() -> None:
     failed = section.finding("attribution.failed_maps.gradcam")
     assert (failed.status, failed.value) == ("warn", 8)
     assert section.finding("attribution.deletion.gradcam").status == "not_measured"
-    assert "mean_maps" not in section.tables
+    assert section.finding("attribution.stability.gradcam").reason == NO_CASES
+    assert not {"mean_maps", "map_quality"} & set(section.tables)
+
+
+def test_of_a_method_without_a_usable_map_no_example_is_shown() -> None:
+    audited = audited_model(Dead(), noise(8), show_examples=True)
+    section = Attribution().audit(audited, options(shortcut=[]))
+    assert section.finding("attribution.failed_maps.class_activation").value == 8
+    assert {row["method"] for row in section.tables["examples"]} == {"integrated gradients"}
 
 
 def test_deletion_counts_units_not_images() -> None:

@@ -189,7 +189,7 @@ def train_on_marks() -> Convolutional:
     return model
 
 
-AUDITS, IMAGES_PER_AUDIT = 60, 12
+AUDITS, IMAGES_PER_AUDIT = 40, 12
 
 
 def make_method(name: str, network: Network, pixels: torch.Tensor) -> MapMethod:
@@ -214,6 +214,8 @@ def test_at_twelve_images_true_maps_pass_and_sham_maps_do_not(method_name: str) 
     """Maps of a trained network pass in at least 90 % of the audits, all shams in at most 5 %.
 
     A sham is also the map of another untrained network: it shows what stands out in an image, and here the mark does.
+    An even mask of the mark beats chance as often, and is never accused; whether it beats contrast, which finds the
+    mark too, twelve images often cannot tell.
     """
     model = train_on_marks()
     network = Network(model, "cpu")
@@ -227,7 +229,7 @@ def test_at_twelve_images_true_maps_pass_and_sham_maps_do_not(method_name: str) 
         untrained = Network(Convolutional(seed=1000 + seed), "cpu")
         sham_network = np.concatenate([method.refit(untrained, pixels).map_images(untrained, whole_batch(explained))])
         maps = {
-            "true": where,
+            "mask": where,
             "of the network": explain_images(method, network, explained).values,
             "of an untrained network": sham_network,
             **list_shams(rng),
@@ -242,9 +244,11 @@ def test_at_twelve_images_true_maps_pass_and_sham_maps_do_not(method_name: str) 
             finding = findings.deletion_finding(
                 "gradcam", faithfulness.deletion, None, modality_words.IMAGES["blur"], faithfulness.beyond
             )
-            passed[name] = passed.get(name, 0) + ("mark what decides" in finding.caveats)
+            beats_chance = finding.interval is not None and finding.interval.low > 0
+            passes = beats_chance if name == "mask" else "mark what decides" in finding.caveats
+            passed[name] = passed.get(name, 0) + passes
             said[name] = said.get(name, 0) + (finding.status == "warn")
-    for name in ("true", "of the network"):
+    for name in ("mask", "of the network"):
         assert passed[name] >= 0.9 * AUDITS, (passed, said)
         assert said[name] == 0, (passed, said)
     for name in ("random", "border", "centre", "of an untrained network"):

@@ -33,7 +33,7 @@ def draw_overlays(
     """
     table: Table = []
     assets: dict[str, bytes] = {}
-    for group in attributed:
+    for group in (group for group in attributed if group.maps.sound.any()):
         shown = np.flatnonzero(group.maps.sound)[:MAX_IMAGES_PER_METHOD]
         photos = group.explained.take(shown).read_batch(slice(0, len(shown))).pixels.permute(0, 2, 3, 1).numpy()
         maps = group.maps.enlarge(group.explained.size, shown)
@@ -50,7 +50,7 @@ def draw_overlays(
 def _find_peak(maps: np.ndarray) -> float:
     """Return what gets the full colour in all (M, H, W) maps of one method: they have one scale."""
     size = np.abs(maps)
-    return float(np.percentile(size, _PEAK) or size.max()) if size.size else 1.0
+    return float(np.percentile(size, _PEAK) or size.max())
 
 
 def _say_where(signed: np.ndarray) -> str:

@@ -76,8 +76,8 @@ def measure_quality(network: Network, attributed: Attributed, rng: np.random.Gen
         unrandomized = explain_failure("randomising the network", error)
     contrast, contrast_cells = compare_with_contrast(explained, maps)
     references = {CONTRAST: contrast_cells}
-    for number, cells in enumerate(randomized.cells if randomized else (), start=1):
-        references[f"{RANDOM} ({number})"] = cells
+    if randomized is not None:
+        references[RANDOM] = randomized.cells
     return MapQuality(
         method.name,
         measure_faithfulness(network, explained, maps, references, rng=rng),

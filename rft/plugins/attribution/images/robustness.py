@@ -37,12 +37,12 @@ class RandomizedMaps:
     Attributes:
         correlation: (N,) absolute rank correlation of a map with that of the same image, mean over the networks.
         by_chance: (N,) the same with a map of another image: what maps with so few cells have in common by chance.
-        cells: for each network the (N, g, h) cells of the coarse grid in which deletion ranks them.
+        cells: (N, g, h) of the first network, on the coarse grid on which deletion ranks them.
     """
 
     correlation: np.ndarray
     by_chance: np.ndarray
-    cells: tuple[np.ndarray, ...]
+    cells: np.ndarray
 
 
 def compare_with_random_networks(
@@ -53,7 +53,8 @@ def compare_with_random_networks(
     Raises:
         Unavailable: when the copies answer as the network does: what it computes with is not in its parameters.
     """
-    correlations, by_chance, cells = [], [], []
+    correlations, by_chance = [], []
+    cells: list[np.ndarray] = []
     probe = explained.read_batch(slice(0, CALIBRATING))
     for _ in range(RANDOM_NETWORKS):
         random_network = randomize_network(network, probe.pixels, rng)
@@ -61,10 +62,10 @@ def compare_with_random_networks(
         values = np.concatenate([fitted.map_images(random_network, batch) for batch in explained.batches()])
         correlations.append(np.abs(correlate_ranks(maps.values, values)))
         by_chance.append(np.abs(correlate_ranks(maps.values, np.roll(values, 1, axis=0))))
-        cells.append(
-            np.concatenate([pool_positive(values[part], explained.size) for part in batch_slices(len(values))])
-        )
-    return RandomizedMaps(np.mean(correlations, axis=0), np.mean(by_chance, axis=0), tuple(cells))
+        cells = cells or [pool_positive(values[part], explained.size) for part in batch_slices(len(values))]
+    return RandomizedMaps(
+        correlation=np.mean(correlations, axis=0), by_chance=np.mean(by_chance, axis=0), cells=np.concatenate(cells)
+    )
 
 
 def compare_with_noise(
