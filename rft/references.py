@@ -1,6 +1,7 @@
 """What findings and docstrings cite, in short form: one place for each paper, standard and book."""
 
 ABADI = "Abadi et al. 2016, CCS"
+ADEBAYO = "Adebayo et al. 2018, NeurIPS"
 AGRESTI_MIN = "Agresti and Min 2005, Stat. Med. 24:729"
 ALAIN_BENGIO = "Alain and Bengio 2016, arXiv:1610.01644"
 BAGDASARYAN = "Bagdasaryan et al. 2019, NeurIPS"
@@ -37,6 +38,7 @@ NORTHCUTT = "Northcutt, Athalye and Mueller 2021, NeurIPS Datasets and Benchmark
 OBUCHOWSKI = "Obuchowski 1997, Biometrics 53:567"
 OJALA_GARRIGA = "Ojala and Garriga 2010, JMLR 11:1833"
 PARK = "Park et al. 2023, ICML"
+PETSIUK = "Petsiuk et al. 2018, BMVC"
 PONOMAREVA = "Ponomareva et al. 2023, JAIR 77:1113"
 SAMEK = "Samek et al. 2017, IEEE TNNLS 28:2660"
 SAXE = "Saxe et al. 2011, ICML"

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from rft.data.images.geometry import Axis, ImageGeometry
 from rft.plugins import AuditedModel
+from rft.plugins.attribution.images.explained import Explained, ExplainedBatch
 from rft.plugins.attribution.images.shortcuts import TestImages
+from rft.plugins.attribution.network import Network
 from rft.records import ModelFacts, Split, Training
 
 CLASSES = ("blue", "red")
@@ -109,6 +111,16 @@ class Images:
 def noise(n: int, *, side: int = SIDE, seed: int = 0) -> Tensor:
     """Return (n, 3, side, side) uniform noise."""
     return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def explain_pixels(network: Network, pixels: Tensor, baseline: Tensor | None = None) -> Explained:
+    """Return (N, 3, H, W) pixels that are held in memory as the images to be explained."""
+    return Explained.from_rows(network, np.arange(len(pixels)), lambda rows: pixels[torch.from_numpy(rows)], baseline)
+
+
+def whole_batch(explained: Explained) -> ExplainedBatch:
+    """Return all images at once."""
+    return explained.read_batch(slice(0, len(explained)))
 
 
 def audited_model(

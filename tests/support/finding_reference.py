@@ -84,7 +84,6 @@ EXAMPLES = Wording(
     many="examples",
     maps="attributions",
     baseline="the baseline (the blurred image, or the text with a mask for each word)",
-    unchanged="with and without the baseline",
     misled="pixels or tokens",
     deleted=(
         f"the {', '.join(f'{share:.0%}' for share in DELETED_SHARES)} that the attribution marks are taken away",
@@ -150,6 +149,10 @@ VARIANTS: Mapping[str, Sequence[Variables]] = {
     ],
     "rft.plugins.attribution.findings.failed_maps_finding": [{"method": method} for method in METHOD_NAMES],
     "rft.plugins.attribution.findings._define_deletion": [{"method": method} for method in METHOD_NAMES],
+    **{
+        f"rft.plugins.attribution.quality_findings.define_{quality}": [{"method": method} for method in METHOD_NAMES]
+        for quality in ("insertion", "randomization", "stability")
+    },
     "rft.plugins.attribution.shortcuts.findings._define_shortcut": [
         {"name": "<name>", "words": SimpleNamespace(title="", description="")}
     ],

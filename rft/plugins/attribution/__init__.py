@@ -17,14 +17,22 @@ from rft.records import ModelFacts, Section
 
 # Of integrated gradients.
 PATH_FINDINGS = ("map_change", "completeness", "completeness_undefined", "baseline_same_class")
-# What an audit takes, about: gradients of one map (EfficientNet-Lite0 took 252 for photos of faces, MiniLM 81 for
-# comments), and passes of one example that is deleted from, and of one pair.
+# What an audit takes, about: gradients of one map that converges (EfficientNet-Lite0 took 252 for photos of faces,
+# MiniLM 81 for comments), and of the coarser ones that it is compared with; passes of one example that is deleted from
+# and inserted into, and of one pair.
 USUAL_STEPS = {"image": 252, "text": 81}
-DELETIONS, PASSES_OF_PAIR = 15, 4
-Method = Literal["gradcam", "integrated_gradients", "word_removal"]
-METHODS_OF: dict[str, tuple[Method, ...]] = {  # those that suit the examples
-    "image": ("gradcam", "integrated_gradients"),
+COMPARED_STEPS = {"image": 32, "text": 0}
+DELETIONS, PASSES_OF_PAIR = {"image": 30, "text": 15}, 4
+SECOND_OPINIONS = 3  # images that get integrated gradients where the config names no methods
+SECOND_OPINION_STEPS = 64  # gradients of each of them where the config sets no other
+Method = Literal["class_activation", "gradcam", "integrated_gradients", "patch_ablation", "word_removal"]
+METHODS_OF: dict[str, tuple[Method, ...]] = {
+    "image": ("class_activation", "gradcam", "integrated_gradients", "patch_ablation"),
     "text": ("integrated_gradients", "word_removal"),
+}
+QUALITIES_OF = {  # of the attributions of each method
+    "image": ("failed_maps", "deletion", "insertion", "randomization", "stability"),
+    "text": ("failed_maps", "deletion"),
 }
 
 
@@ -40,15 +48,18 @@ class AttributionOptions(Options):
         Field(min_length=1),
         EXAMPLES,
         Applies(
-            lambda run, value: run.modality != "text" or "gradcam" not in (value or ()),
-            "gradcam reads a map of the image, and texts have none",
+            lambda run, value: run.modality != "text" or set(METHODS_OF["text"]) >= set(value or ()),
+            "class_activation, gradcam and patch_ablation make maps of images, and texts have none",
         ),
         Applies(
             lambda run, value: run.modality != "image" or "word_removal" not in (value or ()),
             "word_removal takes words out, and images have none",
         ),
     ] = None
-    """Which attributions are made; by default those that suit the examples."""
+    """Which attributions are made. By default those that suit the network, as measured: class activation maps where
+    its head is linear in the mean of its last map, otherwise GradCAM, or patch ablation where it has no map; word
+    removal of texts; and integrated gradients, of images on a few. A method that is named explains all samples, or says
+    why it cannot."""
     max_steps: Annotated[int, Field(ge=16, le=MOST), EXAMPLES] = 256
     """Largest number of gradients that integrated gradients may spend on one example."""
     baseline: Annotated[
@@ -92,7 +103,7 @@ class AttributionOptions(Options):
 
 
 class Attribution(Plugin[AttributionOptions]):
-    """Attributions, through Captum where it has them, held against checks, and shortcuts judged by intervention."""
+    """Attributions that suit the network, each held against checks, and shortcuts judged by intervention."""
 
     name = "attribution"
     requires = ("captum",)
@@ -106,7 +117,7 @@ class Attribution(Plugin[AttributionOptions]):
     def list_findings(self, options: AttributionOptions, data: DataConfig) -> list[str]:
         """Return the ids that its findings may have."""
         methods = options.methods or METHODS_OF[data.modality]
-        of_methods = [f"{kind}.{method}" for kind in ("failed_maps", "deletion") for method in methods]
+        of_methods = [f"{quality}.{method}" for quality in QUALITIES_OF[data.modality] for method in methods]
         shortcuts = [f"shortcut.{shortcut.name}" for shortcut in options.shortcut]
         of_texts = ["replacement_flips"] if data.modality == "text" else []
         return [f"{self.name}.{name}" for name in (*of_methods, *PATH_FINDINGS, *of_texts, *shortcuts)]
@@ -131,10 +142,17 @@ class Attribution(Plugin[AttributionOptions]):
         """Return the gradients of the maps, and the passes of deletions and of swapped shortcuts."""
         if examined.core.predictions is not None:
             return None
-        n = min(options.samples, len(examined.splits["test"]))
-        pairs = sum(min(shortcut.max_pairs, len(examined.splits["test"])) for shortcut in options.shortcut)
-        steps = min(USUAL_STEPS[examined.core.data.modality], options.max_steps)
-        return PlannedWork(forwards=DELETIONS * n + PASSES_OF_PAIR * pairs, gradients=steps * n)
+        modality, test = examined.core.data.modality, len(examined.splits["test"])
+        n, few = min(options.samples, test), min(SECOND_OPINIONS, options.samples, test)
+        pairs = sum(min(shortcut.max_pairs, test) for shortcut in options.shortcut)
+        second = modality == "image" and options.methods is None
+        most = SECOND_OPINION_STEPS if second and "max_steps" not in options.model_fields_set else options.max_steps
+        asked = "integrated_gradients" in (options.methods or METHODS_OF[modality])
+        gradients = min(USUAL_STEPS[modality], most) + COMPARED_STEPS[modality]
+        return PlannedWork(
+            forwards=DELETIONS[modality] * n + PASSES_OF_PAIR * pairs,
+            gradients=gradients * (few if second else n) * asked,
+        )
 
     def audit(self, audited: AuditedModel, options: AttributionOptions) -> Section:
         """Return the section; needs the joined model, in eval mode, and the test examples."""

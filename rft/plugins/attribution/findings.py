@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from rft.number_format import format_fixed
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.plugins.attribution.path import MAP_TOLERANCE, Completeness
 from rft.records import Finding, FindingDefinition, MeasuredStatus
@@ -53,7 +54,8 @@ def completeness_findings(examples: Sequence[Completeness], words: Wording) -> I
         "attribution.completeness",
         "Largest completeness error of integrated gradients",
         f"Attributions should sum to what the prediction gained over {words.baseline}, on every stretch of the way. "
-        "How far off they are is summed over the stretches, so that errors of opposite sign do not cancel.",
+        "How far off they are is summed over the stretches, so that errors of opposite sign do not cancel, and divided "
+        "by the sum of all changes on the way, up or down.",
         unit="relative error",
         caveats=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
         references=(SUNDARARAJAN,),
@@ -63,7 +65,7 @@ def completeness_findings(examples: Sequence[Completeness], words: Wording) -> I
     without_error = FindingDefinition(
         "attribution.completeness_undefined",
         f"{words.many.capitalize()} without a completeness error",
-        f"{words.many.capitalize()} whose logit is the same {words.unchanged}, or not finite: nothing to compare with.",
+        f"{words.many.capitalize()} whose logit hardly changes on the way, or is not finite: nothing to compare with.",
         unit=words.many,
     )
     changes = [example.map_change for example in examples if example.map_change is not None]
@@ -101,14 +103,22 @@ def baseline_finding(same: int, n: int, words: Wording) -> Finding:
     )
 
 
-def deletion_finding(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wording) -> Finding:
+def deletion_finding(
+    method: str,
+    gain: np.ndarray,
+    units: np.ndarray | None,
+    words: Wording,
+    beyond: Mapping[str, np.ndarray] | None = None,
+) -> Finding:
     """Return the mean of the deletion test.
 
     Args:
-        method: ``gradcam`` or ``integrated_gradients``.
+        method: its name.
         gain: (M,) how much more of the margin was lost by the attribution's deletion than by random ones.
         units: (M,) whose example each is, or None.
         words: of the modality.
+        beyond: what knows nothing of what the network has learned, in words -> (M,) how much more was lost than by its
+            deletion. An attribution that is not surely better than each of them is not said to mark what decides.
     """
     definition = _define_deletion(method, words)
     interval = mean_interval(gain, units) if len(gain) else None
@@ -116,20 +126,30 @@ def deletion_finding(method: str, gain: np.ndarray, units: np.ndarray | None, wo
     if interval is None:
         reason = f"an interval needs usable {words.maps} of two independent {words.many}"
         return definition.state_not_measured(reason, n=n)
-    no_better = interval.high < NO_MORE_THAN_CHANCE
-    if interval.low > 0:
-        said = f"The {words.maps} mark what decides."
-    elif no_better:
-        said = f"The {words.maps} mark no more than chance: do not read them."
-    else:
-        said = f"Too few {words.many} to tell whether the {words.maps} mark more than chance."
+    intervals = {"chance": interval}
+    for name, values in (beyond or {}).items():
+        against = mean_interval(values, units)
+        assert against is not None  # of as many cases
+        intervals[name] = against
+    unproven = [name for name, against in intervals.items() if against.low <= 0]
+    no_better = [name for name in unproven if intervals[name].high < NO_MORE_THAN_CHANCE]
+    said = f"The {words.maps} mark what decides."
+    if no_better:
+        said = f"The {words.maps} mark no more than {no_better[0]}: do not read them."
+    elif unproven:
+        said = f"Too few {words.many} to tell whether the {words.maps} mark more than {unproven[0]}."
+    lead = "".join(
+        f" Beyond {name}: {format_fixed(against.low, 2)} to {format_fixed(against.high, 2)}."
+        for name, against in intervals.items()
+        if name != "chance"
+    )
     return definition.state_estimate(
         float(gain.mean()),
         interval=interval,
         adjusted=multiplicity.adjust_mean_interval(gain, units),
         n=n,
-        status="warn" if interval.low <= 0 and no_better else "info",
-        caveats=said,
+        status="warn" if no_better else "info",
+        caveats=said + lead,
     )
 
 

@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 
 from rft.plugins.attribution.interventions import DELETED_SHARES, RANDOM_CONTROLS
 
-METHOD_NAMES = {"gradcam": "GradCAM", "integrated_gradients": "integrated gradients", "word_removal": "word removal"}
+METHOD_NAMES = {
+    "class_activation": "class activation map",
+    "gradcam": "GradCAM",
+    "integrated_gradients": "integrated gradients",
+    "patch_ablation": "patch ablation",
+    "word_removal": "word removal",
+}
 _SHARES = f"{', '.join(f'{100 * share:.0f}' for share in DELETED_SHARES[:-1])} and {100 * DELETED_SHARES[-1]:.0f} %"
 
 
@@ -19,7 +25,6 @@ class Wording:
         maps: what an attribution is called.
         baseline: what integrated gradients start from.
         other_baseline: a sentence on what else they could start from; empty where there is nothing.
-        unchanged: when the baseline and the example have the same logit.
         misled: what complete attributions may still get wrong.
         deleted: what the deletion test takes away by the attribution, and what in its control.
         deletion_limits: what the deletion test does not show.
@@ -29,7 +34,6 @@ class Wording:
     many: str
     maps: str
     baseline: str
-    unchanged: str
     misled: str
     deleted: tuple[str, str]
     deletion_limits: str
@@ -41,7 +45,6 @@ _IMAGES = Wording(
     many="images",
     maps="maps",
     baseline="the blurred image",
-    unchanged="with and without blur",
     misled="pixels",
     deleted=(f"the {_SHARES} of the image that the map marks get its mean colour", "random equal parts do"),
     deletion_limits=f"Against {RANDOM_CONTROLS} random places an image; filled patches are not natural images.",
@@ -51,9 +54,7 @@ IMAGES = {
         _IMAGES,
         other_baseline=' Another baseline is baseline = "mean", the mean training image.',
     ),
-    "mean": replace(
-        _IMAGES, baseline="the mean training image", unchanged="in the image and in the mean training image"
-    ),
+    "mean": replace(_IMAGES, baseline="the mean training image"),
 }
 
 
@@ -64,7 +65,6 @@ def text_wording(baseline: str, deleted_by: str) -> Wording:
         many="texts",
         maps="attributions",
         baseline=f"the text with {baseline} for each word",
-        unchanged=f"with its words and with {baseline} for each of them",
         misled="tokens",
         deleted=(
             f"the {_SHARES} of the tokens that speak most for it give way to {deleted_by}",

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from rft.records import Row
 
 MAP_TOLERANCE = 0.05  # largest change of a map by the last doubling, in its L1 norm, of one that has converged
-CHUNK = 8  # points of a backward pass; about 27 MB each for an image of 224 px
+CHUNK = 4  # points of a backward pass; about 27 MB each for an image of 224 px
 
 _FIRST_STEPS = 4
 _ROUNDING = 1e-6  # of a logit in float32
@@ -33,8 +33,9 @@ class Completeness:
     Attributes:
         steps: number of gradients that were spent, over all doublings.
         error: each step stands for a stretch of the path; the sum of what the steps are off from the change of the
-            logit over their stretches, in absolute values, relative to the change over the whole path. None where that
-            is too small to divide by.
+            logit over their stretches, in absolute values, as a share of the sum of these changes, in absolute values
+            too: where a logit rises and falls again, its net change says nothing about the size of an error. None where
+            that sum is too small to divide by.
         map_change: ``|map - map with half the steps|`` relative to ``|map|``, both L1 norms; None where a map is zero
             or not finite.
     """
@@ -100,8 +101,12 @@ class Path:
             quadrature = self._integrate_with(count)
             map_change = _map_change(previous, quadrature, end)
             spent += count
-        error = self._error_along(quadrature, end - start)
+        error = self._error_along(quadrature)
         return quadrature.values.astype(np.float32), Completeness(spent, error, map_change)
+
+    def integrate_with(self, count: int) -> np.ndarray:
+        """Return the attribution by ``count`` gradients, whether it has converged or not."""
+        return self._integrate_with(count).values.astype(np.float32)
 
     def _integrate_with(self, count: int) -> _Quadrature:
         nodes, weights = np.polynomial.legendre.leggauss(count)
@@ -117,7 +122,7 @@ class Path:
             total += parts.sum(dim=0)
         return _Quadrature(total.sum(dim=self.axis).cpu().numpy(), np.concatenate(gains), weights)
 
-    def _error_along(self, quadrature: _Quadrature, change: float) -> float | None:
+    def _error_along(self, quadrature: _Quadrature) -> float | None:
         """Return the error of ``Completeness``; the stretch of a step is as long as its weight.
 
         The nodes of a Gauss-Legendre rule lie each in its stretch (the separation theorem of Chebyshev, Markov and
@@ -125,9 +130,11 @@ class Path:
         """
         borders = np.concatenate([[0.0], quadrature.weights.cumsum()])
         logits = self._logits_at(borders)
-        if not abs(change) > _NEGLIGIBLE * max(1.0, abs(float(logits[-1]))):
+        changes = np.diff(logits)
+        size = float(np.abs(changes).sum())
+        if not size > _NEGLIGIBLE * max(1.0, abs(float(logits[-1]))):
             return None
-        error = float(np.abs(quadrature.gains - np.diff(logits)).sum() / abs(change))
+        error = float(np.abs(quadrature.gains - changes).sum() / size)
         return error if math.isfinite(error) else None
 
     def _logits_at(self, places: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import subprocess
 import sys
 from typing import Any
@@ -15,12 +16,14 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from rft.config.schema import DataConfig
 from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.plugins import Plugin
-from rft.plugins.attribution import Attribution, AttributionOptions
+from rft.plugins.attribution import SECOND_OPINIONS, Attribution, AttributionOptions
 from rft.plugins.attribution.images.mean_maps import MIN_MAPS_PER_GROUP
 from rft.plugins.attribution.images.section import _mean_training_image
+from rft.plugins.attribution.quality_findings import NO_CASES
 from rft.records import Section
 from tests.support.attribution_cases import CORNER, SIDE, Convolutional, Images, Linear, Region, audited_model, noise
 
@@ -87,21 +90,28 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
     assert [finding.id for finding in section.findings] == [
         "attribution.shortcut.stamp",
         "attribution.shortcut.other-corner",
-        "attribution.failed_maps.gradcam",
-        "attribution.deletion.gradcam",
+        "attribution.failed_maps.class_activation",
+        "attribution.deletion.class_activation",
+        "attribution.insertion.class_activation",
+        "attribution.randomization.class_activation",
+        "attribution.stability.class_activation",
         "attribution.failed_maps.integrated_gradients",
         "attribution.map_change",
         "attribution.completeness",
         "attribution.completeness_undefined",
         "attribution.baseline_same_class",
         "attribution.deletion.integrated_gradients",
+        "attribution.insertion.integrated_gradients",
+        "attribution.randomization.integrated_gradients",
+        "attribution.stability.integrated_gradients",
     ]
+    assert {finding.id for finding in section.findings} <= set(
+        Attribution().list_findings(
+            options(), DataConfig.model_validate({"manifest": "m.csv", "image": "f", "label": "y"})
+        )
+    )
     assert set(section.tables) == {
-        "completeness",
-        "mean_maps",
-        "mean_map_counts",
-        "shortcuts",
-        "shortcuts_by_group",
+        *("completeness", "map_quality", "mean_maps", "mean_map_counts", "shortcuts", "shortcuts_by_group")
     }
     assert list(section.tables["completeness"][0]) == ["image", "method", "steps", "map_change", "error"]
     assert list(section.tables["mean_maps"][0]) == ["method", "attribute", "group", "n", "row", "column", "value"]
@@ -117,24 +127,25 @@ def test_completeness_is_an_exact_fact_of_the_run(section: Section) -> None:
     assert finding.value == max(errors)
     assert finding.n == len(errors)
     undefined = section.finding("attribution.completeness_undefined")
-    assert undefined.value == 20 - len(errors)
+    assert undefined.value == SECOND_OPINIONS - len(errors)
 
 
-def test_mean_maps_sum_to_one_and_small_groups_are_counted_only(section: Section) -> None:
+def test_mean_maps_have_shares_and_small_groups_are_counted_only(section: Section) -> None:
     sums: dict[tuple[Any, ...], float] = {}
     for row in section.tables["mean_maps"]:
         key = (row["method"], row["attribute"], row["group"])
         sums[key] = sums.get(key, 0.0) + float(row["value"] or 0)
-    assert all(total == pytest.approx(1) for (method, *_), total in sums.items() if method == "gradcam")
-    assert all(abs(total) < 1 for (method, *_), total in sums.items() if method == "integrated_gradients")
+    assert {method for method, *_ in sums} == {"class_activation"}  # of what explains all images, and no handful
+    assert all(abs(total) <= 1 for total in sums.values())
     assert min(float(row["value"] or 0) for row in section.tables["mean_maps"]) < 0  # signs are kept
-    drawn = {("gradcam", None, None), ("gradcam", "predicted class", "red"), ("gradcam", "rare", "many")}
-    assert drawn <= set(sums)
+    drawn = {("predicted class", "red"), ("rare", "many"), (None, None)}
+    assert {("class_activation", *group) for group in drawn} <= set(sums)
     for row in section.tables["mean_map_counts"]:
         assert (row["drawn"] == "yes") == (int(row["n"] or 0) >= MIN_MAPS_PER_GROUP)
         assert ((row["method"], row["attribute"], row["group"]) in sums) == (row["drawn"] == "yes")
     by_camera = [row for row in section.tables["mean_map_counts"] if row["attribute"] == "camera"]
-    assert sum(int(row["n"] or 0) for row in by_camera if row["method"] == "integrated_gradients") == 20
+    sound = section.finding("attribution.failed_maps.class_activation")
+    assert sum(int(row["n"] or 0) for row in by_camera) == 20 - int(sound.value or 0)
 
 
 def test_every_mean_map_has_a_figure_of_its_own_rows(section: Section) -> None:
@@ -153,7 +164,7 @@ def test_mass_understates_reliance_and_stands_beside_the_area(section: Section) 
     stamp = rows["stamp", "region, other class"]
     assert stamp["area_share"] == pytest.approx(1 / 16)
     assert 0 < stamp["integrated_gradients_share"] < stamp["flip_share"]
-    assert 0 <= stamp["gradcam_share"] <= 1
+    assert 0 <= stamp["class_activation_share"] <= 1
     assert stamp["low"] <= stamp["flip_share"] <= stamp["high"]
     assert rows["stamp", "region, same class"]["area_share"] == stamp["area_share"]
 
@@ -189,10 +200,10 @@ def test_examples_appear_only_when_they_may(section: Section, shortcut: nn.Modul
     shown = Attribution().audit(planted_model(shortcut, show_examples=True), options(shortcut=[]))
     table = shown.tables["examples"]
     assert {row["asset"] for row in table} == set(shown.assets)
-    assert all(str(row["caption"]).startswith("label ") for row in table)
+    assert all(re.match(r"label \w+, predicted \w+; \d+ % of what speaks", str(row["caption"])) for row in table)
     assert sum(figure.kind == "images" for figure in shown.figures) == 1
     for png in shown.assets.values():
-        assert Image.open(io.BytesIO(png)).size == (160, 160)
+        assert Image.open(io.BytesIO(png)).size == (160, 320)  # as it is, and below it with its map
 
 
 def test_the_model_is_as_it_was(shortcut: nn.Module) -> None:
@@ -291,7 +302,15 @@ def test_zero_maps_are_counted_and_used_for_nothing() -> None:
     failed = section.finding("attribution.failed_maps.gradcam")
     assert (failed.status, failed.value) == ("warn", 8)
     assert section.finding("attribution.deletion.gradcam").status == "not_measured"
-    assert "mean_maps" not in section.tables
+    assert section.finding("attribution.stability.gradcam").reason == NO_CASES
+    assert not {"mean_maps", "map_quality"} & set(section.tables)
+
+
+def test_of_a_method_without_a_usable_map_no_example_is_shown() -> None:
+    audited = audited_model(Dead(), noise(8), show_examples=True)
+    section = Attribution().audit(audited, options(shortcut=[]))
+    assert section.finding("attribution.failed_maps.class_activation").value == 8
+    assert {row["method"] for row in section.tables["examples"]} == {"integrated gradients"}
 
 
 def test_deletion_counts_units_not_images() -> None:

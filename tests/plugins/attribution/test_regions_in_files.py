@@ -103,7 +103,11 @@ def test_the_region_is_drawn_where_the_model_sees_it(tmp_path: Path) -> None:
     name = str(boxed.tables["examples"][0]["asset"])
     before = np.asarray(Image.open(_file(plain, str(plain.tables["examples"][0]["asset"]))).convert("RGB")).astype(int)
     after = np.asarray(Image.open(_file(boxed, name)).convert("RGB")).astype(int)
-    rows, columns = np.nonzero(np.abs(after - before).sum(axis=2))
+    differences = np.abs(after - before).sum(axis=2)
+    assert np.array_equal(
+        differences[:160] > 0, differences[160:] > 0
+    )  # in the image as it is, and below it with a map
+    rows, columns = np.nonzero(differences[160:])
     # 300 x 200 becomes 60 x 40 with the middle 32 x 32 in it, shown five times as large
     left, right = (5 * (60 * share - 14) for share in (MARK.left, MARK.right))
     top, bottom = (5 * (40 * share - 4) for share in (MARK.top, MARK.bottom))

@@ -1,64 +1,125 @@
-"""The deletion test: do the pixels that a map marks matter more to the prediction than others?"""
+"""Do the pixels that a map marks decide the prediction, more than others and more than what merely stands out?
+
+Deletion fills the cells that a map marks with the image's mean colour, insertion all the others (after Samek et al.
+2017, IEEE TNNLS 28:2660, and Petsiuk et al. 2018, BMVC). Both are held against the same pattern of cells, moved to a
+random other place (it wraps around the edges): equally many cells of equal cohesion, so that the fill alone explains no
+difference. Deletion is also held against maps that know nothing of what the network has learned, on the same images.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rft.plugins.attribution.images.methods import Explained, Maps
+from rft.plugins.attribution.images.explained import Explained
+from rft.plugins.attribution.images.methods import Maps
 from rft.plugins.attribution.interventions import DELETED_SHARES, RANDOM_CONTROLS
-from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.network import Network, batch_slices
 
 _CELLS = 14  # of a side of the coarse grid on which pixels are deleted
 
 
-def deletion_gain(network: Network, explained: Explained, maps: Maps, *, rng: np.random.Generator) -> np.ndarray:
-    """Return (M,) how much more the predicted class loses by a map's deletion than by a random one.
+@dataclass(frozen=True)
+class Faithfulness:
+    """What deletions and insertions did to M images, as shares of their mean margin; empty where that is not positive.
 
-    The top of the image by the map, in the cells of a coarse grid, is filled with the image's mean colour, and the drop
-    of the predicted class's margin over the others is noted: the mean over the shares ``DELETED_SHARES`` of the image
-    (after Samek et al. 2017, IEEE TNNLS 28:2660). The control is the same pattern of cells, moved to a random other
-    place (it wraps around the edges), so that both delete equally many cells of equal cohesion, and the fill alone
-    explains no difference.
+    Attributes:
+        deletion: (M,) how much more of the margin is lost by a map's deletion than by random ones.
+        insertion: (M,) how much more of it the cells that a map marks bring back by themselves than random ones do.
+        beyond: name of a reference -> (M,) how much more is lost by a map's deletion than by that of the reference.
+    """
+
+    deletion: np.ndarray
+    insertion: np.ndarray
+    beyond: Mapping[str, np.ndarray]
+
+
+def measure_faithfulness(
+    network: Network,
+    explained: Explained,
+    maps: Maps,
+    references: Mapping[str, np.ndarray],
+    *,
+    rng: np.random.Generator,
+) -> Faithfulness:
+    """Delete and insert what the sound maps mark: the mean over the shares ``DELETED_SHARES`` of the image.
 
     Args:
         network: the classifier.
         explained: N images.
         maps: N maps of them; M of them are sound, and only those are used.
+        references: (N, g, h) cells of maps that know nothing of what the network has learned, by name.
         rng: source of the random places.
-
-    Returns:
-        For each sound map the drop by its own deletion minus the mean drop by ``RANDOM_CONTROLS`` random ones, as a
-        share of the mean margin of the images; empty where there is no margin.
     """
     used = np.flatnonzero(maps.sound)
-    pixels, target = explained.pixels[used], explained.target[used]
-    weights = maps.weights(explained.size, used)
+    chosen = explained.take(used)
+    parts = [np.zeros((0, 3 + len(references)))]
+    for part in batch_slices(len(chosen)):
+        batch = chosen.read_batch(part)
+        cells = [pool_positive(maps.values[used[part]], explained.size)]
+        cells += [values[used[part]] for values in references.values()]
+        parts.append(_measure_batch(network, batch.pixels, batch.target, cells, rng))
+    margin, *gains = np.concatenate(parts).T
+    lead = float(margin.mean()) if len(margin) else 0.0
+    deletion, insertion, *beyond = (gain / lead if lead > 0 else np.array([]) for gain in gains)
+    return Faithfulness(deletion, insertion, dict(zip(references, beyond, strict=True)))
+
+
+def _measure_batch(
+    network: Network, pixels: Tensor, target: Tensor, cells: list[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
+    """Return (B, 3 + R) margin, gain by deletion, gain by insertion, and gain beyond each of R references.
+
+    ``cells``: (B, g, h) of the map and of each reference.
+    """
     colours = pixels.mean(dim=(2, 3), keepdim=True).expand_as(pixels)
-    margin = float(network.margins({"pixels": pixels}, target).mean())
-    if not margin > 0:
-        return np.array([])
 
-    def margins_without(cells: np.ndarray) -> Tensor:
-        return network.margins({"pixels": _fill_cells(pixels, colours, cells)}, target)
+    def margins_without(grids: np.ndarray) -> np.ndarray:
+        margins: np.ndarray = network.margins({"pixels": _fill_cells(pixels, colours, grids)}, target).numpy()
+        return margins
 
-    gains = torch.zeros(len(used), dtype=torch.float64)
+    shares = []
     for share in DELETED_SHARES:
-        grids = top_cells(weights, share)
-        controls = [margins_without(_shift_patterns(grids, rng)) for _ in range(RANDOM_CONTROLS)]
-        gains += torch.stack(controls).mean(dim=0) - margins_without(grids)
-    return (gains / len(DELETED_SHARES) / margin).numpy()
+        own, *others = (top_cells(values, share) for values in cells)
+        moved = [_shift_patterns(own, rng) for _ in range(RANDOM_CONTROLS)]
+        left, shown = margins_without(own), margins_without(~own)
+        left_by_chance, shown_by_chance = (
+            np.mean([margins_without(grids) for grids in patterns], axis=0)
+            for patterns in (moved, [~pattern for pattern in moved[:1]])
+        )
+        beyond = [margins_without(grids) - left for grids in others]
+        shares.append(np.stack([left_by_chance - left, shown - shown_by_chance, *beyond], axis=1))
+    margin = network.margins({"pixels": pixels}, target).numpy()
+    return np.concatenate([margin[:, None], np.mean(shares, axis=0)], axis=1)
 
 
-def top_cells(weights: np.ndarray, share: float) -> np.ndarray:
-    """Return (M, g, h) booleans: the ``share`` of cells of a coarse grid that hold most of the (M, H, W) weights."""
-    size = tuple(min(_CELLS, side) for side in weights.shape[1:])
-    cells = functional.adaptive_avg_pool2d(torch.from_numpy(weights), size).flatten(1)
-    count = max(round(share * cells.shape[1]), 1)
-    top = torch.zeros_like(cells, dtype=torch.bool).scatter_(1, cells.topk(count, dim=1).indices, True)
-    return top.reshape(-1, *size).numpy()
+def pool_positive(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return (B, g, h) what speaks for the class in the cells of the coarse grid, of (B, H, W) maps of images.
+
+    Of a map in which nothing does, which a reference may be, it is what speaks least against it.
+    """
+    nothing = ~np.any(values > 0, axis=(1, 2), keepdims=True)
+    positive = np.where(nothing, values - values.min(axis=(1, 2), keepdims=True), values.clip(min=0))
+    enlarged = functional.interpolate(torch.from_numpy(positive).double()[:, None], size=size, mode="bilinear")
+    cells: np.ndarray = functional.adaptive_avg_pool2d(enlarged[:, 0], _grid_of(size)).numpy()
+    return cells
+
+
+def top_cells(cells: np.ndarray, share: float) -> np.ndarray:
+    """Return (B, g, h) booleans: the ``share`` of (B, g, h) cells that hold most, at least one."""
+    flat = torch.from_numpy(cells).flatten(1)
+    count = max(round(share * flat.shape[1]), 1)
+    top = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, flat.topk(count, dim=1).indices, True)
+    return top.reshape(cells.shape).numpy()
+
+
+def _grid_of(size: tuple[int, int]) -> tuple[int, int]:
+    return min(_CELLS, size[0]), min(_CELLS, size[1])
 
 
 def _shift_patterns(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The layer that GradCAM reads: the last map of the image that all of the prediction goes through.
+"""The layer that maps are read at: the last map of the image that all of the prediction goes through.
 
 Which layer that is cannot be told by its place. A mask, or one of two branches, may run last, and a map of it does not
 show what the model decides by. So it is checked: an image that is given the output of the layer for another image must
@@ -71,15 +71,19 @@ class FromMap(nn.Module):
 
     def read_maps(self) -> Tensor:
         """Return the (B, C, h, w) maps of the images, without gradients."""
+        return self.read_maps_and_logits()[0]
+
+    def read_maps_and_logits(self) -> tuple[Tensor, Tensor]:
+        """Return the (B, C, h, w) maps of the images and their (B, K) logits, without gradients."""
         outputs: list[Tensor] = []
         layer = self.model.get_submodule(self.layer.name)
         handle = layer.register_forward_hook(lambda _layer, _inputs, output: outputs.append(output.clone()))
         try:
             with torch.no_grad():
-                self.model({"pixels": self.pixels})
+                logits = self.model({"pixels": self.pixels}).float()
         finally:
             handle.remove()
-        return self.layer.channels_first(outputs[-1])
+        return self.layer.channels_first(outputs[-1]), logits
 
 
 def find_map_layer(network: Network, pixels: Tensor) -> MapLayer:

@@ -18,6 +18,7 @@ PREDICTED = "predicted class"
 _MISSING = "(missing)"
 _MOST_CELLS, _CELLS = 14, 7  # of a side: a map with more than the first is pooled to the second
 
+Covered = tuple[slice, slice] | None  # rows and columns of the pixels that show a region; None where none does
 Memberships = Mapping[str | None, np.ndarray]  # attribute -> (N,) group of each explained image; None: all together
 
 
@@ -53,19 +54,20 @@ def _find_hidden(groups: Sequence[_Group], withheld: Withheld) -> set[tuple[str,
     return hidden | without | touched
 
 
-def mean_map_figures(table: Table, regions: Mapping[str, np.ndarray]) -> Iterator[Figure]:
+def mean_map_figures(table: Table, regions: Mapping[str, Sequence[Covered]], size: tuple[int, int]) -> Iterator[Figure]:
     """Yield one figure for each method and attribute in the table ``mean_maps``, and one over all images.
 
     Args:
         table: ``mean_maps``.
-        regions: name of a region -> (N, H, W) its pixels in each explained image. It is drawn where it is the same in
+        regions: name of a region -> N places of it, one in each explained image. It is drawn where it is the same in
             all of them: over images of several sizes a mean map has no one place for it.
+        size: height and width of the images.
     """
-    outlines = tuple(_list_outlines(regions))
+    outlines = tuple(_list_outlines(regions, size))
     boxes = f"; boxed: {', '.join(outline.name for outline in outlines)}" if outlines else ""
     for method, attribute in dict.fromkeys((row["method"], row["attribute"]) for row in table):
         by = f" by {attribute}" if attribute else ""
-        name = METHOD_NAMES[str(method)]
+        name, strongest = METHOD_NAMES[str(method)], _say_strongest(table, method, attribute)
         yield heatmap_figure(
             id=f"mean_maps_{method}_{str(attribute).replace(' ', '_')}" if attribute else f"mean_maps_{method}",
             table="mean_maps",
@@ -79,22 +81,54 @@ def mean_map_figures(table: Table, regions: Mapping[str, np.ndarray]) -> Iterato
             outlines=outlines,
             title=f"Where the model looks{by}: {name}",
             alt=f"Mean {name} map of the explained test images{by}, as a coarse grid over the image: above zero what "
-            "speaks for the predicted class, below zero what speaks against it.",
+            f"speaks for the predicted class, below zero what speaks against it. {strongest}",
         )
 
 
-def _list_outlines(regions: Mapping[str, np.ndarray]) -> Iterator[Outline]:
+def _list_outlines(regions: Mapping[str, Sequence[Covered]], size: tuple[int, int]) -> Iterator[Outline]:
+    height, width = size
     for name, covered in regions.items():
-        rows, columns = np.flatnonzero(covered[0].any(axis=1)), np.flatnonzero(covered[0].any(axis=0))
-        if len(rows) and (covered == covered[0]).all():
-            height, width = covered.shape[1:]
+        first = covered[0]
+        if first is not None and all(place == first for place in covered):
+            rows, columns = first
             yield Outline(
                 name=name,
-                left=columns[0] / width,
-                top=rows[0] / height,
-                right=(columns[-1] + 1) / width,
-                bottom=(rows[-1] + 1) / height,
+                left=columns.start / width,
+                top=rows.start / height,
+                right=columns.stop / width,
+                bottom=rows.stop / height,
             )
+
+
+def _say_strongest(table: Table, method: object, attribute: object) -> str:
+    """Return where each of the drawn maps is strongest, as part of a text for those who do not see it."""
+    drawn: dict[str, list[Row]] = {}
+    for row in table:
+        if (row["method"], row["attribute"]) == (method, attribute):
+            drawn.setdefault(str(row["group"] or "all images"), []).append(row)
+    sentences = []
+    for name, rows in drawn.items():
+        height, width = (1 + max(int(str(row[side])) for row in rows) for side in ("row", "column"))
+        strongest = max(rows, key=lambda row: float(str(row["value"])))
+        down, across = (float(str(strongest[side])) + 0.5 for side in ("row", "column"))
+        sentences.append(f"{name}: strongest {name_place(down / height, across / width)}")
+    return "; ".join(sentences).capitalize() + "."
+
+
+def name_place(down: float, across: float) -> str:
+    """Return where a point lies in an image, in words, from its distance from the top and the left as shares.
+
+    >>> name_place(0.1, 0.5)
+    'at the top'
+    >>> name_place(0.5, 0.5)
+    'in the middle'
+    """
+    vertical, horizontal = (
+        words[min(int(3 * share), 2)]
+        for words, share in ((("top", "", "bottom"), down), (("left", "", "right"), across))
+    )
+    place = " ".join(filter(None, (vertical, horizontal)))
+    return f"at the {place}" if place else "in the middle"
 
 
 class _Group:

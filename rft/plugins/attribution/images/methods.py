@@ -1,13 +1,13 @@
-"""GradCAM and integrated gradients through Captum, on the joined classifier, with checks on what they return.
+"""The methods that make maps, on the joined classifier, with checks on what they return.
 
-Both explain the logit of the predicted class and run the joined classifier on pixels: cached features have no way back
-to the image. The parameters stay frozen; Captum asks for gradients of the image or of the layer alone.
+All explain the predicted class and run the joined classifier on pixels: cached features have no way back to the image.
+The parameters stay frozen; Captum asks for gradients of the image or of the layer alone. Maps keep their sign.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,49 +15,38 @@ from captum.attr import LayerGradCam
 from torch import Tensor
 from torch.nn import functional
 
-from rft.plugins.attribution.images.map_layer import FromMap, find_map_layer
+from rft.plugins.attribution.images.explained import Explained, ExplainedBatch
+from rft.plugins.attribution.images.map_layer import FromMap, MapLayer
 from rft.plugins.attribution.network import FromPixels, Network, batch_slices
 from rft.plugins.attribution.path import CHUNK, Completeness, Path
 from rft.runtime.progress import track_progress
 
-EXCHANGED = 4  # images, and as many blurred ones, on which the layer of GradCAM is checked
-BLUR = 0.1  # standard deviation of the baseline's blur, as a share of the shorter side
+PATCHES = 7  # of a side of the grid whose patches are taken away one by one
+REPEATED_STEPS = 8  # gradients of integrated gradients that are made again, to be compared with others of as many
+MOST_PIXELS = 112  # of a side of a map that is kept
 
 
-@dataclass(frozen=True)
-class Explained:
-    """The test images that are explained.
+class MapMethod(Protocol):
+    """A way to make maps of images.
 
     Attributes:
-        rows: (N,) rows of the test split.
-        pixels: (N, 3, H, W) in [0, 1], on the CPU.
-        baseline: (N, 3, H, W) what integrated gradients start from: the same images, blurred, or one image for all.
-        target: (N,) index of the predicted class, int64.
-        same_class: number of baselines that get the predicted class of their image.
+        name: as ``methods`` of the config calls it.
+        layer_name: the module whose output it reads; None where it reads pixels.
     """
 
-    rows: np.ndarray
-    pixels: Tensor
-    baseline: Tensor
-    target: Tensor
-    same_class: int
-
-    @classmethod
-    def from_pixels(
-        cls, network: Network, rows: np.ndarray, pixels: Tensor, baseline: Tensor | None = None
-    ) -> Explained:
-        """Predict (N, 3, H, W) pixels of the test split's ``rows`` and their baselines: blurred, or (3, H, W)."""
-        baselines = blur_images(pixels) if baseline is None else baseline.expand_as(pixels).contiguous()
-        target, same = (network.logits({"pixels": images}).argmax(dim=1) for images in (pixels, baselines))
-        return cls(rows, pixels, baselines, target, int((target == same).sum()))
-
-    def __len__(self) -> int:
-        return len(self.rows)
+    @property
+    def name(self) -> str: ...
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the images."""
-        return self.pixels.shape[2], self.pixels.shape[3]
+    def layer_name(self) -> str | None: ...
+
+    def map_images(self, network: Network, batch: ExplainedBatch) -> np.ndarray:
+        """Return (B, h, w) float32 maps of images by a network: of those explained, and of others to compare with."""
+        ...
+
+    def refit(self, network: Network, pixels: Tensor) -> MapMethod:
+        """Return the same method for a network of the same modules with other weights."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,10 +54,11 @@ class Maps:
     """Attribution maps of N images by one method.
 
     Attributes:
-        method: ``gradcam_maps`` or ``integrated_gradients``.
-        values: (N, h, w) float32; signed for integrated gradients, not negative for GradCAM.
-        completeness: N of them for integrated gradients, None for GradCAM, which promises none.
-        layer: the module whose output GradCAM reads; None for integrated gradients.
+        method: its name.
+        values: (N, h, w) float32, signed.
+        completeness: N of them for integrated gradients, None for the others: class activation maps are refused where
+            they are not complete, and GradCAM and patch ablation promise nothing.
+        layer: the module whose output was read; None where pixels were.
     """
 
     method: str
@@ -93,54 +83,122 @@ class Maps:
 
         Evidence against the class is no part of it: in maps of integrated gradients it is half of the absolute values.
         """
-        scaled = Maps(self.method, self.values.clip(min=0)).enlarge(size, which)
+        scaled = Maps(self.method, self.values[which].clip(min=0)).enlarge(size, np.arange(len(which)))
         shares: np.ndarray = scaled / scaled.sum(axis=(1, 2), keepdims=True)
         return shares
 
 
-def blur_images(pixels: Tensor) -> Tensor:
-    """Return (N, 3, H, W) pixels after a wide Gaussian blur, the baseline of integrated gradients.
+@dataclass(frozen=True)
+class GradCam:
+    """GradCAM at the last map that decides, without its last rectifier (Selvaraju et al. 2017, ICCV)."""
 
-    A black baseline is an image unlike any other: with it ConvNeXt has a completeness error of 100 % at any number
-    of steps (Sturmfels et al. 2020, Distill, on the choice of baselines).
+    layer: MapLayer
+    name: str = "gradcam"
+
+    @property
+    def layer_name(self) -> str:
+        """The layer."""
+        return self.layer.name
+
+    def map_images(self, network: Network, batch: ExplainedBatch) -> np.ndarray:
+        """Return (B, h, w) maps."""
+        maps = []
+        for part in batch_slices(len(batch.pixels), CHUNK):
+            function = FromMap(network, self.layer, batch.pixels[part])
+            target = batch.target[part].to(network.device)
+            values = LayerGradCam(function, function.entry).attribute(function.read_maps(), target=target)
+            maps.append(values[:, 0].detach().float().cpu().numpy())
+        return np.concatenate(maps)
+
+    def refit(self, network: Network, pixels: Tensor) -> GradCam:
+        """Return itself: nothing of it depends on the weights."""
+        return self
+
+
+@dataclass(frozen=True)
+class IntegratedGradients:
+    """Integrated gradients from the baselines, summed over channels (Sundararajan et al. 2017, ICML).
+
+    Attributes:
+        max_steps: largest number of gradients of an explained image; ``path`` says how many it needs.
     """
-    sigma = BLUR * min(pixels.shape[-2:])
-    radius = min(math.ceil(3 * sigma), min(pixels.shape[-2:]) - 1)
-    kernel = torch.exp(-(torch.arange(-radius, radius + 1.0) ** 2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
-    planes = pixels.reshape(-1, 1, *pixels.shape[-2:])
-    for _ in range(2):  # along the rows, then, transposed, along the columns
-        planes = functional.conv2d(functional.pad(planes, (radius, radius, 0, 0), mode="reflect"), kernel).mT
-    return planes.reshape(pixels.shape)
+
+    max_steps: int
+    name: str = "integrated_gradients"
+    layer_name: str | None = None
+
+    def explain(self, network: Network, explained: Explained) -> Maps:
+        """Return (N, h, w) maps, and how complete each is."""
+        results = []
+        for place in track_progress(range(len(explained)), "Integrated gradients"):
+            path = _list_paths(network, explained.read_batch(slice(place, place + 1)))[0]
+            values, completeness = path.integrate(self.max_steps)
+            results.append((_sum_blocks(values), completeness))
+        maps, completeness_of_all = zip(*results, strict=True)
+        return Maps(self.name, np.stack(maps), completeness_of_all)
+
+    def map_images(self, network: Network, batch: ExplainedBatch) -> np.ndarray:
+        """Return (B, h, w) maps with a few steps each."""
+        paths = _list_paths(network, batch)
+        return np.stack([_sum_blocks(path.integrate_with(REPEATED_STEPS)) for path in paths])
+
+    def refit(self, network: Network, pixels: Tensor) -> IntegratedGradients:
+        """Return itself: nothing of it depends on the weights."""
+        return self
 
 
-def gradcam_maps(network: Network, explained: Explained) -> Maps:
-    """Return (N, h, w) GradCAM maps at the last map that decides (Selvaraju et al. 2017, ICCV).
+@dataclass(frozen=True)
+class PatchAblation:
+    """How much of the margin an image loses when one patch of a grid gets the image's mean colour (Zeiler and Fergus).
 
-    Raises:
-        Unavailable: when there is no such layer; see ``find_map_layer``.
+    It takes ``PATCHES ** 2`` forward passes and one more for an image, and knows nothing of the network.
     """
-    layer = find_map_layer(network, torch.cat([explained.pixels[:EXCHANGED], explained.baseline[:EXCHANGED]]))
-    maps = []
-    for part in batch_slices(len(explained), CHUNK):
-        function = FromMap(network, layer, explained.pixels[part])
-        target = explained.target[part].to(network.device)
-        values = LayerGradCam(function, function.entry).attribute(
-            function.read_maps(), target=target, relu_attributions=True
-        )
-        maps.append(values[:, 0].detach().float().cpu().numpy())
-    return Maps("gradcam", np.concatenate(maps), layer=layer.name)
+
+    name: str = "patch_ablation"
+    layer_name: str | None = None
+
+    def map_images(self, network: Network, batch: ExplainedBatch) -> np.ndarray:
+        """Return (B, ``PATCHES``, ``PATCHES``) maps."""
+        return np.stack([self._map_image(network, *pair) for pair in zip(batch.pixels, batch.target, strict=True)])
+
+    def refit(self, network: Network, pixels: Tensor) -> PatchAblation:
+        """Return itself: nothing of it depends on the weights."""
+        return self
+
+    def _map_image(self, network: Network, image: Tensor, target: Tensor) -> np.ndarray:
+        count = PATCHES * PATCHES
+        patches = torch.eye(count).view(count, 1, PATCHES, PATCHES)
+        filled = functional.interpolate(patches, size=image.shape[1:], mode="nearest").bool()
+        colour, margins = image.mean(dim=(1, 2), keepdim=True), []
+        for part in batch_slices(count):
+            pixels = torch.where(filled[part], colour, image)
+            margins.append(network.margins({"pixels": pixels}, target.expand(len(pixels))))
+        whole = network.margins({"pixels": image[None]}, target[None])
+        lost: np.ndarray = (whole - torch.cat(margins)).view(PATCHES, PATCHES).float().numpy()
+        return lost
 
 
-def integrated_gradients(network: Network, explained: Explained, *, max_steps: int) -> Maps:
-    """Return (N, H, W) integrated gradients from the baselines, summed over channels, and how complete each is.
+def explain_images(method: MapMethod, network: Network, explained: Explained) -> Maps:
+    """Return the maps of all explained images by a method."""
+    if isinstance(method, IntegratedGradients):
+        return method.explain(network, explained)
+    parts = list(batch_slices(len(explained)))
+    values = [method.map_images(network, explained.read_batch(part)) for part in track_progress(parts, "Maps")]
+    return Maps(method.name, np.concatenate(values), layer=method.layer_name)
 
-    Source: Sundararajan et al. 2017, ICML; the steps, at most ``max_steps``, are those that ``path`` needs.
-    """
-    function, results = FromPixels(network), []
-    for index in track_progress(range(len(explained)), "Integrated gradients"):
-        image, baseline = (network.place(images[index]) for images in (explained.pixels, explained.baseline))
-        path = Path(function, baseline, image, int(explained.target[index]), axis=0)
-        results.append(path.integrate(max_steps))
-    values, completeness = zip(*results, strict=True)
-    return Maps("integrated_gradients", np.stack(values), completeness)
+
+def _list_paths(network: Network, batch: ExplainedBatch) -> list[Path]:
+    function = FromPixels(network)
+    return [
+        Path(function, network.place(baseline), network.place(image), int(target), axis=0)
+        for image, baseline, target in zip(batch.pixels, batch.baselines, batch.target, strict=True)
+    ]
+
+
+def _sum_blocks(values: np.ndarray) -> np.ndarray:
+    """Return an (H, W) map, or one of at most ``MOST_PIXELS`` a side whose cells are sums of blocks of pixels."""
+    block = tuple(-(-side // MOST_PIXELS) for side in values.shape)
+    summed: np.ndarray = functional.avg_pool2d(
+        torch.from_numpy(values)[None], block, ceil_mode=True, divisor_override=1
+    )[0].numpy()
+    return summed

@@ -11,8 +11,10 @@ from rft.data.images.geometry import Box
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import interventions, sample
-from rft.plugins.attribution.images.methods import Explained, Maps
+from rft.plugins.attribution.images.explained import Explained
+from rft.plugins.attribution.images.mean_maps import Covered
 from rft.plugins.attribution.images.shortcuts import ELSEWHERE, TestImages, mirror_region, plan_swaps, swap_regions
+from rft.plugins.attribution.images.suited_methods import Attributed
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.shortcuts.findings import (
@@ -32,13 +34,13 @@ class RegionSwap(NamedTuple):
     Attributes:
         shortcut: its name and options.
         result: what changed.
-        covered, opposite: (N, H, W) the pixels of each explained image in the region, and in its mirrored one.
+        covered, opposite: where the region, and its mirrored one, stand in each of N explained images.
     """
 
     shortcut: Shortcut
     result: Intervention
-    covered: np.ndarray
-    opposite: np.ndarray | None
+    covered: list[Covered]
+    opposite: list[Covered] | None
 
 
 class _Pairing(NamedTuple):
@@ -103,17 +105,13 @@ def _describe_swap(images: TestImages, explained: Explained, shortcut: Shortcut,
     return RegionSwap(shortcut, result, covered, _cover_pixels(images, explained, opposite) if opposite else None)
 
 
-def _cover_pixels(images: TestImages, explained: Explained, region: Box) -> np.ndarray:
-    """Return (N, H, W) which pixels of each explained image show the region: none where the model sees none of it."""
-    covered = np.zeros((len(explained), *explained.size), dtype=bool)
-    for image, row in zip(covered, explained.rows.tolist(), strict=True):
-        place = images.locate(row)
-        if place.visible_share(region) > 0:
-            image[place.pixel_slices(region)] = True
-    return covered
+def _cover_pixels(images: TestImages, explained: Explained, region: Box) -> list[Covered]:
+    """Return the pixels of each explained image that show the region; None where the model sees none of it."""
+    places = [images.locate(row) for row in explained.rows.tolist()]
+    return [place.pixel_slices(region) if place.visible_share(region) > 0 else None for place in places]
 
 
-def shortcut_rows(swap: RegionSwap, maps: Sequence[Maps]) -> Iterator[Row]:
+def shortcut_rows(swap: RegionSwap, attributed: Sequence[Attributed], size: tuple[int, int]) -> Iterator[Row]:
     """Yield the rows of the table ``shortcuts``, a condition each, with the shares of the maps in the region."""
     for condition in swap.result.conditions:
         elsewhere = condition.name == ELSEWHERE
@@ -121,15 +119,20 @@ def shortcut_rows(swap: RegionSwap, maps: Sequence[Maps]) -> Iterator[Row]:
         yield (
             interventions.condition_row(swap.shortcut.name, condition)
             | {"visible_share": None if elsewhere else swap.result.visible_share}
-            | {"area_share": float(covered.mean())}
-            | {f"{method_maps.method}_share": _attribution_share(method_maps, covered) for method_maps in maps}
+            | {"area_share": float(np.mean([_area_of(place) for place in covered])) / (size[0] * size[1])}
+            | {f"{group.method.name}_share": _attribution_share(group, covered) for group in attributed}
         )
 
 
-def _attribution_share(maps: Maps, covered: np.ndarray) -> float | None:
-    """Return the mean share of what speaks for the predicted class that lies in the ``covered`` (N, H, W) pixels."""
-    used = np.flatnonzero(maps.sound)
-    if len(used) == 0:
-        return None
-    height, width = covered.shape[1:]
-    return float((maps.weights((height, width), used) * covered[used]).sum(axis=(1, 2)).mean())
+def _area_of(covered: Covered) -> int:
+    return (covered[0].stop - covered[0].start) * (covered[1].stop - covered[1].start) if covered else 0
+
+
+def _attribution_share(group: Attributed, covered: Sequence[Covered]) -> float | None:
+    """Return the mean share of what speaks for the predicted class that lies in the ``covered`` pixels."""
+    shares = []
+    for place in np.flatnonzero(group.maps.sound).tolist():
+        within = covered[group.places[place]]
+        (weights,) = group.maps.weights(group.explained.size, np.array([place]))
+        shares.append(float(weights[within].sum()) if within else 0.0)
+    return float(np.mean(shares)) if shares else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -14,19 +14,26 @@ from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.images import examples, mean_maps
-from rft.plugins.attribution.images.faithfulness import deletion_gain
-from rft.plugins.attribution.images.methods import Explained, Maps, gradcam_maps, integrated_gradients
+from rft.plugins.attribution.images.explained import Explained
+from rft.plugins.attribution.images.quality import (
+    MIN_IMAGES_PER_GROUP,
+    MapQuality,
+    measure_quality,
+    quality_findings_of,
+    tabulate_quality,
+    unmeasured_quality,
+)
 from rft.plugins.attribution.images.region_shortcuts import RegionSwap, judge_swaps, shortcut_rows, swap_shortcuts
 from rft.plugins.attribution.images.shortcuts import TestImages
-from rft.plugins.attribution.modality_words import Wording
-from rft.plugins.attribution.network import Network, batch_slices, explain_failure
+from rft.plugins.attribution.images.suited_methods import Attributed, attribute_images
+from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
+from rft.plugins.attribution.network import Network, batch_slices
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
-from rft.records import Finding, Section, Table, select_columns
+from rft.records import Finding, Row, Section, Table, select_columns
 
 if TYPE_CHECKING:
     from rft.data.images.inputs import ImageInputs
 
-METHODS = ("gradcam", "integrated_gradients")
 MAX_IMAGES_OF_MEAN = 512  # training images; the mean of more is the same to a hundredth
 
 
@@ -35,24 +42,29 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     images = _read_test_images(audited)
     explained = _explain_sample(audited, network, images, options)
     words = modality_words.IMAGES[options.baseline]
-    maps, reasons = _run_methods(network, explained, options)
+    rng = sample.random_generator(audited, "second opinions")
+    attributed, reasons = attribute_images(network, explained, options, rng)
+    qualities = {
+        group.method.name: measure_quality(network, group, sample.random_generator(audited, "deletion"))
+        for group in attributed
+    }
     swaps, unswapped = swap_shortcuts(audited, network, images, explained, options.shortcut)
 
-    tables = _build_tables(audited, explained, maps, swaps)
+    tables = _build_tables(audited, explained, attributed, qualities, swaps)
+    covered = {swap.shortcut.name: swap.covered for swap in swaps}
     figures = [
         *interventions.shortcuts_figure(tables, "Predictions that flip when a region is swapped"),
-        *mean_maps.mean_map_figures(tables.get("mean_maps", []), {swap.shortcut.name: swap.covered for swap in swaps}),
+        *mean_maps.mean_map_figures(tables.get("mean_maps", []), covered, explained.size),
     ]
     assets: dict[str, bytes] = {}
-    if audited.show_examples and any(shortcut.sound[: examples.MAX_IMAGES_PER_METHOD].any() for shortcut in maps):
+    if audited.show_examples and any(group.maps.sound.any() for group in attributed):
         captions = sample.describe_predictions(audited, explained.rows, explained.target.numpy())
-        boxes = [swap.covered for swap in swaps]
-        tables["examples"], assets = examples.draw_overlays(explained, maps, captions, boxes)
+        tables["examples"], assets = examples.draw_overlays(attributed, captions, list(covered.values()))
         figures.append(examples.examples_figure())
     stated = (
         *judge_swaps(swaps),
         *unswapped,
-        *_map_findings(audited, network, explained, maps, words),
+        *_map_findings(audited, explained, attributed, qualities, words),
         *findings.unavailable_methods(reasons, words),
     )
     return Section(
@@ -64,7 +76,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
         captions={name: caption for name, caption in _CAPTIONS.items() if name in tables},
         computed_from=interventions.list_sources(stated, tables),
         figures=tuple(figures),
-        notes=_NOTES,
+        notes=(*_list_numbers(attributed, explained), *_NOTES),
         assets=assets,
     )
 
@@ -74,6 +86,9 @@ _CAPTIONS = {
     "sees, the share of its input that this covers and the shares of attribution in it stand beside: an even map has "
     "as much in it as it covers.",
     "shortcuts_by_group": GROUPS_CAPTION,
+    "map_quality": "How far maps can be believed: means over images with their intervals. Deletion and insertion are "
+    "shares of the lead of the predicted class over the others; likeness and stability are rank correlations. Groups "
+    f"with {MIN_IMAGES_PER_GROUP} explained images or more have rows of their own.",
     "completeness": "Integrated gradients of each explained image: gradients spent, how much of the map the last "
     "doubling of the steps changed, and how far off the attributions are along the path, relative to the change of the "
     "logit.",
@@ -85,9 +100,9 @@ _CAPTIONS = {
 }
 
 _NOTES = (
-    "GradCAM and integrated gradients show where the evidence for the predicted class lies according to the model's "
-    "gradients. They illustrate. The share of attribution on a region understates how much a model relies on it, and "
-    "maps can look plausible on a network that has learned nothing.",
+    "Maps show where the evidence for the predicted class lies, by what the model computes. They illustrate. The share "
+    "of attribution on a region understates how much a model relies on it, and maps can look plausible on a network "
+    "that has learned nothing; how far these can be believed is measured beside them.",
     "Whether a model relies on a suspected region is decided by intervention: the region is swapped between images of "
     "different predicted classes, and flipped predictions are counted against a control that swaps it between images "
     "of the same class. Nothing is said about regions that were not named as shortcuts.",
@@ -107,9 +122,8 @@ def _explain_sample(
     audited: AuditedModel, network: Network, images: TestImages, options: AttributionOptions
 ) -> Explained:
     rows = sample.explained_rows(audited, options.samples)
-    pixels = torch.cat([images.read(rows[part]) for part in batch_slices(len(rows))])
     mean = _mean_training_image(audited) if options.baseline == "mean" else None
-    return Explained.from_pixels(network, rows, pixels, mean)
+    return Explained.from_rows(network, rows, images.read, mean)
 
 
 def _mean_training_image(audited: AuditedModel) -> Tensor:
@@ -126,58 +140,75 @@ def _mean_training_image(audited: AuditedModel) -> Tensor:
     return (torch.as_tensor(total) / len(rows)).float()
 
 
-def _run_methods(
-    network: Network, explained: Explained, options: AttributionOptions
-) -> tuple[list[Maps], dict[str, str]]:
-    """Return the maps of each method that gives some, and the reasons of those that do not."""
-    maps: list[Maps] = []
-    reasons: dict[str, str] = {}
-    for method in options.methods or METHODS:
-        try:
-            if method == "gradcam":
-                maps.append(gradcam_maps(network, explained))
-            else:
-                maps.append(integrated_gradients(network, explained, max_steps=options.max_steps))
-        except Exception as error:
-            reasons[method] = explain_failure(modality_words.METHOD_NAMES[method], error)
-    return maps, reasons
-
-
 def _map_findings(
-    audited: AuditedModel, network: Network, explained: Explained, maps: Sequence[Maps], words: Wording
+    audited: AuditedModel,
+    all_explained: Explained,
+    attributed: Sequence[Attributed],
+    qualities: Mapping[str, MapQuality | None],
+    words: Wording,
 ) -> Iterator[Finding]:
-    """Yield what is found about the maps themselves: their checks, their completeness, the deletion test."""
-    for method_maps in maps:
-        yield findings.failed_maps_finding(method_maps.method, method_maps.sound, words, layer=method_maps.layer)
-        if method_maps.completeness is not None:
-            yield from findings.completeness_findings(method_maps.completeness, words)
-            yield findings.baseline_finding(explained.same_class, len(explained), words)
-        gain = np.array([])
-        if method_maps.sound.any():
-            gain = deletion_gain(network, explained, method_maps, rng=sample.random_generator(audited, "deletion"))
-        units = sample.explained_units(audited, explained.rows[method_maps.sound])
-        yield findings.deletion_finding(method_maps.method, gain, units, words)
+    """Yield what is found about the maps themselves: their checks, their completeness, their quality."""
+    for group in attributed:
+        name, maps, explained = group.method.name, group.maps, group.explained
+        yield findings.failed_maps_finding(name, maps.sound, words, layer=maps.layer)
+        if maps.completeness is not None:
+            yield from findings.completeness_findings(maps.completeness, words)
+            yield findings.baseline_finding(int(all_explained.same_class.sum()), len(all_explained), words)
+        quality = qualities[name]
+        units = sample.explained_units(audited, explained.rows[maps.sound])
+        yield from quality_findings_of(quality, units, words) if quality else unmeasured_quality(name, words)
 
 
 def _build_tables(
-    audited: AuditedModel, explained: Explained, maps: Sequence[Maps], swaps: Sequence[RegionSwap]
+    audited: AuditedModel,
+    explained: Explained,
+    attributed: Sequence[Attributed],
+    qualities: Mapping[str, MapQuality | None],
+    swaps: Sequence[RegionSwap],
 ) -> dict[str, Table]:
     """Return the tables that have rows."""
-    split, classes = audited.splits["test"], audited.facts.classes
-    predicted = np.array([classes[target] for target in explained.target], dtype=object)
-    memberships: dict[str | None, np.ndarray] = {None: np.full(len(explained), None), mean_maps.PREDICTED: predicted}
-    memberships |= {attribute: groups[explained.rows] for attribute, groups in split.groups.items()}
+    everywhere = [group.maps for group in attributed if len(group.places) == len(explained)]
     tables = {
-        "shortcuts": [row for item in swaps for row in shortcut_rows(item, maps)],
+        "shortcuts": [row for swap in swaps for row in shortcut_rows(swap, attributed, explained.size)],
         "shortcuts_by_group": rows_by_group({swap.shortcut.name: swap.result for swap in swaps}, audited),
-        "completeness": [row for item in maps for row in _completeness_rows(item)],
-        **mean_maps.mean_map_tables(maps, memberships, audited.withheld),
+        "map_quality": [row for group in attributed for row in _quality_rows(audited, group, qualities)],
+        "completeness": [row for group in attributed for row in _completeness_rows(group)],
+        **mean_maps.mean_map_tables(everywhere, _list_memberships(audited, explained), audited.withheld),
     }
     return {name: table for name, table in tables.items() if table}
 
 
-def _completeness_rows(maps: Maps) -> Table:
+def _list_memberships(audited: AuditedModel, explained: Explained) -> dict[str | None, np.ndarray]:
+    """Return the groups of each explained image: all together, by predicted class, and by each attribute."""
+    split, classes = audited.splits["test"], audited.facts.classes
+    predicted = np.array([classes[target] for target in explained.target], dtype=object)
+    memberships: dict[str | None, np.ndarray] = {None: np.full(len(explained), None), mean_maps.PREDICTED: predicted}
+    return memberships | {attribute: groups[explained.rows] for attribute, groups in split.groups.items()}
+
+
+def _quality_rows(
+    audited: AuditedModel, group: Attributed, qualities: Mapping[str, MapQuality | None]
+) -> Iterator[Row]:
+    quality = qualities[group.method.name]
+    if quality is not None:
+        sound = group.explained.take(np.flatnonzero(group.maps.sound))
+        units = sample.explained_units(audited, sound.rows)
+        yield from tabulate_quality(quality, _list_memberships(audited, sound), units, audited.withheld)
+
+
+def _completeness_rows(group: Attributed) -> Table:
     return [
-        {"image": number, "method": maps.method, **completeness.as_row()}
-        for number, completeness in enumerate(maps.completeness or (), start=1)
+        {"image": place + 1, "method": group.method.name, **completeness.as_row()}
+        for place, completeness in zip(group.places.tolist(), group.maps.completeness or (), strict=False)
     ]
+
+
+def _list_numbers(attributed: Sequence[Attributed], explained: Explained) -> Iterator[str]:
+    """Yield how many images a method explained, where it did not explain all."""
+    for group in attributed:
+        if len(group.places) < len(explained):
+            yield (
+                f"{METHOD_NAMES[group.method.name].capitalize()} are a second opinion on {len(group.places)} of the "
+                f"{len(explained)} explained images, drawn by chance: each takes up to hundreds of gradients. Named in "
+                "methods of [attribution], they explain all."
+            )

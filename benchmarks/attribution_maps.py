@@ -1,0 +1,120 @@
+"""Maps of images with all measures of their quality, against plain calls of Captum that measure nothing.
+
+    python benchmarks/attribution_maps.py [--images 24] [--steps 50]
+
+Prints a table and writes ``attribution_maps.json`` beside this file. The network is an EfficientNet-Lite0 at 224 px
+with random weights and a linear head, on made-up images: what is timed does not depend on what was learned, but for the
+number of gradients that integrated gradients need. All runs have one thread, and the times are those of the processor.
+What ``rft audit`` does by default are the rows ``rft, maps`` and ``rft, quality``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from captum.attr import IntegratedGradients, LayerGradCam
+from torch import Tensor, nn
+
+from rft.plugins.attribution import AttributionOptions
+from rft.plugins.attribution.images.explained import Explained
+from rft.plugins.attribution.images.map_layer import find_map_layer
+from rft.plugins.attribution.images.methods import explain_images
+from rft.plugins.attribution.images.quality import measure_quality
+from rft.plugins.attribution.images.suited_methods import Attributed, attribute_images
+from rft.plugins.attribution.network import FromPixels, Network
+from rft.runtime.allocator import keep_freed_memory
+
+SIDE = 224
+
+
+class FromBatch(nn.Module):
+    """The network of timm as a classifier of batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = timm.create_model("tf_efficientnet_lite0", num_classes=2)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Return (B, 2) logits."""
+        logits: Tensor = self.network(inputs["pixels"])
+        return logits
+
+
+def main() -> None:
+    """Time each way on the same images, print it and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=50, help="of Captum's integrated gradients; 50 is its default")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    allocator = keep_freed_memory()
+    network = Network(FromBatch().eval().requires_grad_(False), "cpu")
+    pixels = torch.rand(options.images, 3, SIDE, SIDE)
+    seconds = _time_rft(network, pixels) | _time_captum(network, pixels, options.steps)
+    closed, plain = seconds["rft, class activation maps alone"], seconds["Captum, integrated gradients"]
+    for name, value in seconds.items():
+        print(f"{name:40} {value:8.2f} s   {value / options.images:7.3f} s an image")
+    print(f"Captum's integrated gradients take {plain / closed:.0f} times as long as class activation maps")
+    result = {
+        "options": vars(options),
+        "keeps freed memory": allocator,
+        "processor seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "integrated gradients of Captum over class activation maps": round(plain / closed, 1),
+    }
+    Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _time_rft(network: Network, pixels: Tensor) -> dict[str, float]:
+    explained = Explained.from_rows(network, np.arange(len(pixels)), lambda rows: pixels[torch.from_numpy(rows)])
+    groups: list[Attributed] = []
+
+    def make_maps() -> None:
+        attributed, reasons = attribute_images(network, explained, AttributionOptions(), np.random.default_rng(0))
+        assert not reasons, reasons
+        groups.extend(attributed)
+
+    def measure_all() -> None:
+        for group in groups:
+            measure_quality(network, group, np.random.default_rng(0))
+
+    maps, quality = _measure_seconds(make_maps), _measure_seconds(measure_all)
+    closed = _measure_seconds(lambda: explain_images(groups[0].method, network, explained))
+    return {"rft, maps": maps, "rft, quality": quality, "rft, class activation maps alone": closed}
+
+
+def _time_captum(network: Network, pixels: Tensor, steps: int) -> dict[str, float]:
+    function, target = FromPixels(network), network.logits({"pixels": pixels}).argmax(dim=1)
+    layer = network.model.get_submodule(find_map_layer(network, pixels[:8]).name)
+
+    def run_gradcam() -> None:
+        for image, label in zip(pixels, target, strict=True):
+            LayerGradCam(function, layer).attribute(image[None].requires_grad_(), target=int(label))
+
+    def run_integrated_gradients() -> None:
+        for image, label in zip(pixels, target, strict=True):
+            IntegratedGradients(function).attribute(
+                image[None], target=int(label), n_steps=steps, internal_batch_size=4
+            )
+
+    return {
+        "Captum, GradCAM": _measure_seconds(run_gradcam),
+        "Captum, integrated gradients": _measure_seconds(run_integrated_gradients),
+    }
+
+
+def _measure_seconds(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+if __name__ == "__main__":
+    main()
