@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
 from rft.config.schema import DataConfig
+from rft.data.decoders import open_decoders
 from rft.data.example_files import find_example_files
 from rft.data.folders.class_folders import read_folder
 from rft.data.folders.metadata import FILE_NAME, find_metadata_tables, read_metadata
 from rft.data.folders.tree import find_zip
 from rft.data.images.decoding import ImageSource
-from rft.data.images.inputs import DECODERS, digest_image
+from rft.data.images.inputs import digest_image
 from rft.data.items import StoredImages, StoredTexts, select_items
 from rft.data.remarks import Remark, join_names, log_warnings
 from rft.data.splits import SPLITS, assign_splits, describe_splits, drawn_test_share, empty_split_error, required_splits
@@ -334,7 +334,7 @@ def _add_digests(rows: _ExampleRows, config: DataConfig) -> tuple[pd.DataFrame, 
 
 def _check_in_threads(check_item: Callable[[int], str | DataError], rows: Sequence[int]) -> Iterator[str | DataError]:
     """Yield what a check gives for each of some rows, in order; few are under way, since each holds its item."""
-    with ThreadPoolExecutor(DECODERS) as pool:
+    with open_decoders() as pool:
         for start in range(0, len(rows), CHECKED_AT_ONCE):
             yield from pool.map(check_item, rows[start : start + CHECKED_AT_ONCE])
 

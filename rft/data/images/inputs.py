@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from rft.data.decoders import open_decoders
 from rft.data.images.decoding import (
     DECODING_ERRORS,
     ImageSource,
@@ -28,7 +29,6 @@ from rft.errors import DataError
 from rft.records import Split
 
 SCALE, RATIO = (0.5, 1.0), (3 / 4, 4 / 3)  # share of the image and proportions that an augmented view shows
-DECODERS = 4  # threads; Pillow releases the interpreter lock while it decodes and resizes
 
 Rows = Sequence[int] | np.ndarray
 
@@ -148,7 +148,7 @@ class ImageInputs:
             views: for each row its view: 0 is the plain image, others are cropped and mirrored by chance.
         """
         plain = [np.zeros(len(rows), np.int64) for rows in batches] if views is None else views
-        with ThreadPoolExecutor(DECODERS) as pool:
+        with open_decoders() as pool:
             waiting = iter(zip(batches, plain, strict=True))
             queue = [self._submit_batch(pool, items, *request) for request in islice(waiting, 2)]
             while queue:
