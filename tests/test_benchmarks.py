@@ -23,6 +23,7 @@ SMALL = {
 def test_every_benchmark_is_tried_but_those_that_need_weights_or_a_browser() -> None:
     assert {file.name for file in (ROOT / "benchmarks").glob("*.py")} == {
         *SMALL,
+        "attribution_maps.py",
         "cached_features.py",
         "defaults.py",
         "labelled_sets.py",

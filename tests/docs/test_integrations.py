@@ -111,6 +111,7 @@ def run_hook_entry(folder: Path, environment: dict[str, str]) -> subprocess.Comp
     )
 
 
+@pytest.mark.slow
 def test_the_hook_stops_at_a_wrong_config(tiny: Path) -> None:
     environment = prepare_commands(tiny.parent)
     assert run_hook_entry(tiny.parent, environment).returncode == 0

@@ -96,9 +96,13 @@ def test_every_finding_of_the_code_is_listed(plugin: str) -> None:
     }
     registered = discover_plugins()[plugin].plugin
     options = registered.options.model_validate(tables.get(plugin, {}))
-    listed = registered.list_findings(options, DataConfig(groups=["sex", "race"]))
-    assert listed is not None
-    names = list(listed)
+    names: list[str] = []
+    for modality in ("image", "text"):
+        listed = registered.list_findings(
+            options, DataConfig.model_validate({modality: "x", "groups": ["sex", "race"]})
+        )
+        assert listed is not None
+        names += listed
     defined = list(find_defined_ids(plugin))
     assert defined
     unlisted = [
@@ -180,7 +184,7 @@ def test_time_and_sizes_are_estimated_from_examples_that_are_run(tiny: Path, own
     assert "the sum of the following, without writing the report; an estimate" in estimates["total"].basis
     assert "40 examples; 8 of them took" in estimates["features"].basis
     assert estimates["training"].basis == "15 steps; a few were tried"  # 5 epochs of 20 examples, 8 in a step
-    assert "about 48 gradients and about 45 forward passes" in estimates["audit: attribution"].basis
+    assert "about 144 gradients and about 90 forward passes" in estimates["audit: attribution"].basis
     assert estimates["features on disk"].value == 40 * 512 * 4
     state = torch.nn.Linear(512, 2).state_dict()
     assert estimates["model on disk"].value > 11_176_512 * 4 + sum(tensor.numel() * 4 for tensor in state.values())

@@ -369,7 +369,7 @@ def test_a_folder_of_classes_is_audited(tiny: Path) -> None:
 def test_ctrl_c_leaves_nothing_half_written(tiny: Path, own_cache: Path) -> None:
     """Interrupt a real process while it works; then the run must be absent and a second one must succeed."""
     command = [sys.executable, "-m", "rft", "audit", str(tiny), "--out", str(tiny.parent / "run")]
-    slow = [*command, "--set", "train.epochs=1000000"]
+    slow = [*command, "--set", "train.epochs=100000"]
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     # A shell starts background jobs, such as these tests may be, with this signal ignored; their children inherit it.
     heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)

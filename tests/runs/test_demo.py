@@ -17,6 +17,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo") / "rft-demo"
 
 
+@pytest.mark.slow
 def test_the_planted_problems_are_found_and_the_control_is_cleared(demo: Path) -> None:
     result = run_demo(demo, private=False, device="cpu", force=False)
     assert [expectation.name for expectation in result.expectations] == ["scanner", "stamp", "memory", "control"]

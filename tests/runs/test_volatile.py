@@ -72,7 +72,7 @@ def without_volatile(folder: Path) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1)
 
 
-QUICK = ("trained", "predictions alone")
+QUICK = ("predictions alone",)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def heed_signals() -> None:
 def start_audit(config: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "rft", "audit", str(config), "--out", str(config.parent / "run")]
     return subprocess.Popen(
-        [*command, "--set", "train.epochs=1000000"],
+        [*command, "--set", "train.epochs=100000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -185,6 +185,7 @@ def test_other_examples_are_refused() -> None:
         PairedPredictions(rows, PredictionArrays(CLASSES, np.array([1, 1]), np.array([0, 1])))
 
 
+@pytest.mark.slow
 def test_rules_are_judged_by_the_gap_that_widened_most_and_small_groups_may_have_changed_by_anything() -> None:
     rng = np.random.default_rng(0)
     both, grouping = draw_pair(rng, {"x": (0.1, 0.3), "y": (0.1, 0.1), "z": (0.4, 0.1)}, 400)

@@ -87,7 +87,7 @@ def _overlay_png(photo: np.ndarray, signed: np.ndarray, peak: float, regions: Se
     low, high = float(photo.min()), float(photo.max())
     if low < -_BEYOND or high > 1 + _BEYOND:  # the model's own preprocessing gives no shares of brightness
         photo = (photo - low) / (high - low)
-    photo = photo.clip(0, 1)
+    photo = np.broadcast_to(photo.clip(0, 1), (*photo.shape[:2], len(_FOR)))  # grey: of one channel
     opacity = _OPACITY * np.sqrt(np.clip(np.abs(signed) / peak, 0, 1))[..., None]
     blend = (1 - opacity) * photo + opacity * np.where(signed[..., None] > 0, _FOR, _AGAINST)
     height, width = signed.shape
