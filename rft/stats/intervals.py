@@ -175,6 +175,11 @@ def mean_interval(
     return Interval(low=float(mean) - half, high=float(mean) + half, method=method)
 
 
+def clip_interval(interval: Interval, low: float, high: float) -> Interval:
+    """Return an interval without the values that its estimate cannot have: those outside ``low`` to ``high``."""
+    return interval.model_copy(update={"low": max(interval.low, low), "high": min(interval.high, high)})
+
+
 @dataclass(frozen=True)
 class Sample:
     """How many independent cases some rows are worth.

@@ -11,7 +11,7 @@ from rft.plugins.attribution.modality_words import METHOD_NAMES
 from rft.records import Finding, FindingDefinition, Interval, MeasuredStatus
 from rft.references import ADEBAYO, PETSIUK
 from rft.stats import multiplicity
-from rft.stats.intervals import mean_interval
+from rft.stats.intervals import CONFIDENCE_LEVEL, clip_interval, mean_interval
 
 MOST_CORRELATION = 0.2  # with the maps of networks with random weights
 LEAST_STABILITY = 0.8  # rank correlation under noise
@@ -58,7 +58,7 @@ def randomization_finding(
             return "warn", f"Surely above {MOST_CORRELATION:g}: the maps show the image, whatever was learned.{beside}"
         return "info", f"Whether it is below {MOST_CORRELATION:g} cannot be told from these maps.{beside}"
 
-    return _state_mean(define_randomization(method), correlation, units, judge)
+    return _state_mean(define_randomization(method), correlation, units, judge, within=(0.0, 1.0))
 
 
 def stability_finding(method: str, correlation: np.ndarray, units: np.ndarray | None) -> Finding:
@@ -71,7 +71,7 @@ def stability_finding(method: str, correlation: np.ndarray, units: np.ndarray | 
             return "warn", f"Surely below {LEAST_STABILITY:g}: the maps change with noise that nobody sees."
         return "info", f"Too few images to tell whether it is at {LEAST_STABILITY:g} or above."
 
-    return _state_mean(define_stability(method), correlation, units, judge)
+    return _state_mean(define_stability(method), correlation, units, judge, within=(-1.0, 1.0))
 
 
 def define_insertion(method: str) -> FindingDefinition:
@@ -118,19 +118,25 @@ def _state_mean(
     values: np.ndarray,
     units: np.ndarray | None,
     judge: Callable[[Interval], Judgement],
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Finding:
-    """State the mean of (M,) values, of which those that are not defined are left out."""
+    """State the mean of (M,) values ``within`` two ends, of which those that are not defined are left out."""
     defined = np.isfinite(values)
     values, units = values[defined], None if units is None or not len(values) else units[defined]
     n = len(values) if units is None else len(np.unique(units.astype(str)))
-    interval = mean_interval(values, units) if len(values) else None
+
+    def interval_at(level: float) -> Interval | None:
+        interval = mean_interval(values, units, level=level) if len(values) else None
+        return interval and clip_interval(interval, *within)
+
+    interval = interval_at(CONFIDENCE_LEVEL)
     if interval is None:
         return definition.state_not_measured(NO_CASES, n=n)
     status, said = judge(interval)
     return definition.state_estimate(
         float(values.mean()),
         interval=interval,
-        adjusted=multiplicity.adjust_mean_interval(values, units),
+        adjusted=multiplicity.adjust_where_defined(interval_at),
         n=n,
         status=status,
         caveats=said,

@@ -16,7 +16,7 @@ from rft.plugins import AuditedModel
 from rft.plugins.influence.refit import Contrast
 from rft.records import Adjusted, Interval
 from rft.stats import multiplicity
-from rft.stats.intervals import mean_interval
+from rft.stats.intervals import CONFIDENCE_LEVEL, clip_interval, mean_interval
 from rft.training import Job, Task
 from rft.training.linear_heads import compute_logits
 
@@ -107,15 +107,15 @@ def measure_agreement(retrained: Retrained, influence: np.ndarray) -> Agreement 
         interval = mean_interval(pseudo_values, level=level)
         return interval and _shift_interval(interval, whole - float(pseudo_values.mean()))
 
-    interval = interval_at(0.95)
+    interval = interval_at(CONFIDENCE_LEVEL)
     assert interval is not None, "there are several heads"
     return Agreement(whole, interval, multiplicity.adjust_where_defined(interval_at), count, predicted.shape[1])
 
 
 def _shift_interval(interval: Interval, shift: float) -> Interval:
     """Return the interval around the value itself, within -1 to 1, and the name of its method."""
-    low, high = max(interval.low + shift, -1.0), min(interval.high + shift, 1.0)
-    return Interval(low=low, high=high, method=f"jackknife over heads, {interval.method}")
+    method = f"jackknife over heads, {interval.method}"
+    return clip_interval(Interval(low=interval.low + shift, high=interval.high + shift, method=method), -1.0, 1.0)
 
 
 def _mean_rank_correlation(predicted: np.ndarray, actual: np.ndarray) -> float | None:

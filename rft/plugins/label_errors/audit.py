@@ -13,7 +13,7 @@ from rft.plugins.training_vectors import LabelledExamples, read_examples
 from rft.records import Finding, FindingDefinition, Section, Table
 from rft.references import COOK_WEISBERG, NORTHCUTT
 from rft.stats import multiplicity
-from rft.stats.intervals import mean_interval
+from rft.stats.intervals import clip_interval, mean_interval
 
 RECALL = FindingDefinition(
     "label_errors.planted_recall",
@@ -70,7 +70,8 @@ def _state_recall(planted: PlantedErrors, ranking: LabelRanking, n: int) -> Find
     is_found = planted.is_found.astype(np.float64)
     interval = mean_interval(is_found, planted.rounds)
     assert interval is not None, "there are several rounds"
-    interval = interval.model_copy(update={"method": f"Student t 95 %, {PLANTINGS} rounds"})
+    method = f"Student t 95 %, {PLANTINGS} rounds"
+    interval = clip_interval(interval, 0.0, 1.0).model_copy(update={"method": method})
     helps = interval.low > chance
     return RECALL.state_estimate(
         float(is_found.mean()),

@@ -10,7 +10,7 @@ from rft.disclosure.withheld import MISSING, Withheld
 from rft.plugins.label_errors.ranking import PLANTED_SHARE, LabelRanking, PlantedErrors
 from rft.plugins.training_vectors import LabelledExamples
 from rft.records import Columns, Row, Table, Texts, list_columns
-from rft.stats.intervals import mean_interval
+from rft.stats.intervals import clip_interval, mean_interval
 
 MAX_LISTED = 200  # labels of the list, and pairs of classes
 MIN_PLANTED = 20  # errors in a group, over all rounds, of which a share is given
@@ -108,7 +108,8 @@ def _measure_recall(mask: np.ndarray, planted: PlantedErrors) -> Row:
     interval = mean_interval(is_found, rounds) if of_group.sum() >= MIN_PLANTED else None
     if interval is None:
         return {"recall": None, "low": None, "high": None}
-    return {"recall": float(is_found.mean()), "low": max(interval.low, 0.0), "high": min(interval.high, 1.0)}
+    interval = clip_interval(interval, 0.0, 1.0)
+    return {"recall": float(is_found.mean()), "low": interval.low, "high": interval.high}
 
 
 def review_table(examples: LabelledExamples, ranking: LabelRanking, classes: tuple[str, ...]) -> Table:

@@ -243,6 +243,9 @@ def test_unsound_maps_have_no_part_in_the_quality() -> None:
     attributed = Attributed(method, np.arange(6), explained, dataclasses.replace(maps, values=values))
     quality = measure_quality(network, attributed, np.random.default_rng(0))
     assert quality is not None
-    assert {len(measure) for measure in quality.list_measures().values()} == {int(quality.sound.sum())}
+    assert {len(measure.values) for measure in quality.list_measures().values()} == {int(quality.sound.sum())}
+    for row in tabulate_quality(quality, {None: np.full(int(quality.sound.sum()), None)}, None, Withheld()):
+        least, most = quality.list_measures()[str(row["measure"])].within
+        assert row["low"] is None or least <= row["low"] <= row["value"] <= row["high"] <= most
     none = dataclasses.replace(maps, values=-np.ones_like(values))
     assert measure_quality(network, dataclasses.replace(attributed, maps=none), np.random.default_rng(0)) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,10 +22,17 @@ from rft.plugins.attribution.images.suited_methods import Attributed
 from rft.plugins.attribution.modality_words import Wording
 from rft.plugins.attribution.network import Network, explain_failure
 from rft.records import Finding, Row
-from rft.stats.intervals import mean_interval
+from rft.stats.intervals import clip_interval, mean_interval
 
 MIN_IMAGES_PER_GROUP = 30
 CONTRAST, RANDOM = "what merely stands out in an image", "the map of a network with random weights"
+
+
+class Measure(NamedTuple):
+    """(M,) values of a measure of maps, and the two ends that they, and so their mean, lie within."""
+
+    values: np.ndarray
+    within: tuple[float, float] = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True)
@@ -49,18 +57,18 @@ class MapQuality:
     sound: np.ndarray
     unrandomized: str = ""
 
-    def list_measures(self) -> dict[str, np.ndarray]:
-        """Return (M,) values of each measure of the sound maps, by its name in the table."""
-        faithfulness, sound = self.faithfulness, self.sound
-        measures = {"deletion": faithfulness.deletion}
-        measures |= {f"deletion, beyond {name}": values for name, values in faithfulness.beyond.items()}
-        measures["insertion"] = faithfulness.insertion
+    def list_measures(self) -> dict[str, Measure]:
+        """Return each measure of the sound maps, by its name in the table."""
+        faithfulness, sound, share = self.faithfulness, self.sound, (0.0, 1.0)
+        measures = {"deletion": Measure(faithfulness.deletion)}
+        measures |= {f"deletion, beyond {name}": Measure(values) for name, values in faithfulness.beyond.items()}
+        measures["insertion"] = Measure(faithfulness.insertion)
         if self.randomized is not None:
-            measures["likeness to maps of random networks"] = self.randomized.correlation[sound]
-            measures["the same, of different images"] = self.randomized.by_chance[sound]
+            measures["likeness to maps of random networks"] = Measure(self.randomized.correlation[sound], share)
+            measures["the same, of different images"] = Measure(self.randomized.by_chance[sound], share)
         return measures | {
-            "likeness to the contrast of the image": self.contrast[sound],
-            "stability under noise": self.stability[sound],
+            "likeness to the contrast of the image": Measure(self.contrast[sound], share),
+            "stability under noise": Measure(self.stability[sound], (-1.0, 1.0)),
         }
 
 
@@ -134,19 +142,21 @@ def tabulate_quality(
         for name, count in counts.items():
             if attribute is not None and (name == MISSING or name in hidden or count < MIN_IMAGES_PER_GROUP):
                 continue
-            for measure, values in quality.list_measures().items():
+            for measure_name, measure in quality.list_measures().items():
                 yield {
                     "method": quality.method,
-                    "measure": measure,
+                    "measure": measure_name,
                     "attribute": attribute,
                     "group": name or None,
-                } | _describe_mean(values, names == name, units)
+                } | _describe_mean(measure, names == name, units)
 
 
-def _describe_mean(values: np.ndarray, member: np.ndarray, units: np.ndarray | None) -> Row:
+def _describe_mean(measure: Measure, member: np.ndarray, units: np.ndarray | None) -> Row:
+    values = measure.values
     used = member & np.isfinite(values) if len(values) else np.zeros(0, dtype=bool)
     chosen = values[used]
     interval = mean_interval(chosen, None if units is None else units[used]) if len(chosen) else None
+    interval = interval and clip_interval(interval, *measure.within)
     return {
         "value": float(chosen.mean()) if len(chosen) else None,
         "low": interval.low if interval else None,

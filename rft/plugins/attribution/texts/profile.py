@@ -7,7 +7,7 @@ import numpy as np
 from rft.plugins.attribution.texts.methods import Scores
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTexts
 from rft.records import Figure, Table, lines_figure
-from rft.stats.intervals import mean_interval
+from rft.stats.intervals import clip_interval, mean_interval
 
 PARTS = 10
 
@@ -33,12 +33,13 @@ def profile_table(texts: TokenizedTexts, scores: Scores, units: np.ndarray | Non
     rows: Table = []
     for part, values in enumerate(profiles.T, start=1):
         interval = mean_interval(values, None if units is None else units[used])
+        interval = interval and clip_interval(interval, 0.0, 1.0)
         rows.append(
             {
                 "tenth": part,
                 "share": float(values.mean()),
-                "low": max(interval.low, 0.0) if interval else None,
-                "high": min(interval.high, 1.0) if interval else None,
+                "low": interval.low if interval else None,
+                "high": interval.high if interval else None,
                 "n": len(used),
             }
         )
