@@ -89,7 +89,7 @@ def _explain_unsettled(rule: Rule, outcome: RuleOutcome, finding: Finding, datas
     if crossed is None or outcome.interval is None or not finding.n:
         return
     (bound, end), interval = crossed, outcome.interval
-    enough = round_up(cases_to_settle(finding.n, finding.value or 0.0, end, bound, at_edge=True))
+    enough = round_up(cases_to_settle(finding.n, finding.value or 0.0, end, bound, share=True))
     cases = "examples" if dataset.splits["test"].units is None else "units"
     yield (
         f"{outcome.rule}: cannot be met by {format_count(finding.n)} test {cases}. Even without a mistake the interval "

@@ -237,11 +237,9 @@ def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> tuple
     crossed = [bound for bound in rule.allowed_range if interval.low <= bound <= interval.high]
     if not n or not crossed:
         return "more cases would settle it", "test on more cases, and audit again"
-    at_edge = finding.unit in UNITS_OF_SHARES and finding.better == "higher" and value == 1
+    share = finding.unit in UNITS_OF_SHARES and finding.better == "higher"
     ends = [interval.high if value < bound else interval.low for bound in crossed]
-    enough = max(
-        cases_to_settle(n, value, end, bound, at_edge=at_edge) for end, bound in zip(ends, crossed, strict=True)
-    )
+    enough = max(cases_to_settle(n, value, end, bound, share=share) for end, bound in zip(ends, crossed, strict=True))
     if math.isinf(enough):
         return "no number of cases would settle a value on the bound", CHANGE_MODEL
     needed, there = (number_format.format_count(count) for count in (round_up(enough), n))

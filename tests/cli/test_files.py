@@ -9,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from rft.cli.main import app
-from rft.cli.runs.files import check_absent, write_file
+from rft.cli.runs.files import OF_SOMETHING_ELSE, check_absent, write_file
 from rft.errors import OutputError
 from rft.report import save
 from tests.support.small_run import small_artifacts, small_run
 
-REFUSED = "exists already and is not, or not any more, what this command made of the same"
+REFUSED = f"exists already, and {OF_SOMETHING_ELSE}"
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ log = logging.getLogger("rft")
 WRITTEN = "written"  # in the state folder: digest of a path -> digests of what was written there
 Origin = Sequence[str | Path]  # what a file is made of: the name of the command, then names, and files or folders
 NOTHING: Origin = ()
+OF_SOMETHING_ELSE = "this command did not make it of the same things, or somebody changed it since"
 
 
 def check_absent(*files: Path | None, force: bool, made_from: Origin = NOTHING) -> None:
@@ -33,7 +34,7 @@ def check_absent(*files: Path | None, force: bool, made_from: Origin = NOTHING) 
     """
     for file in files:
         if file is not None and file.exists() and not force and not was_written(file, made_from):
-            changed = " and is not, or not any more, what this command made of the same" if made_from else ""
+            changed = f", and {OF_SOMETHING_ELSE}" if made_from else ""
             remedy = "Replace it with --force, or choose another file with --out."
             raise OutputError(f"exists already{changed}", where=str(file), remedy=remedy)
 
