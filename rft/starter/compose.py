@@ -163,7 +163,8 @@ def _split_entries(proposal: Proposal) -> Iterator[Entry]:
         yield Entry("", reason="no column of splits: every row is test")
     else:
         who = f"each {roles.unit.value}" if roles.unit else "each example"
-        yield Entry("test", TEST_SHARE, f"no splits in the data: {who} goes to a side by a hash of its name")
+        drawn = f"no splits in the data: {who} goes to a side by a hash of its name and the seed"
+        yield Entry("test", TEST_SHARE, drawn)
 
 
 def _model_tables(proposal: Proposal) -> Iterator[Table]:

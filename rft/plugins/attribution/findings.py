@@ -38,7 +38,10 @@ def failed_maps_finding(method: str, sound: np.ndarray, words: Wording, *, layer
 
 
 def completeness_findings(examples: Sequence[Completeness], words: Wording) -> Iterator[Finding]:
-    """Yield how far maps of integrated gradients have converged, how far off they are, and how many have no error."""
+    """Yield how far maps of integrated gradients have converged, how far off they are, and how many have no error.
+
+    No comparison of runs judges them: they are the largest of a few examples drawn by chance.
+    """
     largest_change = FindingDefinition(
         "attribution.map_change",
         f"Largest change of the {words.maps} by the last doubling of the steps",
@@ -47,7 +50,6 @@ def completeness_findings(examples: Sequence[Completeness], words: Wording) -> I
         unit="share of the attribution",
         caveats=f"Up to {MAP_TOLERANCE:g} counts as converged.",
         references=(SUNDARARAJAN,),
-        better="lower",
         cases="none",
     )
     largest_error = FindingDefinition(
@@ -59,7 +61,6 @@ def completeness_findings(examples: Sequence[Completeness], words: Wording) -> I
         unit="relative error",
         caveats=f"Complete attributions can still point at the wrong {words.misled}: see the deletion test.",
         references=(SUNDARARAJAN,),
-        better="lower",
         cases="none",
     )
     without_error = FindingDefinition(
