@@ -51,9 +51,10 @@ def read_examples(audited: AuditedModel) -> LabelledExamples:
     """Return the training examples, at most ``MAX_EXAMPLES`` of them.
 
     Raises:
-        Unavailable: nothing was trained, what was trained reads more than a vector of each example, or the examples
-            are too few or of one class or one unit.
+        Unavailable: nothing was trained, what was trained reads more than a vector of each example, the training
+            split is withheld, or the examples are too few or of one class or one unit.
     """
+    audited.withheld.require_split("train")
     features, split = audited.require_features()["train"], audited.splits["train"]
     rows = np.arange(len(split))
     if len(split) > MAX_EXAMPLES:

@@ -45,7 +45,8 @@ RESTS_ON_ONE = FindingDefinition(
 
 
 def audit(audited: AuditedModel, options: InfluenceOptions) -> Section:
-    """Return the section; raises ``Unavailable`` without a vector of features of each training example."""
+    """Return the section; raises ``Unavailable`` without vectors of the training examples, or of a withheld split."""
+    audited.withheld.require_split("test")
     examples = read_examples(audited)
     judged = _draw_test_rows(audited)
     refit = RidgeRefit(examples, len(audited.facts.classes))

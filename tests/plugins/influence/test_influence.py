@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from sklearn.linear_model import Ridge
 
 import rft
 from rft.disclosure.withheld import Withheld
-from rft.errors import ConfigError
+from rft.errors import ConfigError, Unavailable
 from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
+from rft.plugins.influence import Influence, InfluenceOptions
 from rft.plugins.influence.agreement import Retrained, measure_agreement
 from rft.plugins.influence.refit import Contrast, RidgeRefit
 from rft.plugins.influence.tables import TracedPredictions, group_table, nearest_table, traced_table
@@ -192,8 +194,14 @@ def test_it_is_refused_beside_a_promise_of_privacy(tiny: Path) -> None:
         check_plan(read_plan(tiny, []))
 
 
+def test_nothing_is_said_of_a_test_split_that_is_withheld() -> None:
+    audited: Any = SimpleNamespace(withheld=Withheld(below=1000, splits=frozenset({"test"})))
+    with pytest.raises(Unavailable, match="suppressed"):
+        Influence().audit(audited, InfluenceOptions())
+
+
 def test_a_unit_is_named_by_one_of_its_examples() -> None:
-    examples = replace(some_examples(per_unit=3))
+    examples = some_examples(per_unit=3)
     refit = RidgeRefit(examples, 3)
     assert refit.units == 20
     points = some_points(1)

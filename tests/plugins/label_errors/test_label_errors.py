@@ -162,6 +162,11 @@ def test_small_counts_stay_where_they_are() -> None:
     assert all(row["listed"] is None and row["recall"] is None for row in section.tables["by_group"])
 
 
+def test_a_training_split_that_is_withheld_is_not_ranked() -> None:
+    with pytest.raises(Unavailable, match="suppressed"):
+        audit_labels(some_examples(), withheld=Withheld(below=1000, splits=frozenset({"train"})))
+
+
 @pytest.mark.parametrize(
     ("examples", "reason"),
     [
