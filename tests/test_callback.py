@@ -85,6 +85,7 @@ def test_training_ends_with_an_audit(config: Path, tmp_path: Path, capsys: pytes
     assert (output / unquote(link)).is_file()
 
 
+@pytest.mark.slow
 def test_a_second_training_replaces_model_run_and_section(config: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     output.mkdir()
@@ -125,6 +126,7 @@ def test_a_failed_audit_keeps_the_model_and_raises(config: Path, tmp_path: Path)
     assert callback.run is not None
 
 
+@pytest.mark.slow
 def test_a_failed_audit_can_be_a_warning(config: Path, tmp_path: Path) -> None:
     callback = AuditCallback(config, tmp_path / "run", on_error="warn")
     (tmp_path / "texts.csv").unlink()

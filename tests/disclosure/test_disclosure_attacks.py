@@ -283,13 +283,13 @@ def attack_release(folder: Path, seed: int) -> None:
     assert no_small_count(release) == []
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 def test_nothing_is_recovered_from_random_data(tmp_path: Path, seed: int) -> None:
     attack_release(tmp_path, seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10, 40))
+@pytest.mark.parametrize("seed", range(1, 40))
 def test_nothing_is_recovered_from_more_random_data(tmp_path: Path, seed: int) -> None:
     attack_release(tmp_path, seed)
 

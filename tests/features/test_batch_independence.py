@@ -138,7 +138,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("method", ["sgd", "least_squares"])
+@pytest.mark.parametrize("method", ["sgd", pytest.param("least_squares", marks=pytest.mark.slow)])
 def test_a_private_run_says_what_company_does(config: Path, method: str) -> None:
     pytest.importorskip("opacus")
     settings = ["privacy={epsilon=20.0, method='least_squares'}", "train={}"] if method == "least_squares" else []

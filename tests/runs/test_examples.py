@@ -26,6 +26,7 @@ def test_a_config_is_valid_and_explained(path: Path) -> None:
     assert len((path.parent / "README.md").read_text(encoding="utf-8").splitlines()) >= 8
 
 
+@pytest.mark.slow
 def test_the_textbook_case_runs(tmp_path: Path) -> None:
     (example,) = [path for path in EXAMPLES if path.parent.name == "resnet50"]
     (tmp_path / "audit.toml").write_text(example.read_text(encoding="utf-8"), encoding="utf-8")

@@ -78,6 +78,7 @@ def test_the_saved_model_decides_as_the_audit_said(run_folder: Path) -> None:
         assert np.allclose(table[scores].to_numpy(float), frame[scores].to_numpy(float), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_looks_through_a_frozen_part_in_bfloat16_as_the_audit_did(tmp_path: Path) -> None:
     write_images(tmp_path / "data", n=160)
     config = tmp_path / "audit.toml"

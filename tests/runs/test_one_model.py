@@ -106,6 +106,7 @@ def test_the_saved_model_predicts_what_the_audit_predicted(
     assert run.model.backbone.precision == ("float32" if precision == "auto" else precision)
 
 
+@pytest.mark.slow
 def test_precisions_differ_from_each_other(tmp_path: Path) -> None:
     """Or the tests above would hold by themselves."""
     path = write_audit(tmp_path, "bert", "")
@@ -169,6 +170,7 @@ def test_int8_is_refused_where_no_linear_layer_is_frozen(tmp_path: Path, tiny: P
         rft.audit(tiny, overrides=["model.precision=int8"])
 
 
+@pytest.mark.slow
 def test_a_setting_of_the_process_does_not_change_what_float32_is(tiny: Path, tmp_path: Path) -> None:
     """On hardware with bfloat16 or TF32 this setting makes matrices less exact."""
     rft.audit(tiny, tmp_path / "plain")

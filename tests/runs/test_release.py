@@ -93,6 +93,7 @@ def test_a_reason_in_a_report_names_keys_and_no_paths(where: str | None, said: s
     assert rft.RftError("is spent", where=where, remedy="Remove it.").public == said
 
 
+@pytest.mark.slow
 def test_the_report_holds_a_salt_that_the_evidence_does_not(tmp_path: Path) -> None:
     """Who is given the evidence without the report cannot confirm a guess of it by its hash."""
     config = write(tmp_path, "")

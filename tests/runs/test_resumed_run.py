@@ -198,10 +198,10 @@ def test_whatever_changes_the_model_of_texts_changes_the_identity(
 @pytest.mark.parametrize(
     "change",
     [
-        "privacy.budget=500.0",
+        "name=other",
         *(
             pytest.param(change, marks=pytest.mark.slow)
-            for change in ("model.memory=8GB", "privacy.ledger=elsewhere", "name=other")
+            for change in ("model.memory=8GB", "privacy.ledger=elsewhere", "privacy.budget=500.0")
         ),
     ],
 )

@@ -83,6 +83,7 @@ def test_a_mark_off_centre_is_found_in_images_that_are_cut(tmp_path: Path) -> No
     assert row["area_share"] == pytest.approx(0.1 * 0.15 / ((32 / 60) * (32 / 40)), rel=0.2)
 
 
+@pytest.mark.slow
 def test_images_of_several_sizes_have_a_place_each(tmp_path: Path) -> None:
     sizes = [(300, 200), (200, 300), (150, 150), (640, 400)] * 6 + [
         (200, 300),

@@ -192,6 +192,7 @@ def test_an_audit_ranks_its_training_labels(tiny: Path) -> None:
     assert "Labels that look wrong" in page
 
 
+@pytest.mark.slow
 def test_more_than_a_head_is_not_ranked_and_says_so(tiny: Path) -> None:
     write_images(tiny.parent / "data", n=120)
     config = tiny.read_text(encoding="utf-8").replace("[model]", '[model]\nfreeze = "layer4"')

@@ -359,6 +359,7 @@ def test_what_was_left_out_is_named_at_the_end() -> None:
     assert any("pretraining data" in text for text in last)
 
 
+@pytest.mark.slow
 def test_steps_that_were_taken_again_are_a_warning_and_no_failure() -> None:
     finding = section(replace(FACTS, epsilon=3.05, charged_steps=330)).finding("privacy.epsilon")
     assert finding.status == "warn"

@@ -77,6 +77,7 @@ def test_a_head_that_converged_is_no_reason_to_warn() -> None:
     assert "not trained to the end" not in finding.description
 
 
+@pytest.mark.slow
 def test_the_probe_sees_a_sample_of_many_examples_and_the_units_of_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head_shortfall, "MAX_FITTED_ROWS", 100)
     audited = learnable(LONG, rows_per_unit=4)

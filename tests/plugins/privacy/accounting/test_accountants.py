@@ -182,6 +182,7 @@ def test_different_trainings_compose_as_by_other_accountants() -> None:
     )
 
 
+@pytest.mark.slow
 def test_composition_of_the_unlike_and_of_many_is_bounded_in_time() -> None:
     begun = time.monotonic()
     unlike = composed_spending([Mechanism(0.3, 1.0, 1), Mechanism(30.0, 1e-3, 200_000)], DELTA)

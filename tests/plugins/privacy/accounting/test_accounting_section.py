@@ -99,6 +99,7 @@ def test_the_curve_holds_the_stated_epsilon_and_is_drawn_on_a_log_axis() -> None
     assert "no place" not in svg
 
 
+@pytest.mark.slow
 def test_steps_that_were_charged_twice_count() -> None:
     once, twice = accounting_chapter(facts_of()), accounting_chapter(facts_of(charged_steps=5000))
     assert finding(twice, "epsilon_replace_one").value > finding(once, "epsilon_replace_one").value

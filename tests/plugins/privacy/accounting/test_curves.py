@@ -68,9 +68,9 @@ def test_several_mechanisms_are_worse_than_each() -> None:
     ],
 )
 def test_extremes_of_the_trade_off_are_quick_and_in_range(mechanism: Mechanism) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     fnr = trade_off(mechanism)(RATES)
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
     assert ((fnr >= 0) & (fnr <= 1 - RATES + 1e-12)).all()
 
 

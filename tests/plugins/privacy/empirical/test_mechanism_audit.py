@@ -141,7 +141,7 @@ def test_extreme_rates(rate: float, steps: int, untested: pytest.MonkeyPatch) ->
     assert not refutes_claim(scores, curve_of(claim))
 
 
-@pytest.mark.parametrize("randomness", ["secret", "seeded"])
+@pytest.mark.parametrize("randomness", [pytest.param("secret", marks=pytest.mark.slow), "seeded"])
 def test_the_right_mechanism_is_not_accused_and_its_bound_holds(randomness: str) -> None:
     judgement = judge_runs(audited_model(randomness=randomness), curve_of(CLAIM), DELTA)
     assert judgement.p_value >= REFUTATION_LEVEL / 10  # one time in ten thousand
@@ -162,6 +162,7 @@ def test_a_planted_fault_is_seen(fault: str, untested: pytest.MonkeyPatch) -> No
     assert judge_runs(audited_model(), curve_of(CLAIM), DELTA).p_value < REFUTATION_LEVEL
 
 
+@pytest.mark.slow
 def test_rows_that_are_clipped_one_by_one_are_seen_where_persons_are_promised(untested: pytest.MonkeyPatch) -> None:
     def by_row(self: HeadStepper, sample: Any) -> Any:
         rows = self.examples.gather_rows(sample)
@@ -245,6 +246,7 @@ def test_the_smallest_violation_is_seen_with_the_power_that_is_promised(fault: A
     assert audit_power(CLAIM, curve_of(CLAIM), less, 1000) < 0.7
 
 
+@pytest.mark.slow
 def test_a_rate_cannot_exceed_one() -> None:
     claim = Mechanism(5.923, 1.0, 30)
     less_noise, more_sampling = (smallest_violation(claim, curve_of(claim), fault, 300) for fault in FAULTS)
