@@ -66,6 +66,14 @@ class TextBackbone(nn.Module):
         output = self.network(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
         return pool_tokens(output.last_hidden_state, inputs["attention_mask"], self.pooling)
 
+    def mask_vectors(self, inputs: Batch) -> Tensor:
+        """Return the (B, T) mask of the vectors that the network makes of a batch: one for each token."""
+        return inputs["attention_mask"]
+
+    def blank_inputs(self, mask: Tensor) -> Batch:
+        """Return a batch without content of which the network makes vectors with this (B, T) mask."""
+        return {"input_ids": torch.zeros_like(mask), "attention_mask": mask}
+
 
 def pool_tokens(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
     """Return (B, D) from (B, T, D) hidden states: their mean over real tokens, the first, or the last real one."""
@@ -112,7 +120,7 @@ class InputClassifier(nn.Module):
     """A classifier of examples as plugins see it, trained here or by others: a batch of inputs in, (B, K) logits out.
 
     Attributes:
-        modality: ``image`` or ``text``.
+        modality: ``image``, ``text`` or ``audio``.
         embedding_layer: name of the word embedding that a text model begins with, or None.
     """
 

@@ -15,11 +15,17 @@ class FolderIdentity(Record):
     Attributes:
         pooling: how its outputs become one vector an example.
         config_sha256: over the config of its network.
+        layer: whose hidden states, of an encoder of speech, or ``mean``; None for the last, and then it is not written.
     """
 
     library: Literal["transformers"] = "transformers"
     pooling: str
     config_sha256: str
+    layer: int | Literal["mean"] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_layer(self, serialize: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        return _leave_out_absent(serialize(self))
 
 
 class NamedIdentity(Record):
@@ -37,8 +43,11 @@ class NamedIdentity(Record):
 
     @model_serializer(mode="wrap")
     def _without_absent_recipe(self, serialize: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
-        content: dict[str, JsonValue] = serialize(self)
-        return {name: value for name, value in content.items() if value is not None}
+        return _leave_out_absent(serialize(self))
+
+
+def _leave_out_absent(content: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {name: value for name, value in content.items() if value is not None}
 
 
 BackboneIdentity = FolderIdentity | NamedIdentity

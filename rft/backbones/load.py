@@ -16,12 +16,23 @@ from rft.backbones.partition.trace import FAILURES, first_line
 from rft.backbones.sources import snapshot, timm, torchvision, transformers, weights
 from rft.backbones.sources.hub import split_revision
 from rft.backbones.sources.library import BackboneLibrary
+from rft.backbones.sources.speech import loading as speech
+from rft.backbones.sources.speech.encoders import SpeechBackbone
 from rft.config.schema import ModelConfig
+from rft.data.audio.preprocessing import AudioPreprocessing
 from rft.data.images.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, near
-from rft.records import ImagePreprocessingFacts, PreprocessingFacts
+from rft.records import AudioPreprocessingFacts, ImagePreprocessingFacts, PreprocessingFacts
 from rft.runtime.out_of_memory import raise_if_out_of_memory
+
+Preprocessing = ImagePreprocessing | TextPreprocessing | AudioPreprocessing
+Modality = Literal["image", "text", "audio"]
+MODALITIES: dict[type, Modality] = {
+    ImagePreprocessing: "image",
+    TextPreprocessing: "text",
+    AudioPreprocessing: "audio",
+}
 
 # Their models are known by name; another library is another record.
 LIBRARIES = {library.name: library for library in (torchvision.LIBRARY, timm.LIBRARY)}
@@ -43,45 +54,58 @@ class LoadedBackbone:
 
     backbone: nn.Module
     dimension: int
-    preprocessing: ImagePreprocessing | TextPreprocessing
+    preprocessing: Preprocessing
     weights_sha256: str
     identity: BackboneIdentity
     revision: str | None = None
 
     @property
-    def modality(self) -> Literal["image", "text"]:
-        """``image`` or ``text``."""
-        return "image" if isinstance(self.preprocessing, ImagePreprocessing) else "text"
+    def modality(self) -> Modality:
+        """What its examples are."""
+        return MODALITIES[type(self.preprocessing)]
 
     @property
     def input_shape(self) -> tuple[int, int, int] | None:
-        """Channels, height and width of the images it takes; None for texts."""
+        """Channels, height and width of the images it takes; None for what has a length."""
         return self.preprocessing.shape if isinstance(self.preprocessing, ImagePreprocessing) else None
 
     def classifier(self, classes: int, row_norm: bool, seed: int) -> Classifier:
         """Join the backbone with a new head for this number of classes."""
         head = new_head(self.dimension, classes, row_norm, seed)
-        if self.input_shape is not None:
-            return Classifier(self.backbone, head, modality="image")
+        if self.modality != "text":
+            return Classifier(self.backbone, head, modality=self.modality)
         network: Any = self.backbone.network
         name = transformers.embedding_layer(network)
         embedding = f"backbone.network.{name}" if name else None
         return Classifier(self.backbone, head, modality="text", embedding_layer=embedding)
 
     def example(self, count: int, tokens: int, seed: int) -> Batch:
-        """Make up inputs: noise for images, any words for texts, some of which are shorter than others."""
+        """Make up inputs: noise for images and speech, any words for texts; some are shorter than others.
+
+        Args:
+            count: how many.
+            tokens: of the longest text, or vectors that the network makes of the longest clip.
+            seed: of what is random.
+        """
         random = torch.Generator().manual_seed(seed)
         if self.input_shape is not None:
             return {"pixels": torch.rand(count, *self.input_shape, generator=random)}
+        if isinstance(self.backbone, SpeechBackbone):
+            return self.backbone.make_up_inputs(shorten_some(count, tokens), random)
         return made_up_texts(self.preprocessing.tokenizer, count, tokens, random)  # type: ignore[union-attr]
 
 
+def shorten_some(count: int, longest: int) -> torch.Tensor:
+    """Return (``count``,) lengths of made-up examples, which follow from the position alone."""
+    return longest - torch.arange(count) % 3
+
+
 def made_up_texts(tokenizer: Any, count: int, tokens: int, random: torch.Generator) -> Batch:
-    """Return random ordinary words, padded on the right; lengths follow from the position alone."""
+    """Return random ordinary words, padded on the right."""
     special = set(tokenizer.all_special_ids)
     words = torch.tensor([word for word in range(min(len(tokenizer), 5000)) if word not in special])
     ids = words[torch.randint(len(words), (count, tokens), generator=random)]
-    lengths = tokens - torch.arange(count) % 3
+    lengths = shorten_some(count, tokens)
     mask = (torch.arange(tokens)[None] < lengths[:, None]).long()
     return {"input_ids": torch.where(mask.bool(), ids, tokenizer.pad_token_id), "attention_mask": mask}
 
@@ -94,7 +118,7 @@ def load_backbone(
     Args:
         model_config: the ``[model]`` table.
         folder: what a path to weights is relative to.
-        modality: ``image`` or ``text``, as the data says.
+        modality: ``image``, ``text`` or ``audio``, as the data says.
         seed: initialises ``weights = "random"``.
         offline: forbid downloads.
 
@@ -114,7 +138,9 @@ def load_backbone(
         return _load_from_folder(model_config, name, folder, modality=modality, seed=seed, offline=offline)
     if modality != "image":
         raise ModelError(
-            f"{library} has backbones for images only", where="model.backbone", remedy="Texts: transformers/<name>."
+            f"{library} has backbones for images only",
+            where="model.backbone",
+            remedy="For texts and speech: transformers/<name>.",
         )
     return _load_by_name(model_config, LIBRARIES[library], name, folder, seed=seed, offline=offline)
 
@@ -151,17 +177,21 @@ def _load_from_folder(
             remedy='Expected "pretrained" or "random"; name another folder in model.backbone.',
         )
     source = snapshot.find_snapshot(name, folder, offline=offline, where="model.backbone")
-    backbone: TextBackbone | ImageBackbone
-    preprocessing: ImagePreprocessing | TextPreprocessing
-    if modality == "text":
+    backbone: TextBackbone | ImageBackbone | SpeechBackbone
+    preprocessing: Preprocessing
+    pooling: str = "mean"
+    if modality == "audio":
+        backbone, preprocessing = speech.speech_backbone(source, model_config, seed=seed)
+    elif modality == "text":
         backbone, preprocessing = transformers.text_backbone(source, model_config, seed=seed)
-        pooling: str = backbone.pooling
+        pooling = backbone.pooling
     else:
         pretrained = model_config.weights == "pretrained"
         size = model_config.image_size
         backbone, preprocessing = transformers.image_backbone(source, pretrained=pretrained, seed=seed, image_size=size)
         pooling = backbone.pooled.__name__
-    identity = FolderIdentity(pooling=pooling, config_sha256=transformers.config_sha256(backbone.network))
+    config_sha256 = transformers.config_sha256(backbone.network)
+    identity = FolderIdentity(pooling=pooling, config_sha256=config_sha256, layer=model_config.layer)
     loaded = _measure_dimension(backbone, preprocessing, hash_tensors(backbone.network.state_dict()), identity, name)
     return replace(loaded, revision=source.revision)
 
@@ -199,6 +229,11 @@ def rebuild_backbone(identity: BackboneIdentity, preprocessing: PreprocessingFac
     Raises:
         ModelError: its library is not known, or takes no texts.
     """
+    backbone: nn.Module
+    prepared: Preprocessing
+    if isinstance(preprocessing, AudioPreprocessingFacts) and isinstance(identity, FolderIdentity):
+        backbone, prepared = speech.read_description(hub_folder, identity.layer)
+        return _measure_dimension(backbone, prepared, "", identity, HUB)
     if isinstance(identity, FolderIdentity):
         backbone, prepared = transformers.read_description(hub_folder, preprocessing, identity.pooling)
         return _measure_dimension(backbone, prepared, "", identity, HUB)
@@ -214,7 +249,7 @@ def rebuild_backbone(identity: BackboneIdentity, preprocessing: PreprocessingFac
 
 def _measure_dimension(
     backbone: nn.Module,
-    preprocessing: ImagePreprocessing | TextPreprocessing,
+    preprocessing: Preprocessing,
     sha256: str,
     identity: BackboneIdentity,
     name: str,

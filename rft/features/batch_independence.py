@@ -59,15 +59,16 @@ def measure_batch_dependence(
 
 
 def _of_all_lengths(batch: Batch) -> Batch:
-    """Return texts of which those that are run alone are shorter, one more than the other; images as they are."""
+    """Return examples of which those that are run alone are shorter, one more than the other; images as they are."""
     if "attention_mask" not in batch:
         return batch
-    ids, mask = batch["input_ids"].clone(), batch["attention_mask"].clone()
-    padding = ids[mask == 0][0] if (mask == 0).any() else 0
-    for row in range(EXAMPLES_RUN_ALONE):
-        length = max(1, mask.shape[1] * (row + 1) // (EXAMPLES_RUN_ALONE + 1))
-        ids[row, length:], mask[row, length:] = padding, 0
-    return {**batch, "input_ids": ids, "attention_mask": mask}
+    shortened = {name: column.clone() for name, column in batch.items()}
+    mask = batch["attention_mask"]
+    for name, column in shortened.items():
+        padding = column[mask == 0][0] if name != "attention_mask" and (mask == 0).any() else 0
+        for row in range(EXAMPLES_RUN_ALONE):
+            column[row, max(1, mask.shape[1] * (row + 1) // (EXAMPLES_RUN_ALONE + 1)) :] = padding
+    return shortened
 
 
 def _relative_change(alone: Tensor, together: Tensor) -> float:

@@ -23,7 +23,7 @@ class ModelDescription(Record):
     """The content of ``model.json``.
 
     Attributes:
-        modality: ``image`` or ``text``.
+        modality: ``image``, ``text`` or ``audio``.
         backbone: which one it is, to build it again.
         preprocessing: how items become its inputs.
         classes: what the logits stand for.
@@ -34,7 +34,7 @@ class ModelDescription(Record):
     """
 
     format_version: int = FORMAT_VERSION
-    modality: Literal["image", "text"]
+    modality: Literal["image", "text", "audio"]
     backbone: BackboneIdentity
     preprocessing: PreprocessingFacts
     classes: tuple[str, ...]

@@ -18,10 +18,12 @@ from safetensors.torch import load_file, save
 from rft.backbones.batch import Batch
 from rft.backbones.classifier import Classifier, hash_tensors
 from rft.backbones.identity import FolderIdentity
-from rft.backbones.load import LoadedBackbone, rebuild_backbone
+from rft.backbones.load import LoadedBackbone, Preprocessing, rebuild_backbone
 from rft.backbones.sources import transformers
+from rft.data.audio.decoding import read_recording
+from rft.data.audio.inputs import pad_recordings
+from rft.data.audio.preprocessing import AudioPreprocessing
 from rft.data.images.inputs import read_pixels, to_tensor
-from rft.data.images.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import EvidenceError, ModelError
 from rft.models.absent import explain_absent_model
@@ -30,6 +32,7 @@ from rft.runtime.float32 import ieee_float32
 
 WEIGHTS, HUB_FOLDER = "model.safetensors", "backbone"
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
+MAX_SECONDS = 3600.0  # as much as ``data.max_seconds`` may say
 
 Item = str | Path | Image.Image
 
@@ -60,22 +63,22 @@ class SavedModel:
     Attributes:
         classifier: a batch of inputs in, logits out; a ``torch.nn.Module`` in eval mode on the CPU.
         classes: what the logits stand for.
-        preprocessing: turns an image or a text into the inputs that the classifier takes.
+        preprocessing: turns an image, a text or a recording into the inputs that the classifier takes.
     """
 
     classifier: Classifier = field(repr=False)
     classes: tuple[str, ...]
-    preprocessing: ImagePreprocessing | TextPreprocessing
+    preprocessing: Preprocessing
 
     def predict(self, items: Item | Sequence[Item], batch_size: int = 32) -> pd.DataFrame:
         """Return one row an item (one for a single one): ``prediction``, and a probability ``score_<class>`` each.
 
         Args:
-            items: paths of images or opened images, or texts, as the model was trained on.
+            items: paths of images or opened images, texts, or paths of recordings, as the model was trained on.
             batch_size: items that are predicted at once.
 
         Raises:
-            DataError: for a file that cannot be read as an image.
+            DataError: for a file that cannot be read.
         """
         if isinstance(items, (str, Path, Image.Image)):
             items = [items]
@@ -91,9 +94,13 @@ class SavedModel:
             return values
 
     def inputs(self, items: Sequence[Item]) -> Batch:
-        """Return items as the classifier takes them; raises ``DataError`` for a file that is no image."""
+        """Return items as the classifier takes them; raises ``DataError`` for a file that cannot be read."""
         if isinstance(self.preprocessing, TextPreprocessing):
             return self.preprocessing([str(item) for item in items])
+        if isinstance(self.preprocessing, AudioPreprocessing):
+            seconds = self.preprocessing.max_seconds or MAX_SECONDS
+            recordings = (read_recording(Path(str(item)), seconds) for item in items)
+            return pad_recordings([self.preprocessing(recording) for recording in recordings])
         decoded = [
             self.preprocessing(item)
             if isinstance(item, Image.Image)

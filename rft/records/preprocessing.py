@@ -65,12 +65,15 @@ class AudioPreprocessingFacts(Record):
         sample_rate: samples a second that the model is given.
         normalisation: of each recording by itself.
         max_seconds: that the model takes at most; None where it has no limit.
+        spectrum_sha256: of the settings of what makes spectra of the samples, and of a made-up one; None where the
+            model takes the samples.
     """
 
     resampler: str
     sample_rate: int
     normalisation: Literal["none", "zero-mean-unit-variance"]
     max_seconds: float | None
+    spectrum_sha256: str | None = None
 
 
 def _name_modality(facts: Any) -> str:

@@ -23,6 +23,7 @@ from rft.runtime.out_of_memory import raise_if_out_of_memory
 
 NETWORK = "backbone.network."
 Tune = Literal["full", "bias", "lora"]
+ROW = {"text": "token", "audio": "vector of the network"}  # what one row of cached features stands for
 NOTHING_TRAINED = {
     "full": "no other parameter gets a gradient",
     "bias": "no layer behind the cut has a bias",
@@ -242,7 +243,7 @@ def plan_replay(trace: ModelTrace, layer: str, modality: str) -> ReplayPlan:
     return ReplayPlan(
         layer=layer,
         position=position,
-        ragged=modality == "text",
+        ragged=modality != "image",
         overwrites=trace.first[at].overwrites,
         stub_outputs={name: tuple(stubs) for name, stubs in stub_outputs.items()},
         behind=frozenset(behind),
@@ -276,9 +277,9 @@ def _cached_argument(trace: ModelTrace, at: int, modality: str) -> int:
     assert small is not None
     if not small.dtype.is_floating_point:
         raise Uncuttable('its argument is the input itself: freeze = "none" trains everything')
-    expected = [(1, "B"), (1, "T")] if modality == "text" else [(1, "B")]
+    expected = [(1, "B")] if modality == "image" else [(1, "B"), (1, "T")]
     if list(dimensions[: len(expected)]) != expected or any(unit for _, unit in dimensions[len(expected) :]):
-        raise Uncuttable("its argument has not one row a token" if modality == "text" else "its shape varies")
+        raise Uncuttable("its shape varies" if modality == "image" else f"its argument has not one row a {ROW[modality]}")
     return changing[0]
 
 

@@ -98,7 +98,7 @@ class Prefix(nn.Module):
 
     @property
     def modality(self) -> str:
-        """``image`` or ``text``."""
+        """``image``, ``text`` or ``audio``."""
         return self.classifier.modality
 
     def tensors(self) -> dict[str, Tensor]:
@@ -116,7 +116,8 @@ class Prefix(nn.Module):
             with _hooked_before(self.classifier.get_submodule(self.plan.layer), self._stop_at_cut):
                 self.classifier(inputs)
         except _Reached as reached:
-            mask = {"attention_mask": inputs["attention_mask"]} if self.plan.ragged else {}
+            backbone: Any = self.classifier.backbone
+            mask = {"attention_mask": backbone.mask_vectors(inputs)} if self.plan.ragged else {}
             return {"features": reached.argument, **mask}
         raise AssertionError(f"{self.plan.layer} did not run")
 
@@ -169,9 +170,10 @@ class Suffix(nn.Module):
     def _blank_inputs(self, batch: Batch) -> Batch:
         """Return inputs of the right shape without content; a mask is kept."""
         features = batch["features"]
-        if self.classifier.modality == "text":
-            mask = batch["attention_mask"]
-            return {"input_ids": torch.zeros_like(mask), "attention_mask": mask}
+        if "attention_mask" in batch:
+            backbone: Any = self.classifier.backbone
+            blank: Batch = backbone.blank_inputs(batch["attention_mask"])
+            return blank
         assert self.input_shape is not None  # images have a size
         return {"pixels": features.new_zeros(()).expand(len(features), *self.input_shape)}
 

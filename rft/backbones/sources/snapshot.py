@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from rft.backbones.sources import ctranslate2
 from rft.backbones.sources.hub import (
     HUB_NAME,
     hub_client,
@@ -49,19 +50,21 @@ WHOLE = "Expected a model as the hub lays it out, whole: config.json, model.safe
 
 @dataclass(frozen=True)
 class PretrainedFolder:
-    """A folder with ``config.json`` and weights, or with a GGUF file that holds both.
+    """A folder with ``config.json`` and weights, or with a file of another program that holds both.
 
     Attributes:
         path: the folder.
         gguf: name of its GGUF file, or None.
         where: the key of audit.toml that named it, for errors.
         revision: the commit that the hub's cache holds it as; None for other folders.
+        ctranslate2: whether its weights are those of a Whisper checkpoint of CTranslate2.
     """
 
     path: Path
     gguf: str | None
     where: str
     revision: str | None = None
+    ctranslate2: bool = False
 
     @property
     def source(self) -> dict[str, str | bool]:
@@ -106,6 +109,7 @@ def _in_package(spec: str, where: str) -> Path:
     holding = {file.parent for file in files if file.name == CONFIG and file.parent / "tokenizer_config.json" in files}
     holding |= {file.parent for file in files if file.name == CONFIG and file.parent / "model.safetensors" in files}
     holding |= {file.parent for file in files if file.suffix == ".gguf"}
+    holding |= {file.parent for file in files if file.name == CONFIG and file.parent / ctranslate2.FILE in files}
     matching = sorted(folder for folder in holding if not inside or folder.as_posix() == inside)
     if len(matching) != 1:
         known = ", ".join(folder.as_posix() for folder in sorted(holding)) or "none"
@@ -155,7 +159,7 @@ def _check_folder(path: Path, where: str) -> PretrainedFolder:
     if not any((path / name).is_file() for name in SAFE):
         for pickled in sorted(path.glob(PICKLED)):
             _refuse_pickled_objects(pickled, where)
-    return PretrainedFolder(path, None, where)
+    return PretrainedFolder(path, None, where, ctranslate2=ctranslate2.is_whisper(path))
 
 
 def _refuse_adapter(path: Path, where: str) -> None:

@@ -25,6 +25,7 @@ from rft.backbones.sources.image_processor import has_processor, read_preprocess
 from rft.backbones.sources.mismatch import find_family
 from rft.backbones.sources.snapshot import CONFIG, PretrainedFolder
 from rft.config.schema import ModelConfig
+from rft.data.audio.preprocessing import AudioPreprocessing
 from rft.data.images.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, RftError
@@ -57,7 +58,7 @@ def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, s
     tower = getattr(config, "vision_config", None) if modality == "image" else None
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = _load_pretrained(source, tower or config) if pretrained else _build_untrained(tower or config, source)
+        network = load_pretrained(source, tower or config) if pretrained else build_untrained(source, tower or config)
     takes = getattr(network, "main_input_name", "input_ids")
     if takes != {"text": "input_ids", "image": "pixel_values"}[modality]:
         key = {"input_ids": "text", "pixel_values": "image"}.get(takes)
@@ -107,8 +108,10 @@ def untrained_like(backbone: nn.Module, seed: int) -> nn.Module:
     return untrained
 
 
-def write_description(backbone: nn.Module, preprocessing: ImagePreprocessing | TextPreprocessing, folder: Path) -> None:
-    """Write the config of a backbone's network, and its tokenizer or image processor, as the hub lays them out."""
+def write_description(
+    backbone: nn.Module, preprocessing: ImagePreprocessing | TextPreprocessing | AudioPreprocessing, folder: Path
+) -> None:
+    """Write the config of a backbone's network, and what prepares its inputs, as the hub lays them out."""
     with quiet_transformers():
         backbone.network.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
         prepares = preprocessing.tokenizer if isinstance(preprocessing, TextPreprocessing) else preprocessing.processor
@@ -229,7 +232,8 @@ def pooler_output(output: Any) -> Tensor:
     return hidden.mean(dim=1) if hidden.dim() == 3 else hidden.flatten(2).mean(dim=2)
 
 
-def _load_pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
+def load_pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
+    """Return the model of a folder without a head and with its weights; raises ``ModelError`` where some are missing."""
     library = _import_transformers()
     kind = library.AutoModel if source.gguf else library.MODEL_MAPPING.get(type(config), None)
     if kind is None:
@@ -252,7 +256,8 @@ def _load_pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
     return network
 
 
-def _build_untrained(config: Any, source: PretrainedFolder) -> nn.Module:
+def build_untrained(source: PretrainedFolder, config: Any) -> nn.Module:
+    """Return the model of a config without a head, with random weights; raises ``ModelError``."""
     with errors_named(source, "its config"):
         network: nn.Module = _import_transformers().AutoModel.from_config(config).float()
         return network

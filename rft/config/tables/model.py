@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rft.config.applicability import IMAGES, TEXTS, Applies
+from rft.config.applicability import IMAGES, RECORDINGS, TEXTS, Applies
 from rft.config.tables.base import MOST, Count, Table
 from rft.config.tables.spellings import FUNCTION, FunctionName
 from rft.expectations import show_value
@@ -72,6 +72,9 @@ class ModelConfig(Table):
     pooling: Annotated[Literal["auto", "mean", "cls", "last"], TEXTS] = "auto"
     """How the vectors of the tokens become one: their mean, that of the first token (cls) or of the last; auto does
     what suits the family."""
+    layer: Annotated[Annotated[int, Field(ge=0, le=MOST)] | Literal["mean"] | None, RECORDINGS] = None
+    """Of a backbone of speech, whose hidden states are averaged over time: a number, 0 for what enters the first layer,
+    or `"mean"` over all layers; by default those of the last. Middle layers often tell more of words and speakers."""
     max_length: Annotated[int | None, Field(ge=4, le=MOST), TEXTS] = None
     """Tokens of a text that are read; by default as many as the model takes, 512 at most."""
     precision: Annotated[

@@ -22,11 +22,11 @@ from rft.records import Split
 class PreparesRecordings(Protocol):
     """What makes the input of a model of a recording: ``rft.data.audio.preprocessing.AudioPreprocessing``."""
 
-    def count_samples(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
-        """Return (N,) how many samples recordings of (N,) frames at (N,) rates become."""
+    def count_tokens(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
+        """Return (N,) how many vectors recordings of (N,) samples at (N,) rates become in the model, about."""
 
     def __call__(self, recording: Recording) -> np.ndarray:
-        """Return its (T,) samples at the rate of the model, float32."""
+        """Return its (T,) samples at the rate of the model, or the (T, F) frames of their spectrum, float32."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class AudioInputs:
     max_seconds: float
 
     def lengths(self, items: Sequence[FileSource]) -> np.ndarray:
-        """Return (N,) the number of samples that each recording becomes, int64.
+        """Return (N,) the number of vectors that each recording becomes in the model, about, int64.
 
         Those of the splits were counted when they were read; others are decoded for it.
         """
         counted = [self._measured.get(item) or self._measure(item) for item in items]
         frames, rates = np.array(counted, np.int64).reshape(-1, 2).T
-        return self.preprocessing.count_samples(frames, rates)
+        return self.preprocessing.count_tokens(frames, rates)
 
     def batch(self, split: str, rows: Rows) -> dict[str, torch.Tensor]:
         """Return the batch of the rows of a split, on the CPU, as ``batches`` does."""
@@ -59,8 +59,9 @@ class AudioInputs:
     def batches(self, items: Sequence[FileSource], batches: Sequence[Rows]) -> Iterator[dict[str, torch.Tensor]]:
         """Yield a batch for each list of rows of ``items``; the next one is decoded while the caller computes.
 
-        A batch is ``{"waveform": (B, T) float32, "attention_mask": (B, T) int64}``: T is the length of its longest
-        recording, the others end in zeros, and the mask is 1 where there is sound.
+        A batch is ``{"waveform": (B, T) float32, "attention_mask": (B, T) int64}``, or of spectra ``{"spectrum":
+        (B, T, F) float32, ...}``: T is the length of its longest recording, the others end in zeros, and the mask is 1
+        where there is sound.
         """
         with open_decoders() as pool:
             waiting = iter(batches)
@@ -68,14 +69,14 @@ class AudioInputs:
             while queue:
                 decoded = [future.result() for future in queue.pop(0)]
                 queue += [self._submit_batch(pool, items, rows) for rows in islice(waiting, 1)]
-                yield pad_waveforms(decoded)
+                yield pad_recordings(decoded)
 
     def _submit_batch(
         self, pool: ThreadPoolExecutor, items: Sequence[FileSource], rows: Rows
     ) -> list[Future[np.ndarray]]:
-        return [pool.submit(self._read_waveform, items[row]) for row in rows]
+        return [pool.submit(self._read_prepared, items[row]) for row in rows]
 
-    def _read_waveform(self, item: FileSource) -> np.ndarray:
+    def _read_prepared(self, item: FileSource) -> np.ndarray:
         recording = read_recording(item, self.max_seconds)
         known = self._measured.get(item)
         if known is not None and known != (len(recording.samples), recording.rate):
@@ -103,11 +104,11 @@ class AudioInputs:
         }
 
 
-def pad_waveforms(waveforms: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
-    """Return a batch, as ``AudioInputs.batches`` yields it, of B recordings of (T,) samples each."""
-    lengths = torch.tensor([len(waveform) for waveform in waveforms])
-    padded = torch.zeros(len(waveforms), int(lengths.max()))
-    for row, waveform in enumerate(waveforms):
-        padded[row, : len(waveform)] = torch.from_numpy(waveform)
+def pad_recordings(prepared: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+    """Return a batch, as ``AudioInputs.batches`` yields it, of B recordings of (T,) samples or (T, F) frames each."""
+    lengths = torch.tensor([len(recording) for recording in prepared])
+    padded = torch.zeros(len(prepared), int(lengths.max()), *prepared[0].shape[1:])
+    for row, recording in enumerate(prepared):
+        padded[row, : len(recording)] = torch.from_numpy(recording)
     mask = torch.arange(padded.shape[1]) < lengths[:, None]
-    return {"waveform": padded, "attention_mask": mask.long()}
+    return {"waveform" if padded.dim() == 2 else "spectrum": padded, "attention_mask": mask.long()}

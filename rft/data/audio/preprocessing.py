@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from rft.config.schema import DataConfig
 from rft.data.audio.decoding import INSTALL, Recording
 from rft.data.audio.inputs import AudioInputs
-from rft.errors import ConfigError, ModelError
+from rft.data.audio.spectrum import SpectrumExtractor
+from rft.errors import ConfigError, DataError, ModelError
 from rft.records import AudioPreprocessingFacts, Split
 from rft.runtime.libraries import library_import
 
@@ -28,6 +29,9 @@ class AudioPreprocessing:
         rate: samples a second that the model takes.
         normalisation: of each recording by itself: ``none``, or to mean 0 and variance 1.
         max_seconds: that the model takes at most; None where it has no limit. Longer recordings are refused, not cut.
+        extractor: makes a spectrum of the samples, where the model takes one.
+        processor: the feature extractor of transformers that said so, or None.
+        samples_per_token: of these, how many go into one vector of the model: what a recording costs.
 
     Raises:
         ModelError: a rate or a normalisation that there is not.
@@ -36,6 +40,9 @@ class AudioPreprocessing:
     rate: int
     normalisation: Normalisation = "none"
     max_seconds: float | None = None
+    extractor: SpectrumExtractor | None = None
+    processor: Any = field(default=None, repr=False)
+    samples_per_token: int = 1
 
     def __post_init__(self) -> None:
         if self.rate <= 0 or self.normalisation not in get_args(Normalisation):
@@ -53,12 +60,30 @@ class AudioPreprocessing:
             sample_rate=self.rate,
             normalisation=self.normalisation,
             max_seconds=self.max_seconds,
+            spectrum_sha256=self.extractor.sha256 if self.extractor else None,
         )
 
     def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> AudioInputs:
         """Return the reader of recordings for these splits."""
-        most = config.max_seconds if self.max_seconds is None else min(config.max_seconds, self.max_seconds)
-        return AudioInputs(splits, self, most)
+        self._refuse_longer(splits)
+        return AudioInputs(splits, self, config.max_seconds)
+
+    def _refuse_longer(self, splits: Mapping[str, Split]) -> None:
+        """Raise ``DataError`` where recordings of the splits are longer than the model takes."""
+        if self.max_seconds is None:
+            return
+        for name, split in splits.items():
+            assert split.recordings is not None, "measured when they were read"
+            seconds = split.recordings.frames / split.recordings.rates
+            longer = seconds > self.max_seconds
+            if longer.any():
+                raise DataError(
+                    f"{int(longer.sum()):,} of {len(split):,} recordings of the {name} split last longer than the "
+                    f"{self.max_seconds:g} s that this model takes, the longest {seconds.max():.1f} s",
+                    where="data.audio",
+                    remedy=f"Cut them into utterances; or set data.max_seconds = {self.max_seconds:g} and "
+                    'data.on_error = "skip" to leave them out and count them.',
+                )
 
     def count_samples(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Return (N,) how many samples recordings become, int64.
@@ -70,9 +95,15 @@ class AudioPreprocessing:
         # In whole numbers: soxr rounds half a sample up.
         return (2 * frames.astype(np.int64) * self.rate + rates) // (2 * rates.astype(np.int64))
 
+    def count_tokens(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
+        """Return (N,) how many vectors recordings become in the model, about, int64; arguments as in the above."""
+        return np.maximum(1, self.count_samples(frames, rates) // self.samples_per_token)
+
     def __call__(self, recording: Recording) -> np.ndarray:
-        """Return (T,) samples at the model's rate, float32."""
+        """Return (T,) samples at the model's rate, or the (T, F) frames of their spectrum, float32."""
         samples = recording.samples if recording.rate == self.rate else self._resample(recording)
+        if self.extractor is not None:
+            return self.extractor(samples)
         if self.normalisation == "none":
             return samples
         wide = samples.astype(np.float64)

@@ -19,7 +19,11 @@ from rft.visible import with_hidden_as
 
 Yaml = str | int | float | Sequence["Yaml"] | Mapping[str, "Yaml"]
 
-PIPELINES = {"image": "image-classification", "text": "text-classification"}
+PIPELINES = {
+    "image": "image-classification",
+    "text": "text-classification",
+    "audio": "audio-classification",
+}
 UNNAMED_DATA = "private"  # as the type of a data set, where the hub wants a name of its own
 DECIMALS = 4  # of a result
 _PLAIN_WORD = re.compile("[a-z][a-z0-9_-]*")
