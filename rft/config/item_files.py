@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 ZIP = ".zip"
 
@@ -30,7 +31,7 @@ class FileKind:
         unread: of files that are of the modality all the same, and are missed where they cannot be read.
     """
 
-    modality: str
+    modality: Literal["image", "audio"]
     one: str
     many: str
     indefinite: str
@@ -41,6 +42,10 @@ class FileKind:
     def suffixes(self) -> frozenset[str]:
         """Suffixes of all files that may be examples."""
         return self.read | self.unread
+
+    def count_words(self, n: int) -> str:
+        """Return a number of them in words: ``1 image``, ``2 images``."""
+        return f"{n} {self.one if n == 1 else self.many}"
 
     def is_example(self, name: str) -> bool:
         """Tell whether a file may be an example by its name."""

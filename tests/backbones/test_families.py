@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -13,19 +14,21 @@ from rft.backbones.batch import Batch
 from rft.backbones.classifier import hash_tensors
 from rft.backbones.load import LoadedBackbone
 from rft.backbones.partition.cut import cut_classifier
+from rft.data.audio.inputs import pad_recordings
 from tests.support import families
 from tests.support.plain_loops import CLASSES, PlainLoop, train_from_cache
+from tests.support.speech_families import SPEECH, as_recording, some_clips
 
 # Seconds each; others have the same kinds of layers.
 SLOW = ("densenet121", "efficientnet_b0", "timm/lite0", "timm/resnet", "timm/mobilenet", "timm/convnext")
 FAMILIES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in families.FAMILIES]
 LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in families.LARGE_IMAGES]
-ALL = families.FAMILIES | families.LARGE_IMAGES
+ALL = families.FAMILIES | families.LARGE_IMAGES | SPEECH
 
 
 @dataclass(frozen=True)
 class Case:
-    """A family, loaded, with the items that it is tried on: texts, or one tensor of pixels each."""
+    """A family, loaded, with the items that it is tried on: texts, clips, or one tensor of pixels each."""
 
     name: str
     backbone: LoadedBackbone
@@ -34,9 +37,10 @@ class Case:
 
     def batch(self, rows: Sequence[int]) -> Batch:
         chosen = [self.items[row] for row in rows]
-        return (
-            self.backbone.preprocessing(chosen) if self.backbone.modality == "text" else {"pixels": torch.stack(chosen)}
-        )
+        preprocessing: Any = self.backbone.preprocessing
+        if self.backbone.modality == "audio":
+            return pad_recordings([preprocessing(as_recording(clip)) for clip in chosen])
+        return preprocessing(chosen) if self.backbone.modality == "text" else {"pixels": torch.stack(chosen)}
 
     @property
     def family(self) -> families.Family:
@@ -52,16 +56,22 @@ def _one_order_of_summation() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="module", params=[*FAMILIES, *LARGE])
+def make_items(loaded: LoadedBackbone) -> list:
+    if loaded.input_shape is not None:
+        return families.some_images(12, loaded.input_shape[1])
+    return some_clips(12) if loaded.modality == "audio" else families.some_texts(12)
+
+
+@pytest.fixture(scope="module", params=[*FAMILIES, *LARGE, *SPEECH])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     name = request.param
     folder = tmp_path_factory.mktemp("family")
     loaded = ALL[name].load(folder)
-    items = families.some_texts(12) if loaded.modality == "text" else families.some_images(12, loaded.input_shape[1])
+    items = make_items(loaded)
     features = ALL[name].features
     few = items[:4]
     with torch.no_grad():
-        expected = features and [features(folder, item if isinstance(item, str) else item[None]) for item in few]
+        expected = features and [features(folder, item[None] if isinstance(item, Tensor) else item) for item in few]
     for file in folder.rglob("*"):  # nothing may be read from it any more
         if file.is_file():
             file.unlink()

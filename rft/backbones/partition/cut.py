@@ -279,7 +279,9 @@ def _cached_argument(trace: ModelTrace, at: int, modality: str) -> int:
         raise Uncuttable('its argument is the input itself: freeze = "none" trains everything')
     expected = [(1, "B")] if modality == "image" else [(1, "B"), (1, "T")]
     if list(dimensions[: len(expected)]) != expected or any(unit for _, unit in dimensions[len(expected) :]):
-        raise Uncuttable("its shape varies" if modality == "image" else f"its argument has not one row a {ROW[modality]}")
+        raise Uncuttable(
+            "its shape varies" if modality == "image" else f"its argument has not one row a {ROW[modality]}"
+        )
     return changing[0]
 
 

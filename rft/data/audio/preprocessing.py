@@ -64,26 +64,21 @@ class AudioPreprocessing:
         )
 
     def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> AudioInputs:
-        """Return the reader of recordings for these splits."""
-        self._refuse_longer(splits)
+        """Return the reader of recordings for these splits; raises ``DataError`` for one that the model cannot take."""
+        if self.max_seconds is not None:
+            self._require_short(splits, self.max_seconds)
         return AudioInputs(splits, self, config.max_seconds)
 
-    def _refuse_longer(self, splits: Mapping[str, Split]) -> None:
-        """Raise ``DataError`` where recordings of the splits are longer than the model takes."""
-        if self.max_seconds is None:
-            return
-        for name, split in splits.items():
-            assert split.recordings is not None, "measured when they were read"
-            seconds = split.recordings.frames / split.recordings.rates
-            longer = seconds > self.max_seconds
-            if longer.any():
-                raise DataError(
-                    f"{int(longer.sum()):,} of {len(split):,} recordings of the {name} split last longer than the "
-                    f"{self.max_seconds:g} s that this model takes, the longest {seconds.max():.1f} s",
-                    where="data.audio",
-                    remedy=f"Cut them into utterances; or set data.max_seconds = {self.max_seconds:g} and "
-                    'data.on_error = "skip" to leave them out and count them.',
-                )
+    def _require_short(self, splits: Mapping[str, Split], most: float) -> None:
+        lasting = [split.recordings.seconds for split in splits.values() if split.recordings is not None]
+        seconds = np.concatenate([np.empty(0), *lasting])
+        if n := int((seconds > most).sum()):
+            raise DataError(
+                f"{n:,} of {len(seconds):,} recordings last longer than the {most:g} s that the model takes",
+                where="data.audio",
+                remedy=f'Cut them into utterances; or set data.max_seconds = {most:g}, and data.on_error = "skip" to '
+                "leave them out and count them.",
+            )
 
     def count_samples(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Return (N,) how many samples recordings become, int64.
