@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import transformers as hf
 from torch import Tensor, nn
 
@@ -46,7 +45,7 @@ def _whisper_states(network: Any, processor: Any, samples: np.ndarray) -> Tensor
     encoder = copy.deepcopy(network.get_encoder())
     positions = frames // 2
     encoder.config.max_source_positions = encoder.max_source_positions = positions
-    encoder.embed_positions.weight = nn.Parameter(encoder.embed_positions.weight[:positions])
+    encoder.embed_positions = nn.Embedding.from_pretrained(encoder.embed_positions.weight[:positions])
     return encoder(spectrum[..., :frames]).last_hidden_state
 
 

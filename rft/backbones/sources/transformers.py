@@ -233,7 +233,7 @@ def pooler_output(output: Any) -> Tensor:
 
 
 def load_pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
-    """Return the model of a folder without a head and with its weights; raises ``ModelError`` where some are missing."""
+    """Return the model of a folder without a head, with its weights; raises ``ModelError`` where some are missing."""
     library = _import_transformers()
     kind = library.AutoModel if source.gguf else library.MODEL_MAPPING.get(type(config), None)
     if kind is None:

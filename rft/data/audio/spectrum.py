@@ -1,4 +1,4 @@
-"""The spectrum of a recording as a model was pretrained on it: by the feature extractor of transformers, run as it is."""
+"""The spectrum of a recording as a model was pretrained on it: by transformers' feature extractor, run as it is."""
 
 from __future__ import annotations
 

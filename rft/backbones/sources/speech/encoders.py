@@ -24,8 +24,8 @@ class SpeechBackbone(nn.Module):
 
     Attributes:
         network: an encoder of transformers.
-        layer: whose hidden states, as transformers counts them: None for the last; a number from 0, what enters the
-            first of L layers, to L, what leaves the encoder; or ``mean`` over these L + 1.
+        layer: whose hidden states, as transformers counts them: None for what leaves the encoder; a number from 0, what
+            enters the first of L layers, to L, what leaves the last of them; or ``mean`` over these L + 1.
         one_length_at_a_time: whether padding would change a clip's features whatever the mask says, so that the clips
             of a batch run in parts of equal lengths.
     """

@@ -121,10 +121,10 @@ def _load_network(source: PretrainedFolder, *, pretrained: bool, seed: int) -> t
 def _build_whisper(checkpoint: ctranslate2.WhisperCheckpoint, *, pretrained: bool) -> tuple[Any, Any]:
     from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
-    network = WhisperModel(WhisperConfig(**checkpoint.sizes))  # type: ignore[arg-type]
+    network = WhisperModel(WhisperConfig(**checkpoint.sizes, pad_token_id=None))  # type: ignore[arg-type]
     if pretrained:
         network.load_state_dict(checkpoint.tensors)
-    # The checkpoint says no more of its spectra than the number of their bands; the rest is the same for all of Whisper.
+    # Of its spectra the checkpoint says how many bands they have; all else is the same for every Whisper.
     return network, WhisperFeatureExtractor(feature_size=checkpoint.sizes["num_mel_bins"])
 
 
