@@ -6,12 +6,11 @@ a name, a revision, variables with name, shape, type and bytes, then names that 
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -70,14 +69,6 @@ def read_whisper(folder: Path, where: str) -> WhisperCheckpoint:
         raise ModelError(f"{FILE} in {folder.name!r} lacks the variable {error}", where=where, remedy=REMEDY) from None
 
 
-def read_suppressed(folder: Path) -> dict[str, Any]:
-    """Return what ``config.json`` beside the file says of decoding: tokens that are never, or not first, produced."""
-    file = folder / "config.json"
-    content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    names = {"suppress_ids": "suppress_tokens", "suppress_ids_begin": "begin_suppress_tokens"}
-    return {names[key]: content[key] for key in names if key in content}
-
-
 class _Damaged(Exception):
     """The file is not what it should be; the message says why."""
 
@@ -88,33 +79,36 @@ class _Reader:
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream, self._left = stream, size
 
-    def bytes(self, count: int) -> bytes:
+    def read_bytes(self, count: int) -> bytes:
+        """Return the next bytes."""
         if count > self._left:
             raise _Damaged("is cut short")
         self._left -= count
         return self._stream.read(count)
 
-    def number(self, code: str) -> int:
-        value: int = struct.unpack(f"<{code}", self.bytes(struct.calcsize(code)))[0]
+    def read_number(self, code: str) -> int:
+        """Return the next number, whose type is a code of ``struct``."""
+        value: int = struct.unpack(f"<{code}", self.read_bytes(struct.calcsize(code)))[0]
         return value
 
-    def name(self) -> str:
-        return self.bytes(self.number("H")).rstrip(b"\0").decode("ascii", "replace")
+    def read_name(self) -> str:
+        """Return the next name: its length comes first, and a zero ends it."""
+        return self.read_bytes(self.read_number("H")).rstrip(b"\0").decode("ascii", "replace")
 
 
 def _read_variables(reader: _Reader) -> Iterator[tuple[str, Tensor]]:
-    version = reader.number("I")
+    version = reader.read_number("I")
     if version != VERSION:
         raise _Damaged(f"is of binary version {version}, and version {VERSION} is read")
-    if (spec := reader.name()) != SPEC.decode():
+    if (spec := reader.read_name()) != SPEC.decode():
         raise _Damaged(f"is a {spec}, and {SPEC.decode()} is read")
-    reader.number("I")  # the revision of the spec
-    for _ in range(reader.number("I")):
-        name, rank = reader.name(), reader.number("B")
+    reader.read_number("I")  # the revision of the spec
+    for _ in range(reader.read_number("I")):
+        name, rank = reader.read_name(), reader.read_number("B")
         if rank > MOST_DIMENSIONS:
             raise _Damaged(f"gives {name} {rank} dimensions")
-        shape = [reader.number("I") for _ in range(rank)]
-        kind, size = reader.number("B"), reader.number("I")
+        shape = [reader.read_number("I") for _ in range(rank)]
+        kind, size = reader.read_number("B"), reader.read_number("I")
         if kind not in TYPES:
             raise _Damaged(f"gives {name} an unknown type, {kind}")
         content = bytearray(reader.bytes(size))
@@ -153,15 +147,18 @@ class _Names:
     part: str
 
     def weight(self, name: str) -> Tensor:
+        """Return a variable as float32."""
         tensor = self.variables[f"{self.part}/{name}"]
         if tensor.dtype not in WEIGHTS:
             raise _Damaged(f"holds {self.part}/{name} as {str(tensor.dtype).removeprefix('torch.')}")
         return tensor.float()
 
     def linear(self, theirs: str, ours: str) -> dict[str, Tensor]:
+        """Return weight and bias of a linear layer or a convolution."""
         return {f"{ours}.{kind}": self.weight(f"{theirs}/{kind}") for kind in ("weight", "bias")}
 
     def layer_norm(self, theirs: str, ours: str) -> dict[str, Tensor]:
+        """Return scale and offset of a layer normalisation."""
         return {f"{ours}.weight": self.weight(f"{theirs}/gamma"), f"{ours}.bias": self.weight(f"{theirs}/beta")}
 
     def attention(self, theirs: str, ours: str) -> dict[str, Tensor]:

@@ -140,7 +140,7 @@ def read_description(
 def read_config(source: PretrainedFolder) -> Any:
     """Return the config of a folder; raises ``ModelError``."""
     with errors_named(source, "its config"):
-        return _import_transformers().AutoConfig.from_pretrained(**source.source)
+        return import_transformers().AutoConfig.from_pretrained(**source.source)
 
 
 def modality_of(source: PretrainedFolder) -> str:
@@ -152,7 +152,7 @@ def modality_of(source: PretrainedFolder) -> str:
 def read_tokenizer(source: PretrainedFolder) -> Any:
     """Return the tokenizer of a folder, which pads on the right; raises ``ModelError``."""
     with errors_named(source, "its tokenizer"), quiet_transformers():
-        tokenizer = _import_transformers().AutoTokenizer.from_pretrained(**source.source)
+        tokenizer = import_transformers().AutoTokenizer.from_pretrained(**source.source)
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):  # made up where there are no files
         raise ModelError(f"the folder {source.path.name!r} has no tokenizer", where=source.where, remedy=snapshot.WHOLE)
     tokenizer.padding_side = "right"  # where the models of rft expect it; which end of a text is cut is its own affair
@@ -198,7 +198,7 @@ def image_preprocessing(source: PretrainedFolder, config: Any, *, image_size: in
 
     def load(**changes: Any) -> Any:
         with errors_named(source, "its image processor"), quiet_transformers():
-            return _import_transformers().AutoImageProcessor.from_pretrained(**source.source, **changes)
+            return import_transformers().AutoImageProcessor.from_pretrained(**source.source, **changes)
 
     present = has_processor(source, config)
     return read_preprocessing(load if present else None, config, source.where, image_size=image_size)
@@ -234,7 +234,7 @@ def pooler_output(output: Any) -> Tensor:
 
 def load_pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
     """Return the model of a folder without a head, with its weights; raises ``ModelError`` where some are missing."""
-    library = _import_transformers()
+    library = import_transformers()
     kind = library.AutoModel if source.gguf else library.MODEL_MAPPING.get(type(config), None)
     if kind is None:
         raise ModelError(f"transformers has no model without a head for {config.model_type}", where=source.where)
@@ -259,7 +259,7 @@ def load_pretrained(source: PretrainedFolder, config: Any) -> nn.Module:
 def build_untrained(source: PretrainedFolder, config: Any) -> nn.Module:
     """Return the model of a config without a head, with random weights; raises ``ModelError``."""
     with errors_named(source, "its config"):
-        network: nn.Module = _import_transformers().AutoModel.from_config(config).float()
+        network: nn.Module = import_transformers().AutoModel.from_config(config).float()
         return network
 
 
@@ -284,7 +284,7 @@ def _count_positions(network: nn.Module) -> int:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Keep transformers' remarks on heads that are left out, and its progress bars, from the screen."""
-    library = _import_transformers()
+    library = import_transformers()
     verbosity, bars = library.logging.get_verbosity(), library.logging.is_progress_bar_enabled()
     library.logging.set_verbosity_error()
     library.logging.disable_progress_bar()
@@ -313,7 +313,8 @@ def errors_named(source: PretrainedFolder, part: str) -> Iterator[None]:
         ) from error
 
 
-def _import_transformers() -> Any:
+def import_transformers() -> Any:
+    """Return the library; raises ``ModelError`` where it is absent, too old or broken."""
     with library_import("transformers", error=ModelError, where=WHERE, install='pip install "rft[transformers]"'):
         import transformers
     return transformers

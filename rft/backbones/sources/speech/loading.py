@@ -119,13 +119,12 @@ def _load_network(source: PretrainedFolder, *, pretrained: bool, seed: int) -> t
 
 
 def _build_whisper(checkpoint: ctranslate2.WhisperCheckpoint, *, pretrained: bool) -> tuple[Any, Any]:
-    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
-
-    network = WhisperModel(WhisperConfig(**checkpoint.sizes, pad_token_id=None))  # type: ignore[arg-type]
+    library = transformers.import_transformers()
+    network = library.WhisperModel(library.WhisperConfig(**checkpoint.sizes, pad_token_id=None))
     if pretrained:
         network.load_state_dict(checkpoint.tensors)
     # Of its spectra the checkpoint says how many bands they have; all else is the same for every Whisper.
-    return network, WhisperFeatureExtractor(feature_size=checkpoint.sizes["num_mel_bins"])
+    return network, library.WhisperFeatureExtractor(feature_size=checkpoint.sizes["num_mel_bins"])
 
 
 def _check_family(config: Any, source: PretrainedFolder) -> None:
@@ -145,6 +144,4 @@ def _read_processor(source: PretrainedFolder) -> Any:
             remedy="Put the file there that the model was saved with.",
         )
     with transformers.errors_named(source, "its feature extractor"):
-        from transformers import AutoFeatureExtractor
-
-        return AutoFeatureExtractor.from_pretrained(**source.source)
+        return transformers.import_transformers().AutoFeatureExtractor.from_pretrained(**source.source)
