@@ -64,6 +64,9 @@ EXTRAS = {
     "cryptography",
     "weasyprint",
     "openpyxl",
+    "soundfile",
+    "soxr",
+    "av",
 }
 AT_HOME = {
     "opacus": ("rft/plugins/privacy/",),
@@ -79,6 +82,9 @@ AT_HOME = {
     ),
     "peft": ("rft/backbones/partition/lora.py",),
     "openpyxl": ("rft/data/tables/kinds/excel.py",),
+    "soundfile": ("rft/data/audio/decoding.py",),
+    "soxr": ("rft/data/audio/preprocessing.py",),
+    "av": ("rft/data/audio/foreign.py",),
     "weasyprint": ("rft/report/render/pdf.py",),
     "torchao": ("rft/backbones/partition/quantization.py",),
     "securesystemslib": ("rft/signing/",),

@@ -21,7 +21,7 @@ class Situation:
     """What a config asks for, as far as it decides which keys have an effect.
 
     Attributes:
-        modality: ``image``, ``text``, or ``predictions`` where no example is read.
+        modality: ``image``, ``text``, ``audio``, or ``predictions`` where no example is read.
         trained: whether the model is trained in this run; otherwise others trained it.
         freeze: ``all``, ``none`` or a layer; None where nothing is trained.
         optimizer: ``sgd`` or ``adamw``; None where the config leaves it open.
@@ -33,7 +33,7 @@ class Situation:
         unused: keys of the recipe that a plugin has no use for, such as ``train.epochs``, with the reason.
     """
 
-    modality: Literal["image", "text", "predictions"] = "image"
+    modality: Literal["image", "text", "audio", "predictions"] = "image"
     trained: bool = True
     freeze: str | None = "all"
     optimizer: str | None = None
@@ -60,6 +60,7 @@ class Applies:
 
 IMAGES = Applies(lambda run, _: run.modality == "image", "it is about images, and these examples are none")
 TEXTS = Applies(lambda run, _: run.modality == "text", "it is about texts, and these examples are none")
+RECORDINGS = Applies(lambda run, _: run.modality == "audio", "it is about recordings, and these examples are none")
 EXAMPLES = Applies(lambda run, _: run.modality != "predictions", "predictions alone have no examples to look at")
 TRAINED = Applies(
     lambda run, _: run.trained, "nothing is trained: the model, or its predictions, are audited as they are"

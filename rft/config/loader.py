@@ -152,7 +152,8 @@ def examine_tables(
             problems += list_problems(error, models, name, where, name)
     if problems:
         return None, problems
-    core, plugins = tables[""], {name: table for name, table in tables.items() if name}
+    core = tables[""] = tables[""].model_copy(update={"data": tables[""].data.in_folder(folder)})
+    plugins = {name: table for name, table in tables.items() if name}
     situation = core.situation(plugins)
     for name, table in tables.items():
         problems += list_idle_keys(table, name, situation, where)

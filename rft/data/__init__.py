@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rft.config.schema import DataConfig
-from rft.data.images.inputs import Rows
+from rft.data.decoders import Rows
 from rft.data.manifest import Dataset, read_dataset
 from rft.data.predictions import read_predictions
 from rft.records import PreprocessingFacts, Split

@@ -1,12 +1,16 @@
-"""The threads that read and decode items of a data set; Pillow releases the interpreter lock while it does."""
+"""The threads that read and decode items of a data set; Pillow and libsndfile release the interpreter lock for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import numpy as np
+
 DECODERS = 4  # threads
+
+Rows = Sequence[int] | np.ndarray  # (B,) of a batch
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The items of a table, texts or images, as sequences that read one when it is asked for."""
+"""The items of a table, texts or files, as sequences that read one when it is asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
-from rft.data.images.decoding import EmbeddedImage, ImageSource
+from rft.data.file_source import EmbeddedFile, FileSource
 from rft.data.tables.places import Places
 from rft.data.tables.stored_cells import StoredCells
 from rft.errors import DataError
@@ -71,8 +71,8 @@ class StoredTexts(LazySequence[str]):
 
 
 @dataclass(frozen=True, eq=False)
-class StoredImages(LazySequence[ImageSource]):
-    """The images of a column: the bytes in its cells, or files that it names, relative to the table."""
+class StoredFiles(LazySequence[FileSource]):
+    """The images or recordings of a column: the bytes in its cells, or files that it names, relative to the table."""
 
     cells: StoredCells
     places: Places
@@ -80,14 +80,14 @@ class StoredImages(LazySequence[ImageSource]):
     def __len__(self) -> int:
         return len(self.cells)
 
-    def read_item(self, row: int) -> ImageSource:
-        """Return where the image of a row is."""
+    def read_item(self, row: int) -> FileSource:
+        """Return where the file of a row is."""
         if not self.cells.are_bytes:
             return self.places.file_of(row).path.parent / self.cells.read_bytes(row).decode()
         path = self.cells.paths[row] if self.cells.paths is not None else None
         if path:
             return self.places.file_of(row).path.parent / path
-        return EmbeddedImage(self.places.locate_row(row), self.cells, row)
+        return EmbeddedFile(self.places.locate_row(row), self.cells, row)
 
 
 def select_items(items: Sequence[Any], rows: np.ndarray) -> Sequence[Any]:

@@ -16,21 +16,19 @@ import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
+from rft.config.item_files import FILE_KINDS, find_zip
 from rft.config.schema import DataConfig
 from rft.data.decoders import open_decoders
 from rft.data.example_files import find_example_files
 from rft.data.folders.class_folders import read_folder
 from rft.data.folders.metadata import FILE_NAME, find_metadata_tables, read_metadata
-from rft.data.folders.tree import find_zip
-from rft.data.images.decoding import ImageSource
-from rft.data.images.inputs import digest_image
-from rft.data.items import StoredImages, StoredTexts, select_items
+from rft.data.items import select_items
+from rft.data.modalities import MODALITIES, CheckedItem, join_measured
 from rft.data.remarks import Remark, join_names, log_warnings
 from rft.data.splits import SPLITS, assign_splits, describe_splits, drawn_test_share, empty_split_error, required_splits
 from rft.data.tables.example_columns import FEWEST_ROWS, GROUP, read_examples
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
-from rft.data.text import text_digest
 from rft.errors import DataError, near
 from rft.records import DataFacts, InputFile, Split, SplitFacts
 from rft.runtime.progress import track_progress
@@ -81,6 +79,7 @@ def read_dataset(config: DataConfig, folder: Path, seed: int, *, external: bool 
         DataError: for a missing file or column, an empty table, a label or unit that is absent, a class that only
             the test split has, one class only, or an item that cannot be read.
     """
+    config = config.in_folder(folder)
     read = _read_folder if config.folder is not None else _read_manifest
     rows = read(config, folder, external)
     table = rows.table
@@ -89,11 +88,11 @@ def read_dataset(config: DataConfig, folder: Path, seed: int, *, external: bool 
     # Checked, counted and told before anything is decoded: a cheap error should not wait for an expensive one.
     classes = check_labels(table, config, rows.source, external)
     log_warnings(remarks)
-    table, unreadable = _add_digests(rows, config)
-    if unreadable:
+    table, noticed = _check_items(rows, config)
+    skipped = len(rows.table) - len(table)
+    if skipped:
         classes = check_labels(table, config, rows.source, external)
-        log_warnings(unreadable)
-    skipped = unreadable[0].value if unreadable else 0
+    log_warnings(noticed)
     splits = {
         name: _build_split(name, part, rows.items, classes, config)
         for name in SPLITS
@@ -101,7 +100,7 @@ def read_dataset(config: DataConfig, folder: Path, seed: int, *, external: bool 
     }
     inputs = [*hash_files(rows.files, folder), *_item_files(table, rows.items, folder)]
     drawn_share = drawn_test_share(table, config, external)
-    return Dataset(splits, classes, skipped, inputs, [*remarks, *unreadable], drawn_share)
+    return Dataset(splits, classes, skipped, inputs, [*remarks, *noticed], drawn_share)
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class _ExampleRows:
     Attributes:
         table: one row an example: ``row`` of its item, ``label``, ``id``, perhaps ``unit``, ``declared_split``,
             ``group_<attribute>``.
-        items: images or texts.
+        items: images, texts or recordings.
         source: what messages call the manifest or folder.
         places: where rows stand in the files of a manifest.
         files: that say which examples there are; not those of items.
@@ -150,12 +149,14 @@ def _read_manifest(config: DataConfig, folder: Path, external: bool) -> _Example
     columns = {"label": config.label, "id": config.id, "unit": config.unit, "declared_split": config.split}
     columns |= {f"{GROUP}{name}": name for name in config.groups}
     wanted = {name: column for name, column in columns.items() if column is not None}
-    is_image = config.modality == "image"
-    required = ["label", "unit", "id", "declared_split", *(["item"] if is_image or config.on_error == "stop" else [])]
-    item = config.image or config.text
-    examples = read_examples(files.tables, wanted, required, item=item, skipped=not is_image)
+    modality = MODALITIES[config.modality]
+    may_lack = modality.empty_is_unreadable
+    required = ["label", "unit", "id", "declared_split", *([] if may_lack and config.on_error == "skip" else ["item"])]
+    item = config.item_column
+    assert item is not None  # the config model guarantees that there are items
+    examples = read_examples(files.tables, wanted, required, item=item, skipped=may_lack)
     table, places, cells = examples.table, examples.places, examples.cells
-    assert cells is not None  # the config model guarantees that there are items
+    assert cells is not None
     table["row"] = np.arange(len(table))
     if files.declare_splits:
         table["declared_split"] = places.split_of_rows()
@@ -165,13 +166,9 @@ def _read_manifest(config: DataConfig, folder: Path, external: bool) -> _Example
     if twice.any():
         first = table.loc[twice, "id"].iloc[0]
         raise DataError(f"the id {first!r} stands in {places.name_rows(table['id'] == first)}", where=places.source)
-    if is_image:
-        items: Sequence[Any] = StoredImages(cells, places)
+    items = modality.list_items(cells, places, item)
+    if modality.items_are_files:
         _check_one_owner(table, items, places.source)
-    elif cells.are_bytes and not cells.in_archive:
-        raise DataError(f"column {item!r} holds bytes; expected a text in each cell", where=places.source)
-    else:
-        items = StoredTexts(cells)
     paths = [*(file.path for file in files.tables), *files.beside]
     return _ExampleRows(table, items, places.source, places, paths, [*examples.remarks])
 
@@ -187,16 +184,16 @@ def _read_folder(config: DataConfig, folder: Path, external: bool) -> _ExampleRo
         raise DataError("no such folder", where=config.folder, remedy="Its path is relative to the config.")
     tables = find_metadata_tables(config, folder)
     if tables:
-        table, remarks = read_metadata(config, top, tables)
+        table, remarks = read_metadata(config, top, tables, FILE_KINDS[config.modality])
     else:
-        keys = ("image", "label", "id", "unit", "groups", "split", "separator", "encoding")
+        keys = ("image", "audio", "label", "id", "unit", "groups", "split", "separator", "encoding")
         if idle := [f"data.{key}" for key in keys if getattr(config, key)]:
             raise DataError(
-                f"holds no metadata table with a column {config.image or FILE_NAME!r}, so there is no use for "
+                f"holds no metadata table with a column {config.item_column or FILE_NAME!r}, so there is no use for "
                 f"{join_names(idle)}",
                 where=config.folder,
-                remedy=f"Remove {join_names(idle)}; or name a table that names the images, with data.metadata, and its "
-                "column of file names, with data.image.",
+                remedy=f"Remove {join_names(idle)}; or name a table that names the files, with data.metadata, and its "
+                f"column of file names, with data.{config.modality}.",
             )
         table, remarks = read_folder(config, folder, required_splits(external))
     items = list(table.pop("item"))
@@ -211,8 +208,8 @@ def _spelling_remarks(table: pd.DataFrame, config: DataConfig) -> Iterator[Remar
     return spelling_remarks(pd.Categorical(table["label"]), groups, units)
 
 
-def _check_one_owner(table: pd.DataFrame, items: Sequence[ImageSource], source: str) -> None:
-    """Raise ``DataError`` when one image is given to two units: what bounds the one would not bound the other."""
+def _check_one_owner(table: pd.DataFrame, items: Sequence[Any], source: str) -> None:
+    """Raise ``DataError`` when one file is given to two units: what bounds the one would not bound the other."""
     if "unit" not in table:
         return
     names = [item if isinstance(item, Path) else None for item in items]  # those within the table are of one row each
@@ -224,7 +221,7 @@ def _check_one_owner(table: pd.DataFrame, items: Sequence[ImageSource], source: 
         raise DataError(
             f"{shared.index[0].name} is of two units, {first!r} and {second!r}",
             where=source,
-            remedy="Give each image to one unit; name those who belong together as one, or leave the image out.",
+            remedy="Give each file to one unit; name those who belong together as one, or leave the file out.",
         )
 
 
@@ -300,39 +297,37 @@ def _check_positive(config: DataConfig, classes: tuple[str, ...], source: str) -
         )
 
 
-def _add_digests(rows: _ExampleRows, config: DataConfig) -> tuple[pd.DataFrame, list[Remark]]:
-    """Add the hash of each item; leave out items that cannot be read if the config says so, with remarks.
+def _check_items(rows: _ExampleRows, config: DataConfig) -> tuple[pd.DataFrame, list[Remark]]:
+    """Add the hash of each item; leave out items that cannot be read if the config says so, with remarks."""
+    skip, modality = config.on_error == "skip", MODALITIES[config.modality]
+    modality.prepare()
 
-    Only with ``on_error = "skip"`` are images decoded here: otherwise a damaged image stops the run when it is
-    decoded, and images whose features are cached need no decoding at all.
-    """
-    skip = config.on_error == "skip"
-
-    def check_item(row: int) -> str | DataError:
+    def check_item(row: int) -> CheckedItem | DataError:
         try:
-            item = rows.items[row]
-            return text_digest(item) if isinstance(item, str) else digest_image(item, config.max_pixels, decode=skip)
+            return modality.check_item(rows.items[row], config)
         except DataError as error:
             return error
 
-    digests: list[str | DataError] = []
+    outcomes: list[CheckedItem | DataError] = []
     checks = _check_in_threads(check_item, rows.table["row"].tolist())
     for row, checked_item in enumerate(track_progress(checks, "Reading", total=len(rows.table))):
-        digests.append(
+        outcomes.append(
             _add_place(checked_item, row, rows.places) if isinstance(checked_item, DataError) else checked_item
         )
-        if isinstance(digests[-1], DataError) and not skip:
-            raise digests[-1]
-    checked = rows.table.assign(digest=pd.Series(digests, index=rows.table.index, dtype=object))
-    errors = [outcome for outcome in digests if isinstance(outcome, DataError)]
-    if not errors:
-        return checked, []
-    lost = checked["digest"].map(lambda outcome: isinstance(outcome, DataError))
+        if isinstance(outcomes[-1], DataError) and not skip:
+            raise outcomes[-1]
+    checked = rows.table.assign(checked=pd.Series(outcomes, index=rows.table.index, dtype=object))
+    errors = [outcome for outcome in outcomes if isinstance(outcome, DataError)]
+    lost = checked["checked"].map(lambda outcome: isinstance(outcome, DataError)).astype(bool)
     kept = checked[~lost].reset_index(drop=True)
-    return kept, list(_unreadable_remarks(checked[lost], kept, errors))
+    kept["digest"] = pd.Series([item.digest for item in kept["checked"]], dtype=object)
+    noticed = modality.describe_items(kept["checked"].tolist())
+    return kept, [*(_unreadable_remarks(checked[lost], kept, errors) if errors else []), *noticed]
 
 
-def _check_in_threads(check_item: Callable[[int], str | DataError], rows: Sequence[int]) -> Iterator[str | DataError]:
+def _check_in_threads(
+    check_item: Callable[[int], CheckedItem | DataError], rows: Sequence[int]
+) -> Iterator[CheckedItem | DataError]:
     """Yield what a check gives for each of some rows, in order; few are under way, since each holds its item."""
     with open_decoders() as pool:
         for start in range(0, len(rows), CHECKED_AT_ONCE):
@@ -383,6 +378,7 @@ def _build_split(
         labels=part["label"].map(index).to_numpy(np.int64, copy=True),
         groups={attribute: part[f"group_{attribute}"].to_numpy(object) for attribute in config.groups},
         digests=part["digest"].to_numpy(object),
+        recordings=join_measured(part["checked"].tolist()),
     )
     return replace(split, units=part["unit"].to_numpy(object)) if "unit" in part else split
 

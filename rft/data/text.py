@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from rft.config.schema import DataConfig
-from rft.data.images.inputs import Rows
+from rft.data.decoders import Rows
 from rft.errors import DataError, ModelError
 from rft.records import Split, TextPreprocessingFacts
 from rft.runtime.progress import track_progress

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rft.backbones.batch import Batch
 from rft.backbones.partition.trace import Example
-from rft.data.images.inputs import Rows
+from rft.data.decoders import Rows
 from rft.features.batches import USUAL_EXAMPLES
 from rft.features.extract import run_batches
 

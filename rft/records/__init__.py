@@ -43,7 +43,12 @@ from rft.records.findings import (
     Status,
 )
 from rft.records.overview import Claim, ClaimState, Contrast, GroupRate, Pillar
-from rft.records.preprocessing import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
+from rft.records.preprocessing import (
+    AudioPreprocessingFacts,
+    ImagePreprocessingFacts,
+    PreprocessingFacts,
+    TextPreprocessingFacts,
+)
 from rft.records.runs import (
     Artifacts,
     AuditRun,
@@ -62,7 +67,7 @@ from rft.records.runs import (
     VolatileFacts,
 )
 from rft.records.sections import OWN_FOLDERS, Chapter, Section, Source
-from rft.records.split import IN_MEMORY, InputFile, Split, Texts
+from rft.records.split import IN_MEMORY, InputFile, Recordings, Split, Texts
 
 __all__ = [
     "CHANGE",
@@ -74,6 +79,7 @@ __all__ = [
     "Absence",
     "Adjusted",
     "Artifacts",
+    "AudioPreprocessingFacts",
     "AuditRun",
     "Backbone",
     "Better",
@@ -107,6 +113,7 @@ __all__ = [
     "Pillar",
     "PreprocessingFacts",
     "Record",
+    "Recordings",
     "Role",
     "Row",
     "RuleOutcome",

@@ -57,12 +57,31 @@ class TextPreprocessingFacts(Record):
     truncation: Literal["left", "right"]
 
 
+class AudioPreprocessingFacts(Record):
+    """All that the samples of a recording depend on beside the recording, which is in mono and of its own length.
+
+    Attributes:
+        resampler: the library that resamples, and how.
+        sample_rate: samples a second that the model is given.
+        normalisation: of each recording by itself.
+        max_seconds: that the model takes at most; None where it has no limit.
+    """
+
+    resampler: str
+    sample_rate: int
+    normalisation: Literal["none", "zero-mean-unit-variance"]
+    max_seconds: float | None
+
+
 def _name_modality(facts: Any) -> str:
     names = facts if isinstance(facts, dict) else type(facts).model_fields
-    return "text" if "tokenizer" in names else "image"
+    telling = {"tokenizer": "text", "resampler": "audio"}
+    return next((modality for name, modality in telling.items() if name in names), "image")
 
 
 PreprocessingFacts = Annotated[
-    Annotated[ImagePreprocessingFacts, Tag("image")] | Annotated[TextPreprocessingFacts, Tag("text")],
+    Annotated[ImagePreprocessingFacts, Tag("image")]
+    | Annotated[TextPreprocessingFacts, Tag("text")]
+    | Annotated[AudioPreprocessingFacts, Tag("audio")],
     Discriminator(_name_modality),
 ]

@@ -223,7 +223,9 @@ class ModelFacts(Record):
 
     def name_items(self) -> str:
         """Return what examples are called: ``images``."""
-        return {"image": "images", "text": "texts", "predictions": "rows"}.get(self.modality, "examples")
+        return {"image": "images", "text": "texts", "audio": "recordings", "predictions": "rows"}.get(
+            self.modality, "examples"
+        )
 
     def name_unit(self, *, declared: bool = True) -> str:
         """Return what counts as one, with the column that says so: ``unit (face_id)``; ``example`` unless declared."""

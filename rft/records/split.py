@@ -13,6 +13,27 @@ IN_MEMORY = "memory:"  # what the name of an object that the caller of rft held 
 
 
 @dataclass(frozen=True)
+class Recordings:
+    """What was measured of recordings when they were read.
+
+    Attributes:
+        frames: (N,) samples of a channel, as recorded, int64.
+        rates: (N,) of these in a second, as recorded, int64.
+        silent: (N,) whether nothing is heard in it, booleans.
+    """
+
+    frames: np.ndarray
+    rates: np.ndarray
+    silent: np.ndarray
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """(N,) how long each lasts, float64."""
+        lasting: np.ndarray = self.frames / self.rates
+        return lasting
+
+
+@dataclass(frozen=True)
 class Split:
     """One side of the data: its items and what is known about each of them.
 
@@ -25,6 +46,7 @@ class Split:
         groups: attribute -> (N,) strings; None where the value is missing.
         units: (N,) strings naming whose data each row is, or None when no unit was declared.
         digests: (N,) sha256 of the bytes of each item, as hex; None where there are no items.
+        recordings: what was measured of the items; None where they are no recordings.
 
     Texts are numpy arrays of objects. Those of a table of predictions alone, which may have millions of rows, are
     arrays of pandas: ids and units packed, groups categorical.
@@ -37,6 +59,7 @@ class Split:
     groups: Mapping[str, Texts] = field(default_factory=dict)
     units: Texts | None = None
     digests: np.ndarray | None = None
+    recordings: Recordings | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rft.data.folders.image_names import ImageNames
-from rft.data.folders.tree import is_hidden
+from rft.config.item_files import is_hidden
+from rft.data.folders.item_names import ItemNames
 from rft.data.splits import split_named
 from rft.data.tables.formats import FORMATS
 from rft.data.tables.table_file import TableFile
@@ -52,12 +52,12 @@ def _is_table(path: Path) -> bool:
     return not is_hidden(path.name) and TableFile.from_path(path).suffix in FORMATS
 
 
-def list_tables_about(images: ImageNames, tables: Iterable[Path]) -> list[Path]:
+def list_tables_about(images: ItemNames, tables: Iterable[Path]) -> list[Path]:
     """Return those of some tables that have a column with names of these images, as far as their first rows show."""
-    return [path for path in tables if images.images and _names_any(images, path)]
+    return [path for path in tables if images.items and _names_any(images, path)]
 
 
-def _names_any(images: ImageNames, path: Path) -> bool:
+def _names_any(images: ItemNames, path: Path) -> bool:
     try:
         sample = sample_table(TableFile.from_path(path), enough_rows=FIRST_ROWS)
     except DataError:  # a table about other things, which nobody asked to read
@@ -65,7 +65,7 @@ def _names_any(images: ImageNames, path: Path) -> bool:
     return find_naming_column(sample, images, path.parent) is not None
 
 
-def find_naming_column(sample: TableSample, images: ImageNames, folder: Path) -> str | None:
+def find_naming_column(sample: TableSample, images: ItemNames, folder: Path) -> str | None:
     """Return the column that names most images of a folder, where it names half of what is in its cells, or None."""
     shares = {
         column.name: sum(images.is_named(name, folder) for name in column.counts) / column.distinct
@@ -76,7 +76,7 @@ def find_naming_column(sample: TableSample, images: ImageNames, folder: Path) ->
 
 
 def join_table(
-    images: ImageNames, tables: Sequence[tuple[TableFile, TableSample]], column: str, *, path: Path | None
+    images: ItemNames, tables: Sequence[tuple[TableFile, TableSample]], column: str, *, path: Path | None
 ) -> ImageTable:
     """Return what tables say of the images of a folder; raises ``DataError`` for a name that several images have.
 
@@ -95,7 +95,7 @@ def join_table(
             file.name,
         )
     there = tuple(item for item in items if item is not None)
-    return ImageTable(path, column, there, len(images.images), len(items) - len(there))
+    return ImageTable(path, column, there, len(images.items), len(items) - len(there))
 
 
 def find_images_of(table: Path, names: Sequence[str]) -> tuple[list[Path], bool]:
@@ -111,7 +111,7 @@ def find_images_of(table: Path, names: Sequence[str]) -> tuple[list[Path], bool]
     folder = table.parent
     if all((folder / name).is_file() for name in names[:FILES_LOOKED_FOR]):
         return [folder / name for name in names], True
-    images = ImageNames.from_folder(folder)
+    images = ItemNames.from_folder(folder)
     there = [item for item in images.find_named(names, folder, table.name) if item is not None]
     return there if len(there) >= NAMED_SHARE * len(names) else [], False
 

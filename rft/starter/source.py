@@ -10,7 +10,7 @@ from typing import Literal
 
 from rft.config.schema import DataConfig
 from rft.data.folders.class_folders import read_folder
-from rft.data.folders.image_names import ImageNames
+from rft.data.folders.item_names import ItemNames
 from rft.data.folders.metadata import FILE_NAME, list_metadata_tables
 from rft.data.remarks import join_names
 from rft.data.splits import split_named
@@ -73,7 +73,7 @@ def find_source(path: Path, wishes: ColumnWishes, metadata: Path | None = None) 
 def _look_at_folder(path: Path, wishes: ColumnWishes) -> Source:
     """Return the source that a folder is, with the table about its images, inside or beside it, where there is one."""
     inside, beside = image_tables.list_tables(path), image_tables.list_tables(path.resolve().parent)
-    about = image_tables.list_tables_about(ImageNames.from_folder(path), [*inside, *beside])
+    about = image_tables.list_tables_about(ItemNames.from_folder(path), [*inside, *beside])
     if tables := list_metadata_tables(path, TextLayout()):
         called = {table.path.resolve() for table in tables}
         ignored = tuple(table.name for table in about if table.resolve() not in called)
@@ -138,7 +138,7 @@ def _find_file_column(sample: TableSample, wishes: ColumnWishes) -> str | None:
 
 def _join_table(root: Path, table: Path, column: str | None) -> Source:
     """Return a folder of images with one table about them; raises ``DataError`` where it names none of them."""
-    file, images = TableFile.from_path(table), ImageNames.from_folder(root)
+    file, images = TableFile.from_path(table), ItemNames.from_folder(root)
     sample = sample_table(file)
     if column is None or column not in sample.columns:
         column = image_tables.find_naming_column(sample, images, table.parent)
@@ -155,7 +155,7 @@ def _join_table(root: Path, table: Path, column: str | None) -> Source:
 def _join_metadata(root: Path, files: Sequence[TableFile]) -> Source:
     """Return a folder of images with the tables called ``metadata`` in it."""
     tables = [(file, sample_table(file)) for file in files]
-    joined = image_tables.join_table(ImageNames.from_folder(root), tables, FILE_NAME, path=None)
+    joined = image_tables.join_table(ItemNames.from_folder(root), tables, FILE_NAME, path=None)
     return _with_counts(root, join_samples([sample for _, sample in tables]), joined)
 
 

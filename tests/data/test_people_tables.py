@@ -150,7 +150,7 @@ def test_what_cannot_be_joined_is_said_with_what_to_do(tmp_path: Path) -> None:
         read_photos(tmp_path, "twice.csv")
     with pytest.raises(DataError, match=r"gone: no such folder"):
         read_photos(tmp_path, "twice.csv", folder="gone")
-    with pytest.raises(ValidationError, match="metadata is a table about the images of a folder: give folder, too"):
+    with pytest.raises(ValidationError, match="metadata is a table about the files of a folder: give folder, too"):
         DataConfig(manifest="people.csv", image="file", label="mood", metadata="people.csv")
     folders = ("train/neutral", "train/smiling", "test/neutral", "test/smiling")
     split = write_photos(tmp_path / "split", folders).assign(part="train")

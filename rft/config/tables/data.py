@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
-from rft.config.applicability import IMAGES, Applies
+from rft.config.applicability import IMAGES, RECORDINGS, Applies
+from rft.config.item_files import find_folder_kind
 from rft.config.tables.base import Fraction, Table
 from rft.config.tables.spellings import GroupName, PopulationName
 from rft.expectations import show_value
 
 SOURCES = (
-    "give one of manifest (a table of examples), train and test (two tables), and folder (images in class folders)"
+    "give one of manifest (a table of examples), train and test (two tables), and folder (images or recordings in "
+    "class folders)"
 )
 SPLITTING = "give either split (a column) or test (a fraction such as 0.25)"
 # What says where examples are and how they are read; predictions alone have none.
 EXAMPLES_ALONE = {
-    *("manifest", "train", "validation", "test", "folder", "metadata", "image", "text", "max_pixels", "population"),
+    *(
+        "manifest",
+        "train",
+        "validation",
+        "test",
+        "folder",
+        "metadata",
+        "image",
+        "text",
+        "audio",
+        "max_pixels",
+        "max_seconds",
+    ),
+    "population",
 }
 
 
@@ -35,11 +51,11 @@ class DataConfig(Table):
     """Beside `train`: a table of the test examples. Otherwise the share of the examples that rft draws for test; 0.25
     for a folder without train/ and test/. For a model that others trained everything is test without it."""
     folder: str | None = None
-    """A folder of images in class folders (`<class>/<image>` or `<split>/<class>/<image>`), or with a metadata table;
-    or a zip file of one."""
+    """A folder of images, or of recordings, in class folders (`<class>/<file>` or `<split>/<class>/<file>`), or with a
+    metadata table; or a zip file of one."""
     metadata: str | None = None
-    """A table that says more of the images of `folder`, such as who is in them: one row an image, which the column
-    `image` names. Without it, tables called `metadata` in the folder are read."""
+    """A table that says more of the files of `folder`, such as who is in them: one row a file, which the column `image`
+    or `audio` names. Without it, tables called `metadata` in the folder are read."""
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """What parts the cells of tables of text, such as `";"`, where the file itself does not show it."""
     encoding: str | None = None
@@ -49,10 +65,12 @@ class DataConfig(Table):
     also by the ends of their paths, such as the bare file name; `file_name` there unless it is given."""
     text: str | None = None
     """Column of the texts, in the place of `image`."""
+    audio: str | None = None
+    """Column of the recordings, in the place of `image`: paths or bytes, as there."""
     label: str | None = None
     """Column of the class of each example; each has exactly one."""
     id: str | None = None
-    """Column that names each row in tables of results; by default the number of its row, or the path of an image."""
+    """Column that names each row in tables of results; by default the number of its row, or the path of a file."""
     classes: Annotated[list[str], Field(min_length=2)] | None = None
     """All classes there are; by default the labels that occur. Needed where `privacy.epsilon` is given: the model shows
     its classes, and one person's label must not add one."""
@@ -77,11 +95,39 @@ class DataConfig(Table):
     # Pillow warns above the one, stops at the other.
     max_pixels: Annotated[int, Field(gt=0, le=178_956_970), IMAGES] = 89_478_485
     """Images with more pixels are not decoded: they count as unreadable."""
+    # Twice the 30 s that speech models are trained on; what is longer is seldom one utterance, and attention over it
+    # takes memory with the square of its length.
+    max_seconds: Annotated[float, Field(gt=0, le=3600), RECORDINGS] = 60.0
+    """Longer recordings are not decoded: they count as unreadable. Nothing is cut."""
+    _holds_audio: bool | None = PrivateAttr(default=None)  # whether ``folder`` does; None: nobody has looked
 
     @property
-    def modality(self) -> Literal["image", "text"]:
-        """What an example is."""
+    def modality(self) -> Literal["image", "text", "audio"]:
+        """What an example is; of a folder only ``in_folder`` knows it, where no column is named."""
+        if self.audio is not None or self._holds_audio:
+            return "audio"
         return "text" if self.text is not None else "image"
+
+    @property
+    def item_column(self) -> str | None:
+        """The column of the items, where one is named."""
+        return next(iter(self._item_columns), None)
+
+    @property
+    def _item_columns(self) -> list[str]:
+        return [column for column in (self.image, self.text, self.audio) if column is not None]
+
+    def in_folder(self, place: Path) -> DataConfig:
+        """Return this table with the modality of ``folder``, which is looked into where no column says it.
+
+        Args:
+            place: what the paths of the table are relative to.
+        """
+        if self.folder is None or self.item_column is not None or self._holds_audio is not None:
+            return self
+        settled = self.model_copy()
+        settled._holds_audio = find_folder_kind(place / self.folder).modality == "audio"
+        return settled
 
     @property
     def tables(self) -> dict[str, str]:
@@ -126,16 +172,20 @@ class DataConfig(Table):
         self._check_splits()
         if tables := self.tables:
             source = "a manifest needs" if self.manifest is not None else f"{' and '.join(tables)} need"
-            if (self.image is None) == (self.text is None):
-                raise ValueError(f"{source} either image or text: the name of the column that holds the items")
+            if len(self._item_columns) != 1:
+                raise ValueError(f"{source} one of image, text and audio: the name of the column that holds the items")
             if self.label is None:
                 raise ValueError(f"{source} label: the name of its column")
         # Columns of metadata tables in a folder may be named; whether there are any, reading it will show.
         elif self.folder is not None and self.text is not None:
-            raise ValueError("a folder holds images: remove text, or name the table of the texts with manifest")
+            raise ValueError(
+                "a folder holds images or recordings: remove text, or name the table of the texts with manifest"
+            )
+        elif len(self._item_columns) > 1:
+            raise ValueError("a folder holds images or recordings: give image or audio, not both")
         if self.metadata is not None and self.folder is None:
             raise ValueError(
-                "metadata is a table about the images of a folder: give folder, too; or, where the table holds the "
+                "metadata is a table about the files of a folder: give folder, too; or, where the table holds the "
                 "examples themselves, name it with manifest and remove metadata"
             )
         return self

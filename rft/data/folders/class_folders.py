@@ -12,18 +12,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from rft.config.item_files import FILE_KINDS, FileKind, find_zip
 from rft.config.schema import DataConfig
+from rft.data.file_source import EmbeddedFile
 from rft.data.folders.metadata import SUFFIXES_OF_TABLES
-from rft.data.folders.tree import Folder, ZippedImages, find_zip, list_folder, list_zip, open_zip
-from rft.data.images.decoding import EmbeddedImage
+from rft.data.folders.tree import Folder, ZippedFiles, list_folder, list_zip, open_zip
 from rft.data.remarks import Remark, join_names
 from rft.data.splits import expected_splits, split_named
 from rft.errors import DataError
 
 TABLES = {f"metadata{suffix}" for suffix in SUFFIXES_OF_TABLES}
 FLAT = (
-    "Put each image into a folder named after its class, or name the labels in a table: metadata.csv beside the "
-    "images, with the columns file_name and label, or data.manifest with data.image and data.label."
+    "Put each {kind.one} into a folder named after its class, or name the labels in a table: metadata.csv beside the "
+    "{kind.many}, with the columns file_name and label, or data.manifest with data.{kind.modality} and data.label."
 )
 
 
@@ -40,7 +41,7 @@ class _Class:
 
 
 def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tuple[pd.DataFrame, list[Remark]]:
-    """Return one row an image (``item``, ``label``, ``id``, perhaps ``declared_split``), and what was noticed.
+    """Return one row an example (``item``, ``label``, ``id``, perhaps ``declared_split``), and what was noticed.
 
     Args:
         config: the ``[data]`` table, with ``folder``.
@@ -48,12 +49,15 @@ def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tu
         needed: the splits that must be there where folders are splits.
 
     Raises:
-        DataError: no such folder, no images in class sub-folders, splits that are incomplete, folders that are
-            neither classes nor splits, a name that is no text, or a zip file that is not to be trusted.
+        DataError: no such folder, no examples in class sub-folders, images beside recordings, splits that are
+            incomplete, folders that are neither classes nor splits, a name that is no text, or a zip file that is not
+            to be trusted.
     """
     assert config.folder is not None
     top = folder / config.folder
-    whole, archive = _open_folder(top, config.folder)
+    kind = FILE_KINDS[config.in_folder(folder).modality]
+    whole, archive = _open_folder(top, config.folder, kind)
+    whole.require_one_kind(config.folder)
     root, remarks = _enter_doubled(whole, config.folder)
     splits = _split_folders(root, needed, config.folder)
     if splits and config.test is not None:
@@ -69,13 +73,15 @@ def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tu
         _table_row(path, class_folder, top)
         for class_folder in classes
         for inner in class_folder.folder.walk_folders()
-        for path in inner.images
+        for path in inner.items
     ]
     if not rows:
         raise DataError(
-            f"holds no images in class sub-folders; it holds {_describe_contents(root)}",
+            f"holds no {root.kind.many} in class sub-folders; it holds {_describe_contents(root)}",
             where=config.folder,
-            remedy=FLAT if root.images else "Expected <class>/<image>, or train/<class>/<image>.",
+            remedy=FLAT.format(kind=root.kind)
+            if root.items
+            else f"Expected <class>/<{root.kind.one}>, or train/<class>/<{root.kind.one}>.",
         )
     table = pd.DataFrame(rows, columns=["item", "label", "id", "declared_split"], dtype=object)
     _check_names(table, config.folder)
@@ -87,14 +93,14 @@ def read_folder(config: DataConfig, folder: Path, needed: Collection[str]) -> tu
     ]
 
 
-def _open_folder(top: Path, source: str) -> tuple[Folder, ZippedImages | None]:
+def _open_folder(top: Path, source: str, kind: FileKind) -> tuple[Folder, ZippedFiles | None]:
     """Return what lies in a folder; of a zip file, its files as well."""
     if (place := find_zip(top)) is not None:
         path, inside = place
         archive = open_zip(path)
-        root = list_zip(path, [member.filename for member in archive.members])
+        root = list_zip(path, [member.filename for member in archive.members], kind)
         for name in inside.parts:
-            root = next((inner for inner in root.folders if inner.name == name), Folder(top, (), (), (), {}))
+            root = next((inner for inner in root.folders if inner.name == name), Folder(kind, top, (), (), (), {}))
         others = [file.name for inner in root.walk_folders() for file in inner.others]
         if tables := [name for name in others if name in TABLES]:
             raise DataError(f"holds {tables[0]}, which is not read of a zip file", where=source, remedy="Unpack it.")
@@ -104,16 +110,14 @@ def _open_folder(top: Path, source: str) -> tuple[Folder, ZippedImages | None]:
         if top.is_file():
             remedy = "Of archives, zip is read: unpack it, or pack it so. A table is named with data.manifest."
         raise DataError("no such folder", where=source, remedy=remedy)
-    return list_folder(top), None
+    return list_folder(top, kind), None
 
 
-def _zipped_items(paths: pd.Series, archive: ZippedImages, top: Path) -> pd.Series:
-    """Return (N,) the images of a zip file that stand behind paths into it."""
+def _zipped_items(paths: pd.Series, archive: ZippedFiles, top: Path) -> pd.Series:
+    """Return (N,) the files of a zip file that stand behind paths into it."""
     path = Path(archive.archive.filename or "")
     rows = {path / member.filename: row for row, member in enumerate(archive.members)}
-    items = [
-        EmbeddedImage(f"{path.name}/{place.relative_to(path).as_posix()}", archive, rows[place]) for place in paths
-    ]
+    items = [EmbeddedFile(f"{path.name}/{place.relative_to(path).as_posix()}", archive, rows[place]) for place in paths]
     return pd.Series(items, dtype=object)
 
 
@@ -123,9 +127,9 @@ def _enter_doubled(root: Folder, source: str) -> tuple[Folder, list[Remark]]:
     Packing a folder and unpacking the archive into a folder of its name leaves two.
     """
     entered = root
-    while len(entered.folders) == 1 and not entered.images:
+    while len(entered.folders) == 1 and not entered.items:
         (inner,) = entered.folders
-        if not inner.holds_folders_of_images or inner.name.casefold() != Path(root.name).stem.casefold():
+        if not inner.holds_folders_of_items or inner.name.casefold() != Path(root.name).stem.casefold():
             break
         entered = inner
     if entered is root:
@@ -154,9 +158,9 @@ def _table_row(path: Path, class_folder: _Class, top: Path) -> tuple[Path, str, 
 
 def _split_folders(root: Folder, needed: Collection[str], source: str) -> list[Folder]:
     """Return the folders that are splits; none where they are classes, by whatever name."""
-    full = [folder for folder in root.folders if folder.holds_images]
+    full = [folder for folder in root.folders if folder.holds_items]
     named = [folder for folder in full if split_named(folder.name)]
-    nested = [folder for folder in named if folder.holds_folders_of_images]
+    nested = [folder for folder in named if folder.holds_folders_of_items]
     missing = sorted(set(needed) - {split_named(folder.name) for folder in nested})
     if not missing:
         _refuse_strays([folder for folder in full if folder not in nested], nested, source)
@@ -179,12 +183,12 @@ def _refuse_strays(strays: Sequence[Folder], splits: Sequence[Folder], source: s
 
 def _refuse_wrapped(splits: Sequence[Folder], source: str) -> None:
     """Raise ``DataError`` where the classes of each split lie one folder deeper."""
-    inner = [[folder for folder in split.folders if folder.holds_images] for split in splits]
-    if all(len(folder) == 1 and not folder[0].images and len(folder[0].folders) > 1 for folder in inner):
+    inner = [[folder for folder in split.folders if folder.holds_items] for split in splits]
+    if all(len(folder) == 1 and not folder[0].items and len(folder[0].folders) > 1 for folder in inner):
         raise DataError(
             f"{splits[0].name}/ holds nothing but the folder {inner[0][0].name}/",
             where=source,
-            remedy="Move the folders in it up: expected train/<class>/<image>.",
+            remedy=f"Move the folders in it up: expected train/<class>/<{splits[0].kind.one}>.",
         )
 
 
@@ -194,11 +198,12 @@ def _refuse_incomplete(named: Sequence[Folder], nested: Sequence[Folder], missin
     flat = [folder for folder in named if folder not in nested]
     if flat and len({split_named(folder.name) for folder in named}) > 1:
         raise DataError(
-            f"{names} are called after splits, but {join_names([f'{folder.name}/' for folder in flat])} holds images "
-            "without class sub-folders",
+            f"{names} are called after splits, but {join_names([f'{folder.name}/' for folder in flat])} holds "
+            f"{flat[0].kind.many} without class sub-folders",
             where=source,
-            remedy="Expected train/<class>/<image>. Where the labels stand in a table, or these are the classes "
-            "themselves, name table, image and label with data.manifest, data.image and data.label.",
+            remedy=f"Expected train/<class>/<{flat[0].kind.one}>. Where the labels stand in a table, or these are the "
+            f"classes themselves, name table, {flat[0].kind.one} and label with data.manifest, "
+            f"data.{flat[0].kind.modality} and data.label.",
         )
     if nested:
         raise DataError(
@@ -211,12 +216,10 @@ def _refuse_incomplete(named: Sequence[Folder], nested: Sequence[Folder], missin
 
 def _check_classes(root: Folder, source: str) -> None:
     """Raise ``DataError`` where folders hold only the same sub-folders: those are the classes, or the splits."""
-    full = [folder for folder in root.folders if folder.holds_images]
-    if any(folder.images for folder in full):
+    full = [folder for folder in root.folders if folder.holds_items]
+    if any(folder.items for folder in full):
         return
-    inner = [
-        {sub_folder.name.casefold() for sub_folder in folder.folders if sub_folder.holds_images} for folder in full
-    ]
+    inner = [{sub_folder.name.casefold() for sub_folder in folder.folders if sub_folder.holds_items} for folder in full]
     names = join_names([f"{folder.name}/" for folder in full])
     largest: set[str] = max(inner, key=len, default=set())
     if len(largest) < 2 or not all(folder <= largest for folder in inner):
@@ -229,9 +232,9 @@ def _check_classes(root: Folder, source: str) -> None:
         )
     shared = join_names([f"{name}/" for name in sorted(largest)])
     if all(split_named(name) for name in largest):
-        remedy = "Expected the splits outside and the classes within: train/<class>/<image>."
+        remedy = f"Expected the splits outside and the classes within: train/<class>/<{root.kind.one}>."
     else:
-        remedy = f"If {names} are splits, call them train, validation and test; a class holds images itself."
+        remedy = f"If {names} are splits, call them train, validation and test; a class holds {root.kind.many} itself."
     raise DataError(f"{names} hold only the same folders, {shared}: these are no classes", where=source, remedy=remedy)
 
 
@@ -247,16 +250,17 @@ def _check_names(table: pd.DataFrame, source: str) -> None:
 
 
 def _describe_contents(root: Folder) -> str:
-    kinds = Counter(_file_kind(path) for inner in root.walk_folders() for path in (*inner.images, *inner.others))
+    kinds = Counter(_suffix_words(path) for inner in root.walk_folders() for path in (*inner.items, *inner.others))
     return join_names([f"{n} {kind}" for kind, n in kinds.most_common()]) if kinds else "no files"
 
 
-def _file_kind(path: Path) -> str:
+def _suffix_words(path: Path) -> str:
     return path.suffix.lower() or "without a suffix"
 
 
 def _unread_remarks(root: Folder, splits: Sequence[Folder], classes: Sequence[_Class]) -> Iterator[Remark]:
     """Yield what lies in the folder and was not read."""
+    kind = root.kind
     others = [
         (class_folder, path)
         for class_folder in classes
@@ -264,47 +268,48 @@ def _unread_remarks(root: Folder, splits: Sequence[Folder], classes: Sequence[_C
         for path in inner.others
     ]
     if others:
-        kinds = Counter(f"{_file_kind(path)} in {class_folder.place}" for class_folder, path in others)
+        kinds = Counter(f"{_suffix_words(path)} in {class_folder.place}" for class_folder, path in others)
         yield Remark(
             id="left_out_files",
-            title="Files in class folders that are no images",
+            title=f"Files in class folders that are no {kind.many}",
             value=len(others),
             unit="files",
             n=len(others)
-            + sum(len(inner.images) for class_folder in classes for inner in class_folder.folder.walk_folders()),
-            description="Files in class folders that are no images by their suffix were left out: "
+            + sum(len(inner.items) for class_folder in classes for inner in class_folder.folder.walk_folders()),
+            description=f"Files in class folders that are no {kind.many} by their suffix were left out: "
             f"{join_names([f'{n} {kind}' for kind, n in kinds.most_common()])}.",
             names=[f"{path.parent.name}/{path.name}" for _, path in others],
         )
     beside = [class_folder.name for class_folder in root.folders if splits and class_folder not in splits]
-    empty = [class_folder.place for class_folder in classes if not class_folder.folder.holds_images] + beside
+    empty = [class_folder.place for class_folder in classes if not class_folder.folder.holds_items] + beside
     if empty:
         yield Remark(
             id="empty_folders",
-            title="Folders without an image",
+            title=f"Folders without {kind.indefinite}",
             value=len(empty),
             unit="folders",
             n=len(classes) + len(beside),
-            description=f"Nothing was read from {join_names(empty)}: there is no image.",
+            description=f"Nothing was read from {join_names(empty)}: there is no {kind.one}.",
         )
-    loose = [path for outer in (root, *splits) for path in outer.images]
+    loose = [path for outer in (root, *splits) for path in outer.items]
     if loose:
         yield Remark(
-            id="loose_images",
-            title="Images outside the class folders",
+            id=f"loose_{kind.many}",
+            title=f"{kind.many.capitalize()} outside the class folders",
             value=len(loose),
-            unit="images",
-            description=f"Images that lie in no class folder have no label and were left out: {len(loose)}.",
+            unit=kind.many,
+            description=f"{kind.many.capitalize()} that lie in no class folder have no label and were left out: "
+            f"{len(loose)}.",
             names=[f"{path.parent.name}/{path.name}" for path in loose],
         )
     hidden = sum((Counter(inner.hidden) for inner in root.walk_folders()), Counter[str]())
     if hidden:
         yield Remark(
-            id="hidden_images",
-            title="Images in hidden and system folders",
+            id=f"hidden_{kind.many}",
+            title=f"{kind.many.capitalize()} in hidden and system folders",
             value=hidden.total(),
-            unit="images",
-            description=f"Images in {join_names(sorted(hidden))}, as systems and editors make them, are no examples: "
-            f"{hidden.total()}.",
+            unit=kind.many,
+            description=f"{kind.many.capitalize()} in {join_names(sorted(hidden))}, as systems and editors make them, "
+            f"are no examples: {hidden.total()}.",
             status="info",
         )

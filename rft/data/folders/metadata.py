@@ -1,8 +1,8 @@
-"""A folder of images with a table about them: who is in them, or the "imagefolder with metadata" of Hugging Face.
+"""A folder with a table about its files: who is in them; "imagefolder" and "audiofolder" with metadata of Hugging Face.
 
-A table names in one column the image of each row, and in others its label, groups and unit. It is the one that
-``data.metadata`` names, of any kind, or those called ``metadata`` in the folder (``.csv``, ``.jsonl``, ``.parquet``),
-which have the names in ``file_name``. The first folder on the way to an image may say its split.
+A table names in one column the image or recording of each row, and in others its label, groups and unit. It is the
+one that ``data.metadata`` names, of any kind, or those called ``metadata`` in the folder (``.csv``, ``.jsonl``,
+``.parquet``), which have the names in ``file_name``. The first folder on the way to a file may say its split.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from rft.config.item_files import FileKind, is_hidden
 from rft.config.schema import DataConfig
-from rft.data.folders.image_names import ImageNames
-from rft.data.folders.tree import is_hidden
+from rft.data.folders.item_names import ItemNames
+from rft.data.folders.tree import list_folder
 from rft.data.remarks import Remark, join_names
 from rft.data.splits import expected_splits, split_named
 from rft.data.tables.columnar import column_names
@@ -29,7 +30,7 @@ SUFFIXES_OF_TABLES = (".csv", ".jsonl", ".parquet")
 
 
 def find_metadata_tables(config: DataConfig, folder: Path) -> list[TableFile]:
-    """Return the tables that name the images of ``config.folder``, sorted; empty where there are none.
+    """Return the tables that name the files of ``config.folder``, sorted; empty where there are none.
 
     Args:
         config: the ``[data]`` table: ``metadata`` names them; otherwise they are those called so in the folder.
@@ -40,7 +41,7 @@ def find_metadata_tables(config: DataConfig, folder: Path) -> list[TableFile]:
     """
     assert config.folder is not None
     layout = TextLayout(config.separator, config.encoding)
-    column = config.image or FILE_NAME
+    column = config.item_column or FILE_NAME
     if config.metadata is None:
         return list_metadata_tables(folder / config.folder, layout, column)
     files = find_table_files(config.metadata, folder, None, layout)
@@ -48,7 +49,7 @@ def find_metadata_tables(config: DataConfig, folder: Path) -> list[TableFile]:
 
 
 def list_metadata_tables(root: Path, layout: TextLayout, column: str = FILE_NAME) -> list[TableFile]:
-    """Return the tables called ``metadata`` in a folder that have a column with the names of images, sorted.
+    """Return the tables called ``metadata`` in a folder that have a column with the names of files, sorted.
 
     Args:
         root: the folder.
@@ -61,17 +62,22 @@ def list_metadata_tables(root: Path, layout: TextLayout, column: str = FILE_NAME
     return [file for file in settled if column in column_names(file)]
 
 
-def read_metadata(config: DataConfig, root: Path, tables: Sequence[TableFile]) -> tuple[pd.DataFrame, list[Remark]]:
-    """Return one row an image that the tables name, as ``read_folder`` does, and what was noticed.
+def read_metadata(
+    config: DataConfig, root: Path, tables: Sequence[TableFile], kind: FileKind
+) -> tuple[pd.DataFrame, list[Remark]]:
+    """Return one row an example that the tables name, as ``read_folder`` does, and what was noticed.
 
-    A table without labels leaves them to the class folders that its images lie in.
+    A table without labels leaves them to the class folders that its files lie in.
 
     Raises:
-        DataError: as ``read_examples``, a name that several images have, an image that is named twice, or splits that
-            not all images have.
+        DataError: as ``read_examples``, a name that several files have, a file that is named twice, or splits that
+            not all files have.
     """
-    images = ImageNames.from_folder(root)
-    readings = [_read_table(config, images, file) for file in tables]
+    listing = list_folder(root, kind)
+    if config.item_column is None:
+        listing.require_one_kind(root.name)
+    known = ItemNames.from_listing(listing)
+    readings = [_read_table(config, known, file) for file in tables]
     remarks = [remark for _, noticed, _ in readings for remark in noticed]
     table = pd.concat([rows for rows, _, _ in readings], ignore_index=True)
     places = [_relative_path(item, root) for item in table["item"]]
@@ -81,14 +87,14 @@ def read_metadata(config: DataConfig, root: Path, tables: Sequence[TableFile]) -
     _declare_splits(table, places, root, config)
     lost = [name for _, _, names in readings for name in names]
     listed = {item.resolve() for item in table["item"]}
-    return table, [*remarks, *_lost_remarks(lost, len(table)), *_unlisted_remarks(images, listed)]
+    return table, [*remarks, *_lost_remarks(lost, len(table), kind), *_unlisted_remarks(known, listed)]
 
 
 def _read_table(
-    config: DataConfig, images: ImageNames, file: TableFile
+    config: DataConfig, known: ItemNames, file: TableFile
 ) -> tuple[pd.DataFrame, Sequence[Remark], list[str]]:
-    """Return the rows of a table whose image is there, what was noticed, and the names of which there is no image."""
-    column = config.image or FILE_NAME
+    """Return the rows of a table whose file is there, what was noticed, and the names of which there is no file."""
+    column = config.item_column or FILE_NAME
     by_folder = config.label is None and LABEL not in column_names(file)
     roles = {"label": None if by_folder else config.label or LABEL}
     roles |= {"unit": config.unit, "id": config.id, "declared_split": config.split}
@@ -96,33 +102,33 @@ def _read_table(
     wanted = {"file_name": column} | {name: named for name, named in roles.items() if named is not None}
     examples = read_examples([file], wanted, ("label", "unit", "id", "declared_split"))
     names = examples.table["file_name"].tolist()
-    items = images.find_named(names, file.path.parent, file.name)
+    items = known.find_named(names, file.path.parent, file.name)
     there = [item for item in items if item is not None]
     if not there:
         first = next((name for name in names if name is not None), "")
         raise DataError(
-            f"names no image of {images.root.name}/ in its column {column!r}: there is no {first!r}",
+            f"names no {known.kind.one} of {known.root.name}/ in its column {column!r}: there is no {first!r}",
             where=file.name,
             remedy="A name is a path relative to the table, or the end of a path in the folder, such as the name of "
-            "the file alone; data.image says which column holds it.",
+            f"the file alone; data.{known.kind.modality} says which column holds it.",
         )
     rows = examples.table[[item is not None for item in items]].reset_index(drop=True).drop(columns="file_name")
     rows["item"] = pd.Series(there, dtype="object")
     if by_folder:
-        rows["label"] = pd.Series([_label_by_folder(item, images.root, file.name) for item in there], dtype="object")
+        rows["label"] = pd.Series([_label_by_folder(item, known.root, file.name) for item in there], dtype="object")
     lost = [name or "(empty)" for name, item in zip(names, items, strict=True) if item is None]
     return rows, examples.remarks, lost
 
 
 def _check_named_once(table: pd.DataFrame, places: Sequence[Path], source: str) -> None:
-    """Raise ``DataError`` where an image, or an id, stands in more than one row."""
+    """Raise ``DataError`` where a file, or an id, stands in more than one row."""
     for values in (pd.Series([place.as_posix() for place in places]), table.get("id")):
         if values is not None and (doubled := values.duplicated()).any():
             raise DataError(f"{values[doubled].iloc[0]!r} stands in more than one row", where=source)
 
 
 def _declare_splits(table: pd.DataFrame, places: Sequence[Path], root: Path, config: DataConfig) -> None:
-    """Add the splits that the first folders on the way to the images are called after, where these are any."""
+    """Add the splits that the first folders on the way to the files are called after, where these are any."""
     firsts = [place.parts[0] if len(place.parts) > 1 else "" for place in places]
     splits = [split_named(name) for name in firsts]
     if not any(splits):
@@ -133,7 +139,7 @@ def _declare_splits(table: pd.DataFrame, places: Sequence[Path], root: Path, con
     if not all(splits):
         outside = firsts[splits.index(None)]
         raise DataError(
-            f"images lie in folders of splits, but others in {outside or 'none'}",
+            f"files lie in folders of splits, but others in {outside or 'none'}",
             where=root.name,
             remedy=f"Expected {expected_splits()}.",
         )
@@ -141,7 +147,7 @@ def _declare_splits(table: pd.DataFrame, places: Sequence[Path], root: Path, con
 
 
 def _label_by_folder(item: Path, root: Path, table: str) -> str:
-    """Return the class folder that an image lies in, within a folder of a split or not."""
+    """Return the class folder that a file lies in, within a folder of a split or not."""
     folders = [name for name in _relative_path(item, root).parts[:-1] if split_named(name) is None]
     if len(folders) != 1:
         raise DataError(
@@ -156,38 +162,39 @@ def _relative_path(item: Path, root: Path) -> Path:
     return item.relative_to(root) if item.is_relative_to(root) else item
 
 
-def _lost_remarks(lost: Sequence[str], n_there: int) -> list[Remark]:
-    """Return the remark that counts rows which name no image."""
+def _lost_remarks(lost: Sequence[str], n_there: int, kind: FileKind) -> list[Remark]:
+    """Return the remark that counts rows which name no file."""
     if not lost:
         return []
     total = len(lost) + n_there
     return [
         Remark(
-            id="rows_without_image",
-            title="Rows of the metadata that name no image",
+            id=f"rows_without_{kind.one}",
+            title=f"Rows of the metadata that name no {kind.one}",
             value=len(lost),
             unit="rows",
             n=total,
-            description=f"{len(lost)} of {total} rows of the metadata name no image that is there, and were left out.",
+            description=f"{len(lost)} of {total} rows of the metadata name no {kind.one} that is there, and "
+            "were left out.",
             names=lost,
         )
     ]
 
 
-def _unlisted_remarks(images: ImageNames, listed: set[Path]) -> list[Remark]:
-    """Return the remark that counts images which no table names."""
-    others = sorted(path for path in images.images if path.resolve() not in listed)
+def _unlisted_remarks(known: ItemNames, listed: set[Path]) -> list[Remark]:
+    """Return the remark that counts files which no table names."""
+    others = sorted(path for path in known.items if path.resolve() not in listed)
     if not others:
         return []
-    n = len(images.images)
+    n, kind = len(known.items), known.kind
     return [
         Remark(
-            id="unlisted_images",
-            title="Images that no metadata table names",
+            id=f"unlisted_{kind.many}",
+            title=f"{kind.many.capitalize()} that no metadata table names",
             value=len(others),
-            unit="images",
+            unit=kind.many,
             n=n,
-            description=f"{len(others)} of {n} images are named by no metadata table, and were left out.",
+            description=f"{len(others)} of {n} {kind.many} are named by no metadata table, and were left out.",
             names=[f"{path.parent.name}/{path.name}" for path in others],
         )
     ]

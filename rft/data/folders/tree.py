@@ -1,6 +1,6 @@
-"""What lies in a folder of images, on disk or in a zip file, by the names of folders and files.
+"""What lies in a folder of images or recordings, on disk or in a zip file, by the names of folders and files.
 
-A zip file is never unpacked: an image is read out of it when it is asked for.
+A zip file is never unpacked: a file is read out of it when it is asked for.
 """
 
 from __future__ import annotations
@@ -15,22 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from rft.data.images.decoding import SUFFIXES, UNREAD_SUFFIXES
+from rft.config.item_files import FILE_KINDS, FileKind, is_hidden
 from rft.errors import DataError
 
-ZIP = ".zip"
 MAX_NAMES = 2_000_000  # in a zip file
 MAX_DEPTH = 100  # of folders in each other
-MAX_BYTES = 1 << 29  # of one image in a zip file, unpacked
+MAX_BYTES = 1 << 29  # of one example in a zip file, unpacked
 KINDS_OF_PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 ENCRYPTED = 1  # the bit of a member's flags (APPNOTE.TXT of PKWARE, 4.4.4)
-
-# Folders and files that systems leave everywhere, beside those whose name begins with a dot.
-SYSTEM_NAMES = {
-    *("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found"),
-    *("system volume information", "network trash folder", "temporary items", "__pycache__", "cvs"),
-    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"),
-}
 
 
 @dataclass(frozen=True)
@@ -38,15 +30,17 @@ class Folder:
     """A folder with what lies in it, by name.
 
     Attributes:
+        kind: what its examples are.
         path: where it is; within a zip file as if that were a folder.
-        images: files that may be images.
+        items: files that may be examples.
         others: other files.
         folders: folders in it.
-        hidden: how many images lie in each hidden or system folder in it.
+        hidden: how many examples lie in each hidden or system folder in it.
     """
 
+    kind: FileKind
     path: Path
-    images: tuple[Path, ...]
+    items: tuple[Path, ...]
     others: tuple[Path, ...]
     folders: tuple[Folder, ...]
     hidden: Mapping[str, int]
@@ -63,21 +57,35 @@ class Folder:
             yield from folder.walk_folders()
 
     @property
-    def holds_images(self) -> bool:
-        """Whether there are images in it, at any depth."""
-        return any(folder.images for folder in self.walk_folders())
+    def holds_items(self) -> bool:
+        """Whether there are examples in it, at any depth."""
+        return any(folder.items for folder in self.walk_folders())
 
     @property
-    def holds_folders_of_images(self) -> bool:
-        """Whether there are folders in it that hold images."""
-        return any(folder.holds_images for folder in self.folders)
+    def holds_folders_of_items(self) -> bool:
+        """Whether there are folders in it that hold examples."""
+        return any(folder.holds_items for folder in self.folders)
+
+    def require_one_kind(self, source: str) -> None:
+        """Raise ``DataError`` where examples of another kind lie in it as well; ``source`` is what it is called."""
+        n = sum(len(folder.items) for folder in self.walk_folders())
+        names = [file.name for folder in self.walk_folders() for file in folder.others]
+        for kind in FILE_KINDS.values():
+            if kind is not self.kind and (others := sum(map(kind.is_example, names))):
+                raise DataError(
+                    f"holds {n} {self.kind.many} and {others} {kind.many}",
+                    where=source,
+                    remedy="An example is either: move the ones away, or name those that are meant in a table, with "
+                    f"data.{self.kind.modality} or data.{kind.modality} for their column.",
+                )
 
 
-def list_folder(path: Path, above: tuple[str, ...] = ()) -> Folder:
+def list_folder(path: Path, kind: FileKind, above: tuple[str, ...] = ()) -> Folder:
     """Return a folder with all within it; links are followed, but not in circles.
 
     Args:
         path: the folder.
+        kind: what its examples are.
         above: real paths of the folders around it.
 
     Raises:
@@ -88,38 +96,29 @@ def list_folder(path: Path, above: tuple[str, ...] = ()) -> Folder:
     except OSError as error:
         raise DataError(f"cannot be opened: {error.strerror}", where=f"{path.parent.name}/{path.name}") from None
     above = (*above, os.path.realpath(path))
-    images, others, folders = [], [], []
+    items, others, folders = [], [], []
     hidden: Counter[str] = Counter()
     for entry in entries:
         place = path / entry.name
         is_folder = entry.is_dir()
         if is_hidden(entry.name):
-            hidden[entry.name] += _count_images(place) if is_folder else 0
+            hidden[entry.name] += _count_items(place, kind) if is_folder else 0
         elif is_folder:
-            folders += [] if os.path.realpath(place) in above else [list_folder(place, above)]
-        elif _may_be_image(entry.name) and (entry.is_file() or entry.is_symlink()):
-            images.append(place)  # a link to nowhere too: it is missed when it is read
+            folders += [] if os.path.realpath(place) in above else [list_folder(place, kind, above)]
+        elif kind.is_example(entry.name) and (entry.is_file() or entry.is_symlink()):
+            items.append(place)  # a link to nowhere too: it is missed when it is read
         else:
             others.append(place)
-    return Folder(path, tuple(images), tuple(others), tuple(folders), +hidden)
+    return Folder(kind, path, tuple(items), tuple(others), tuple(folders), +hidden)
 
 
-def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is none of the data by its name: hidden, or made by a system."""
-    return name.startswith(".") or name.casefold() in SYSTEM_NAMES
-
-
-def _count_images(folder: Path) -> int:
+def _count_items(folder: Path, kind: FileKind) -> int:
     names = (Path(name) for _, _, files in os.walk(folder) for name in files if not name.startswith("."))
-    return sum(name.suffix.lower() in SUFFIXES for name in names)
-
-
-def _may_be_image(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES | UNREAD_SUFFIXES
+    return sum(name.suffix.lower() in kind.read for name in names)
 
 
 @dataclass(frozen=True)
-class ZippedImages:
+class ZippedFiles:
     """The files of a zip file, read one at a time.
 
     Attributes:
@@ -143,19 +142,11 @@ class ZippedImages:
             ) from None
 
 
-def find_zip(path: Path) -> tuple[Path, PurePosixPath] | None:
-    """Return the zip file that a path leads to or into, and the folder within it; None where there is none."""
-    for place in (path, *path.parents):
-        if place.suffix.lower() == ZIP and place.is_file():
-            return place, PurePosixPath(path.relative_to(place).as_posix())
-    return None
-
-
-def open_zip(path: Path) -> ZippedImages:
+def open_zip(path: Path) -> ZippedFiles:
     """Return the files of a zip file.
 
     Raises:
-        DataError: no zip file; too many names or too large an image; a name that leads out of it, or stands twice; a
+        DataError: no zip file; too many names or too large an example; a name that leads out of it, or stands twice; a
             link; encryption.
     """
     try:
@@ -171,7 +162,7 @@ def open_zip(path: Path) -> ZippedImages:
         if problem:
             raise DataError(f"{member.filename!r} {problem}", where=path.name, remedy="Unpack it, or pack it anew.")
         names.add(member.filename)
-    return ZippedImages(archive, members)
+    return ZippedFiles(archive, members)
 
 
 def _describe_danger(member: zipfile.ZipInfo) -> str:
@@ -188,17 +179,18 @@ def _describe_danger(member: zipfile.ZipInfo) -> str:
         return "is a link"
     if member.compress_type not in KINDS_OF_PACKING:
         return "is packed in a way that is not read"
-    if member.file_size > MAX_BYTES and _may_be_image(path.name):
+    if member.file_size > MAX_BYTES and any(kind.is_example(path.name) for kind in FILE_KINDS.values()):
         return f"has {member.file_size:,} bytes; at most {MAX_BYTES:,} are read"
     return ""
 
 
-def list_zip(path: Path, names: Sequence[str]) -> Folder:
+def list_zip(path: Path, names: Sequence[str], kind: FileKind) -> Folder:
     """Return what a zip file holds as a folder of its path.
 
     Args:
         path: of the zip file.
         names: of the files in it.
+        kind: what its examples are.
     """
     files: dict[Path, list[Path]] = defaultdict(list)
     folders: dict[Path, set[Path]] = defaultdict(set)
@@ -207,8 +199,8 @@ def list_zip(path: Path, names: Sequence[str]) -> Folder:
         parts = PurePosixPath(name).parts
         around = next((depth for depth, part in enumerate(parts) if is_hidden(part)), len(parts))
         if around < len(parts):
-            is_image = around < len(parts) - 1 and _may_be_image(parts[-1])
-            hidden[path.joinpath(*parts[:around])][parts[around]] += is_image
+            is_example = around < len(parts) - 1 and kind.is_example(parts[-1])
+            hidden[path.joinpath(*parts[:around])][parts[around]] += is_example
             continue
         files[path.joinpath(*parts[:-1])].append(path.joinpath(*parts))
         for depth in range(len(parts) - 1):
@@ -217,9 +209,10 @@ def list_zip(path: Path, names: Sequence[str]) -> Folder:
     def build(place: Path) -> Folder:
         inside = sorted(files[place])
         return Folder(
+            kind,
             place,
-            tuple(file for file in inside if _may_be_image(file.name)),
-            tuple(file for file in inside if not _may_be_image(file.name)),
+            tuple(file for file in inside if kind.is_example(file.name)),
+            tuple(file for file in inside if not kind.is_example(file.name)),
             tuple(map(build, sorted(folders[place]))),
             +hidden[place],
         )

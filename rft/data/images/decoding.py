@@ -5,26 +5,17 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from PIL import ExifTags, Image, TiffTags, UnidentifiedImageError
 
+from rft.config.item_files import IMAGE_FILES
+from rft.data.file_source import FileSource, short_path
 from rft.errors import DataError
 
 # Only plain raster formats: Pillow hands some others (EPS) to external programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF")
-SUFFIXES = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".apng", ".webp", ".avif", ".gif"),
-    *(".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
-}
-# Of files that are images all the same, and are missed where they cannot be read.
-UNREAD_SUFFIXES = {
-    *(".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd", ".svg", ".tga", ".ico", ".exr", ".hdr"),
-    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".srw", ".pef", ".dcm"),
-}
 # The first bytes of files that are often taken for images that can be read: (from which byte on, bytes, what it is).
 _FOREIGN = (
     *((4, b"ftyp" + brand, "HEIC") for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")),
@@ -58,43 +49,14 @@ _BITS, _PHOTOMETRIC = _TIFF_TAGS["BitsPerSample"], _TIFF_TAGS["PhotometricInterp
 _WHITE_IS_ZERO = 0
 
 
-class HoldsImages(Protocol):
-    """What holds the bytes of several images."""
-
-    def read_bytes(self, row: int) -> bytes:
-        """Return those of one image; threads may ask at once."""
-
-
-@dataclass(frozen=True)
-class EmbeddedImage:
-    """An image within another file: in a cell of a table, or in an archive.
-
-    Attributes:
-        name: where it is, in words.
-        holder: the bytes of this and other images.
-        row: which of them it is.
-    """
-
-    name: str
-    holder: HoldsImages = field(compare=False, repr=False)
-    row: int
-
-    def read_bytes(self) -> bytes:
-        """Return the bytes of the image."""
-        return self.holder.read_bytes(self.row)
-
-
-ImageSource = Path | EmbeddedImage
-
-
-def open_image(path: ImageSource, max_pixels: int) -> Image.Image:
+def open_image(path: FileSource, max_pixels: int) -> Image.Image:
     """Return an image of which the header alone was read.
 
     Raises:
         DataError: when its suffix is of a kind that is not read, when it is larger than ``max_pixels``, or when its
             numbers do not say how bright they are.
     """
-    if isinstance(path, Path) and path.suffix.lower() in UNREAD_SUFFIXES and path.is_file():
+    if isinstance(path, Path) and path.suffix.lower() in IMAGE_FILES.unread and path.is_file():
         raise _of_foreign_kind(path, _kind_by_suffix(path))
     image = Image.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes()), formats=FORMATS)
     width, height = image.size
@@ -139,12 +101,7 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return (height, width) if _read_orientation(image) in _SIDEWAYS else (width, height)
 
 
-def short_path(path: ImageSource) -> str:
-    """Return the file and the folder it is in, enough to find it and no more than may stand in a report."""
-    return f"{path.parent.name}/{path.name}" if isinstance(path, Path) else path.name
-
-
-def unreadable_image(path: ImageSource, error: BaseException) -> DataError:
+def unreadable_image(path: FileSource, error: BaseException) -> DataError:
     """Return the error that names a file that cannot be read as an image, says what it is, and what helps."""
     if kind := _foreign_kind(path):
         return _of_foreign_kind(path, kind)
@@ -157,7 +114,7 @@ def unreadable_image(path: ImageSource, error: BaseException) -> DataError:
     )
 
 
-def _of_foreign_kind(path: ImageSource, kind: str) -> DataError:
+def _of_foreign_kind(path: FileSource, kind: str) -> DataError:
     return DataError(f"is of the kind {kind}, which is not read", where=short_path(path), remedy=f"{CONVERT}, {SKIP}")
 
 
@@ -166,7 +123,7 @@ def _kind_by_suffix(path: Path) -> str:
     return "HEIC" if suffix in (".heic", ".heif", ".hif") else suffix.removeprefix(".").upper()
 
 
-def _foreign_kind(path: ImageSource) -> str | None:
+def _foreign_kind(path: FileSource) -> str | None:
     """Return what kind of file that is not read this is, by its first bytes."""
     try:
         begin = path.read_bytes()[:160]

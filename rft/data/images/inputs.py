@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from rft.data.decoders import open_decoders
+from rft.data.decoders import Rows, open_decoders
+from rft.data.file_source import FileSource, absent_file, short_path
 from rft.data.images.decoding import (
     DECODING_ERRORS,
-    ImageSource,
     open_image,
-    short_path,
     unreadable_image,
     upright_rgb,
     upright_size,
@@ -29,8 +28,6 @@ from rft.errors import DataError
 from rft.records import Split
 
 SCALE, RATIO = (0.5, 1.0), (3 / 4, 4 / 3)  # share of the image and proportions that an augmented view shows
-
-Rows = Sequence[int] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class PreparesImages(Protocol):
         """Return the (H, W, C) pixels of an augmented view of an image."""
 
 
-def digest_image(path: ImageSource, max_pixels: int, *, decode: bool) -> str:
+def digest_image(path: FileSource, max_pixels: int, *, decode: bool) -> str:
     """Return the sha256 of an image file after a look at its header, or at all of it with ``decode``.
 
     Raises:
@@ -74,13 +71,13 @@ def digest_image(path: ImageSource, max_pixels: int, *, decode: bool) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read_pixels(path: ImageSource, preprocessing: PreparesImages, max_pixels: int) -> np.ndarray:
+def read_pixels(path: FileSource, preprocessing: PreparesImages, max_pixels: int) -> np.ndarray:
     """Return the (H, W, C) pixels of an image file, prepared; raises ``DataError`` as ``digest_image`` does."""
     with _naming(path):
         return preprocessing(open_image(path, max_pixels))
 
 
-def read_size(path: ImageSource, max_pixels: int) -> tuple[int, int]:
+def read_size(path: FileSource, max_pixels: int) -> tuple[int, int]:
     """Return width and height of an image file, upright; raises ``DataError`` as ``digest_image`` does."""
     with _naming(path):
         return upright_size(open_image(path, max_pixels))
@@ -89,7 +86,7 @@ def read_size(path: ImageSource, max_pixels: int) -> tuple[int, int]:
 class _naming:
     """Turn what Pillow raises for a bad file into an error that names the file."""
 
-    def __init__(self, path: ImageSource) -> None:
+    def __init__(self, path: FileSource) -> None:
         self.path = path
 
     def __enter__(self) -> None:
@@ -97,11 +94,7 @@ class _naming:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, FileNotFoundError):
-            raise DataError(
-                "no such image",
-                where=short_path(self.path),
-                remedy="Paths of images are relative to their manifest.",
-            ) from None
+            raise absent_file(self.path, "image") from None
         if isinstance(error, Image.DecompressionBombError):
             raise DataError("has too many pixels to be decoded", where=short_path(self.path)) from None
         if isinstance(error, DECODING_ERRORS):
@@ -138,7 +131,7 @@ class ImageInputs:
         return self._geometries[size]
 
     def batches(
-        self, items: Sequence[ImageSource], batches: Sequence[Rows], views: Sequence[Rows] | None = None
+        self, items: Sequence[FileSource], batches: Sequence[Rows], views: Sequence[Rows] | None = None
     ) -> Iterator[dict[str, torch.Tensor]]:
         """Yield a batch for each list of rows of ``items``; the next one is decoded while the caller computes.
 
@@ -157,11 +150,11 @@ class ImageInputs:
                 yield {"pixels": to_tensor(decoded)}
 
     def _submit_batch(
-        self, pool: ThreadPoolExecutor, items: Sequence[ImageSource], rows: Rows, views: Rows
+        self, pool: ThreadPoolExecutor, items: Sequence[FileSource], rows: Rows, views: Rows
     ) -> list[Future[np.ndarray]]:
         return [pool.submit(self._read_view, items[row], int(view)) for row, view in zip(rows, views, strict=True)]
 
-    def _read_view(self, path: ImageSource, view: int) -> np.ndarray:
+    def _read_view(self, path: FileSource, view: int) -> np.ndarray:
         if view == 0:
             return read_pixels(path, self.preprocessing, self.max_pixels)
         with _naming(path):

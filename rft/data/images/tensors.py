@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from rft.config.schema import DataConfig
+from rft.data.decoders import Rows
 from rft.data.images.geometry import Axis, ImageGeometry
-from rft.data.images.inputs import Rows
 from rft.records import ImagePreprocessingFacts, Split
 
 RECIPE = "tensors in memory, prepared by the caller"

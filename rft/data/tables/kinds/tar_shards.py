@@ -16,8 +16,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from rft.data.folders.tree import is_hidden
-from rft.data.images.decoding import SUFFIXES
+from rft.config.item_files import FILE_KINDS, is_hidden
 from rft.data.tables.kinds.json_rows import text_of
 from rft.data.tables.stored_cells import PART
 from rft.data.tables.table_file import ColumnRequest, TableFile
@@ -48,8 +47,9 @@ def shard_names(file: TableFile) -> list[str]:
 
 
 def shard_items(file: TableFile) -> list[str]:
-    """Return the suffixes of the first examples that are those of images."""
-    return [name for name in shard_names(file) if f".{name.lower()}" in SUFFIXES]
+    """Return the suffixes of the first examples that are those of images or recordings."""
+    suffixes = {suffix for kind in FILE_KINDS.values() for suffix in kind.read}
+    return [name for name in shard_names(file) if f".{name.lower()}" in suffixes]
 
 
 def read_shard(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:

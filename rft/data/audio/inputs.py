@@ -1,0 +1,113 @@
+"""Recordings read in batches, as their preprocessing wants them: each at its own length, with a mask of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from rft.data.audio.decoding import Recording, read_recording
+from rft.data.decoders import Rows, open_decoders
+from rft.data.file_source import FileSource, short_path
+from rft.errors import DataError
+from rft.records import Split
+
+
+class PreparesRecordings(Protocol):
+    """What makes the input of a model of a recording: ``rft.data.audio.preprocessing.AudioPreprocessing``."""
+
+    def count_samples(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
+        """Return (N,) how many samples recordings of (N,) frames at (N,) rates become."""
+
+    def __call__(self, recording: Recording) -> np.ndarray:
+        """Return its (T,) samples at the rate of the model, float32."""
+
+
+@dataclass(frozen=True)
+class AudioInputs:
+    """Reads the recordings of the splits as the backbone wants them.
+
+    Attributes:
+        splits: whose recordings they are.
+        preprocessing: what is done to each.
+        max_seconds: longer ones are refused.
+    """
+
+    splits: Mapping[str, Split]
+    preprocessing: PreparesRecordings
+    max_seconds: float
+
+    def lengths(self, items: Sequence[FileSource]) -> np.ndarray:
+        """Return (N,) the number of samples that each recording becomes, int64.
+
+        Those of the splits were counted when they were read; others are decoded for it.
+        """
+        counted = [self._measured.get(item) or self._measure(item) for item in items]
+        frames, rates = np.array(counted, np.int64).reshape(-1, 2).T
+        return self.preprocessing.count_samples(frames, rates)
+
+    def batch(self, split: str, rows: Rows) -> dict[str, torch.Tensor]:
+        """Return the batch of the rows of a split, on the CPU, as ``batches`` does."""
+        return next(self.batches(self.splits[split].items, [rows]))
+
+    def batches(self, items: Sequence[FileSource], batches: Sequence[Rows]) -> Iterator[dict[str, torch.Tensor]]:
+        """Yield a batch for each list of rows of ``items``; the next one is decoded while the caller computes.
+
+        A batch is ``{"waveform": (B, T) float32, "attention_mask": (B, T) int64}``: T is the length of its longest
+        recording, the others end in zeros, and the mask is 1 where there is sound.
+        """
+        with open_decoders() as pool:
+            waiting = iter(batches)
+            queue = [self._submit_batch(pool, items, rows) for rows in islice(waiting, 2)]
+            while queue:
+                decoded = [future.result() for future in queue.pop(0)]
+                queue += [self._submit_batch(pool, items, rows) for rows in islice(waiting, 1)]
+                yield pad_waveforms(decoded)
+
+    def _submit_batch(
+        self, pool: ThreadPoolExecutor, items: Sequence[FileSource], rows: Rows
+    ) -> list[Future[np.ndarray]]:
+        return [pool.submit(self._read_waveform, items[row]) for row in rows]
+
+    def _read_waveform(self, item: FileSource) -> np.ndarray:
+        recording = read_recording(item, self.max_seconds)
+        known = self._measured.get(item)
+        if known is not None and known != (len(recording.samples), recording.rate):
+            raise DataError(
+                "holds another number of samples than when it was first read",
+                where=short_path(item),
+                remedy="Leave the files as they are while rft runs.",
+            )
+        return self.preprocessing(recording)
+
+    def _measure(self, item: FileSource) -> tuple[int, int]:
+        recording = read_recording(item, self.max_seconds)
+        return len(recording.samples), recording.rate
+
+    @cached_property
+    def _measured(self) -> dict[FileSource, tuple[int, int]]:
+        """The samples of each recording of the splits, and how many there are a second, as recorded."""
+        return {
+            item: (frames, rate)
+            for split in self.splits.values()
+            if split.recordings is not None
+            for item, frames, rate in zip(
+                split.items, split.recordings.frames.tolist(), split.recordings.rates.tolist(), strict=True
+            )
+        }
+
+
+def pad_waveforms(waveforms: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+    """Return a batch, as ``AudioInputs.batches`` yields it, of B recordings of (T,) samples each."""
+    lengths = torch.tensor([len(waveform) for waveform in waveforms])
+    padded = torch.zeros(len(waveforms), int(lengths.max()))
+    for row, waveform in enumerate(waveforms):
+        padded[row, : len(waveform)] = torch.from_numpy(waveform)
+    mask = torch.arange(padded.shape[1]) < lengths[:, None]
+    return {"waveform": padded, "attention_mask": mask.long()}
