@@ -42,6 +42,10 @@ class FileKind:
         """Suffixes of all files that may be examples."""
         return self.read | self.unread
 
+    def count_words(self, n: int) -> str:
+        """Return a number of them in words: ``1 image``, ``2 images``."""
+        return f"{n} {self.one if n == 1 else self.many}"
+
     def is_example(self, name: str) -> bool:
         """Tell whether a file may be an example by its name."""
         return Path(name).suffix.lower() in self.suffixes

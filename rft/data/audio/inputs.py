@@ -84,7 +84,14 @@ class AudioInputs:
                 where=short_path(item),
                 remedy="Leave the files as they are while rft runs.",
             )
-        return self.preprocessing(recording)
+        waveform = self.preprocessing(recording)
+        if not len(waveform):
+            raise DataError(
+                f"is too short: its {len(recording.samples)} samples leave none at the rate of the model",
+                where=short_path(item),
+                remedy="Remove it.",
+            )
+        return waveform
 
     def _measure(self, item: FileSource) -> tuple[int, int]:
         recording = read_recording(item, self.max_seconds)

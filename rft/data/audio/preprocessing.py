@@ -11,7 +11,7 @@ import numpy as np
 from rft.config.schema import DataConfig
 from rft.data.audio.decoding import INSTALL, Recording
 from rft.data.audio.inputs import AudioInputs
-from rft.errors import ConfigError, ModelError
+from rft.errors import ConfigError, DataError, ModelError
 from rft.records import AudioPreprocessingFacts, Split
 from rft.runtime.libraries import library_import
 
@@ -56,9 +56,21 @@ class AudioPreprocessing:
         )
 
     def inputs(self, splits: Mapping[str, Split], config: DataConfig, seed: int) -> AudioInputs:
-        """Return the reader of recordings for these splits."""
-        most = config.max_seconds if self.max_seconds is None else min(config.max_seconds, self.max_seconds)
-        return AudioInputs(splits, self, most)
+        """Return the reader of recordings for these splits; raises ``DataError`` for one that the model cannot take."""
+        if self.max_seconds is not None:
+            self._require_short(splits, self.max_seconds)
+        return AudioInputs(splits, self, config.max_seconds)
+
+    def _require_short(self, splits: Mapping[str, Split], most: float) -> None:
+        lasting = [split.recordings.seconds for split in splits.values() if split.recordings is not None]
+        seconds = np.concatenate([np.empty(0), *lasting])
+        if n := int((seconds > most).sum()):
+            raise DataError(
+                f"{n:,} of {len(seconds):,} recordings last longer than the {most:g} s that the model takes",
+                where="data.audio",
+                remedy=f'Cut them into utterances; or set data.max_seconds = {most:g}, and data.on_error = "skip" to '
+                "leave them out and count them.",
+            )
 
     def count_samples(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Return (N,) how many samples recordings become, int64.

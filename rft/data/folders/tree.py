@@ -73,7 +73,7 @@ class Folder:
         for kind in FILE_KINDS.values():
             if kind is not self.kind and (others := sum(map(kind.is_example, names))):
                 raise DataError(
-                    f"holds {n} {self.kind.many} and {others} {kind.many}",
+                    f"holds {self.kind.count_words(n)} and {kind.count_words(others)}",
                     where=source,
                     remedy="An example is either: move the ones away, or name those that are meant in a table, with "
                     f"data.{self.kind.modality} or data.{kind.modality} for their column.",

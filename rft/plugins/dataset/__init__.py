@@ -14,6 +14,14 @@ import numpy as np
 
 from rft.disclosure.withheld import Withheld
 from rft.plugins import AuditedModel, Options, Plugin
+from rft.plugins.dataset.recordings import (
+    CAPTION,
+    COLUMNS,
+    compare_lengths,
+    compare_rates,
+    group_recordings,
+    tabulate_recordings,
+)
 from rft.records import (
     About,
     Cell,
@@ -44,7 +52,14 @@ SMALLEST_CLASS = FindingDefinition(
 )
 MISSING = "(missing)"
 JUDGED_SPLIT = "test"  # groups are compared on it; another split of which nobody named them lacks none
-CASE_UNITS = ("examples", "units", "items", "texts", "images")  # of remarks that count cases, not names or files
+CASE_UNITS = (
+    "examples",
+    "units",
+    "items",
+    "texts",
+    "images",
+    "recordings",
+)  # of remarks that count cases, not names or files
 
 
 class DatasetOptions(Options):
@@ -68,12 +83,16 @@ class Dataset(Plugin[DatasetOptions]):
             "groups": _groups_table(splits, attributes, audited.withheld),
             "conflicts": [_show_row(row, _is_small(row["n"], audited.withheld), audited.withheld) for row in conflicts],
         }
+        grouped = list(group_recordings(splits, classes, audited.withheld))
+        tables["recordings"] = [row for recordings in grouped for row in tabulate_recordings(recordings)]
         findings = (
             _shared_units(splits, audited.facts),
             _shared_items(splits),
             _duplicate_items(splits),
             _smallest_class(splits.get("train"), classes, audited.withheld),
             *(_missing_groups(splits, attribute, audited.withheld) for attribute in attributes),
+            *map(compare_rates, grouped),
+            *map(compare_lengths, grouped),
             *_truncated_texts(audited),
             *_validation_examples(splits),
             *(_finding_of_remark(remark, audited.withheld) for remark in audited.remarks),
@@ -86,7 +105,7 @@ class Dataset(Plugin[DatasetOptions]):
             columns=_COLUMNS,
             captions=_CAPTIONS,
             computed_from={
-                **dict.fromkeys([*(finding.id for finding in findings), "conflicts"], "examples"),
+                **dict.fromkeys([*(finding.id for finding in findings), "conflicts", "recordings"], "examples"),
                 "labels": "by_split",
                 "groups": "by_split",
             },
@@ -97,6 +116,7 @@ class Dataset(Plugin[DatasetOptions]):
 _CAPTIONS = {
     "labels": "Examples of each class in each split.",
     "groups": f"Examples of each group in each split; {MISSING} where the data does not say.",
+    "recordings": CAPTION,
     "conflicts": "How many distinct units or identical items two splits share, and surplus copies within a split.",
 }
 _COUNTED = {"n": "examples"}
@@ -115,6 +135,7 @@ _COLUMNS: dict[str, Columns] = {
         },
         labels=_COUNTED,
     ),
+    "recordings": COLUMNS,
     "conflicts": list_columns({"first": "key", "second": "key", "kind": "key", "n": "count", "status": "status"}),
 }
 
