@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 ZIP = ".zip"
 
@@ -30,7 +31,7 @@ class FileKind:
         unread: of files that are of the modality all the same, and are missed where they cannot be read.
     """
 
-    modality: str
+    modality: Literal["image", "audio"]
     one: str
     many: str
     indefinite: str

@@ -7,7 +7,7 @@ import io
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from rft.errors import DataError
 
@@ -46,7 +46,7 @@ def short_path(source: FileSource) -> str:
     return f"{source.parent.name}/{source.name}" if isinstance(source, Path) else source.name
 
 
-def open_source(source: FileSource) -> BinaryIO:
+def open_source(source: FileSource) -> io.BufferedReader | io.BytesIO:
     """Return a stream of its bytes, which are not read at once where it is a file of its own."""
     return source.open("rb") if isinstance(source, Path) else io.BytesIO(source.read_bytes())
 

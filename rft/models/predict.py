@@ -1,4 +1,4 @@
-"""What a saved model says of images, folders of images, or lines of text: one row an item."""
+"""What a saved model says of files, folders of files, or lines of text: one row an item."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rft.data.images.decoding import SUFFIXES
-from rft.data.text import TextPreprocessing
+from rft.config.item_files import FILE_KINDS, FileKind
 from rft.errors import DataError
 from rft.models.saved import SavedModel
 
@@ -21,15 +20,15 @@ def predict_inputs(model: SavedModel, inputs: Sequence[str]) -> pd.DataFrame:
 
     Args:
         model: of a finished run.
-        inputs: for a model of images, their files, or folders, of which every image is taken, in the order of their
-            names, hidden ones left out; for a model of texts, files with a text a line, empty lines left out, or ``-``
+        inputs: for a model of images or recordings, their files, or folders, of which every one is taken, in the order
+            of their names, hidden ones left out; for a model of texts, files with a text a line, empty lines left out, or ``-``
             for standard input.
 
     Raises:
         DataError: an input is not there, holds nothing to predict, or cannot be read.
     """
-    read = _read_lines if isinstance(model.preprocessing, TextPreprocessing) else _list_images
-    items = [item for given in inputs for item in read(given)]
+    kind = FILE_KINDS.get(model.classifier.modality)
+    items = [item for given in inputs for item in (_read_lines(given) if kind is None else _list_files(given, kind))]
     if not items:
         raise DataError("nothing to predict was found", where=", ".join(inputs))
     table = model.predict(items)
@@ -37,14 +36,14 @@ def predict_inputs(model: SavedModel, inputs: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def _list_images(given: str) -> Iterator[str]:
+def _list_files(given: str, kind: FileKind) -> Iterator[str]:
     path = Path(given)
     if not path.is_dir():
         if not path.exists():
             raise DataError("no such file or folder", where=given)
         yield given
         return
-    found = sorted(place for place in path.rglob("*") if place.suffix.lower() in SUFFIXES and place.is_file())
+    found = sorted(place for place in path.rglob("*") if place.suffix.lower() in kind.read and place.is_file())
     for place in found:
         if not any(part.startswith(".") for part in place.relative_to(path).parts):
             yield str(place)

@@ -15,7 +15,7 @@ from rft.backbones.sources.snapshot import find_snapshot
 from rft.backbones.sources.weights_place import locate_weights
 from rft.errors import ModelError
 
-Modality = Literal["image", "text"]
+Modality = Literal["image", "text", "audio"]
 
 # Distributions that hold the weights of a model and nothing else: (modality, backbone, model.weights).
 PACKAGES: dict[str, tuple[Modality, str, str]] = {
@@ -33,7 +33,12 @@ TEXT_MODELS = (
     *("FacebookAI/roberta-base", "bert-base-uncased", "google-bert/bert-base-uncased", "distilbert-base-uncased"),
     *("distilbert/distilbert-base-uncased", "answerdotai/ModernBERT-base"),
 )
-USUAL: dict[Modality, str] = {"image": f"torchvision/{TORCHVISION[0]}", "text": f"transformers/{TEXT_MODELS[0]}"}
+SPEECH_MODELS = ("openai/whisper-base", "openai/whisper-tiny", "microsoft/wavlm-base-plus", "facebook/wav2vec2-base")
+USUAL: dict[Modality, str] = {
+    "image": f"torchvision/{TORCHVISION[0]}",
+    "text": f"transformers/{TEXT_MODELS[0]}",
+    "audio": f"transformers/{SPEECH_MODELS[0]}",
+}
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,9 @@ def _list_of_hub(modality: Modality) -> Iterator[BackboneChoice]:
     elif modality == "text" and find_spec("transformers"):
         texts = [name for name in cached if not name.startswith("timm/") and _reads_texts(name)]
         for name in sorted(texts, key=lambda name: (name not in TEXT_MODELS, name)):
+            yield BackboneChoice(f"transformers/{name}", "pretrained", reason, available=True)
+    elif modality == "audio" and find_spec("transformers"):
+        for name in (name for name in SPEECH_MODELS if name in cached):
             yield BackboneChoice(f"transformers/{name}", "pretrained", reason, available=True)
 
 

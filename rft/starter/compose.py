@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from rft.config.item_files import FileKind
 from rft.data.remarks import join_names
 from rft.data.splits import split_named
 from rft.number_format import format_count
 from rft.plugins import Registered
 from rft.starter.document import Entry, Table
-from rft.starter.image_tables import ImageTable
+from rft.starter.item_tables import ItemTable
 from rft.starter.proposal import Proposal
 from rft.starter.tables.columns import Guess
 
@@ -65,28 +66,31 @@ def _source_entries(proposal: Proposal, folder: Path) -> Iterator[Entry]:
             yield Entry("on_error", "skip", empty)
         return
     splits = join_names([f"{name} {format_count(count)}" for name, count in source.split_counts.items()])
-    kind = "class folders of images" if source.class_counts else "images, with tables that name them"
+    many = source.files.many
+    kind = f"class folders of {many}" if source.class_counts else f"{many}, with tables that name them"
     yield Entry("folder", where, f"{kind}, in folders of splits: {splits}" if splits else kind)
-    if source.image_table is not None:
-        yield from _image_table_entries(source.image_table, folder)
+    if source.item_table is not None:
+        yield from _item_table_entries(source.item_table, source.files, folder)
     if source.ignored_tables:
         yield Entry("", reason=f"not read: {join_names(source.ignored_tables)}; --metadata FILE names another table")
 
 
-def _image_table_entries(table: ImageTable, folder: Path) -> Iterator[Entry]:
-    """Yield the table about the images of a folder, and how it names them."""
-    named, images = len(set(table.items)), format_count(table.n_images)
-    reason = f"its column {table.column} names {format_count(named)} of the {images} images"
-    if named < table.n_images:
+def _item_table_entries(table: ItemTable, kind: FileKind, folder: Path) -> Iterator[Entry]:
+    """Yield the table about the files of a folder, and how it names them."""
+    named, total = len(set(table.items)), format_count(table.n_files)
+    reason = f"its column {table.column} names {format_count(named)} of the {total} {kind.many}"
+    if named < table.n_files:
         reason = f"{reason}; the others are left out, counted and reported"
     if table.n_lost:
         rows = "1 row names" if table.n_lost == 1 else f"{format_count(table.n_lost)} rows name"
-        reason = f"{reason}; {rows} no image: likewise"
+        reason = f"{reason}; {rows} no {kind.one}: likewise"
     if table.path is None:
         yield Entry("", reason=f"metadata in the folder: {reason}")
         return
     yield Entry("metadata", relative_path(table.path, folder), reason)
-    yield Entry("image", table.column, "names the images: a path, or the end of one, such as the file name alone")
+    yield Entry(
+        kind.modality, table.column, f"names the {kind.many}: a path, or the end of one, such as the file name alone"
+    )
 
 
 def _label_entries(proposal: Proposal) -> Iterator[Entry]:
@@ -147,7 +151,7 @@ def _why_no_groups(proposal: Proposal) -> str:
     if proposal.source.kind == "folders":
         return (
             "no groups: class folders say nothing of people. A table with a column of file names, and others such as "
-            "gender, age band and person, does: lay it beside the images and run rft init again, or name it with "
+            "gender, age band and person, does: lay it beside the files and run rft init again, or name it with "
             "--metadata FILE"
         )
     return "no groups: no column speaks of people, with few values, by its name"
@@ -259,7 +263,7 @@ def _fairness_table(proposal: Proposal, registry: Mapping[str, Registered]) -> T
 
 
 def _attribution_tables(proposal: Proposal, registry: Mapping[str, Registered]) -> Iterator[Table]:
-    if proposal.backbone is None:
+    if proposal.backbone is None or proposal.roles.modality == "audio":  # attribution explains images and texts
         return
     problem = _plugin_problem("attribution", registry)
     reason = "what the model looks at" if problem is None else f"what the model looks at; {problem}"

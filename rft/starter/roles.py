@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rft.config.item_files import FILE_KINDS
 from rft.data.folders.metadata import LABEL
 from rft.data.remarks import join_names
 from rft.errors import ConfigError, DataError, near
@@ -17,7 +18,7 @@ from rft.starter.tables.columns import GroupGuesses, Guess
 from rft.starter.tables.prediction_columns import RFT_GROUP, PredictionColumns, find_prediction_columns
 from rft.starter.wishes import ColumnWishes
 
-Modality = Literal["image", "text", "predictions"]
+Modality = Literal["image", "text", "audio", "predictions"]
 GIVEN = "as it was asked for"
 
 
@@ -27,7 +28,7 @@ class Roles:
 
     Attributes:
         modality: what an example is, or ``predictions``.
-        item: images or texts.
+        item: images, texts or recordings.
         predictions: what a model predicted.
         label: None too where folders, or the layout of a run, say it.
         class_counts: label -> rows that were looked at.
@@ -93,7 +94,7 @@ def assign_roles(source: Source, wishes: ColumnWishes, asker: Asker | None) -> R
 
 def _check_wishes(source: Source, wishes: ColumnWishes) -> None:
     """Raise ``ConfigError`` for a wish that names no column."""
-    known = [*source.sample.columns, *source.sample.images]
+    known = [*source.sample.columns, *source.sample.bytes_columns]
     for flag, name in wishes.flags:
         if name not in known and f"{RFT_GROUP}{name}" not in known:
             remedy = near(name, known) or (f"The columns are {join_names(known)}." if known else None)
@@ -106,14 +107,15 @@ def _guess_as_given(name: str | None) -> Guess | None:
 
 
 def _assign_items(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
-    """Find out what an example is; raises ``DataError`` for a table without images, texts or predictions."""
+    """Find out what an example is; raises ``DataError`` for a table without items or predictions."""
     sample = source.sample
     if source.kind != "table":
-        roles.item = Guess(source.image_table.column, "") if source.image_table else None
+        roles.modality = source.files.modality
+        roles.item = Guess(source.item_table.column, "") if source.item_table else None
         return
-    if wishes.image is not None or wishes.text is not None:
-        roles.modality = "image" if wishes.image is not None else "text"
-        roles.item = _guess_as_given(wishes.image or wishes.text)
+    if wishes.item is not None:
+        roles.modality, named = wishes.item
+        roles.item = _guess_as_given(named)
         return
     if wishes.prediction is not None or wishes.score is not None:
         roles.modality = "predictions"
@@ -121,17 +123,19 @@ def _assign_items(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
             prediction=_guess_as_given(wishes.prediction), score=_guess_as_given(wishes.score)
         )
         return
-    if (image := columns.find_image_column(sample, source.path)) is not None:
-        roles.item = image
+    found = {kind.modality: columns.find_item_column(sample, source.path, kind) for kind in FILE_KINDS.values()}
+    held = next(((modality, column) for modality, column in found.items() if column is not None), None)
+    if held is not None:
+        roles.modality, roles.item = held
     elif (predictions := find_prediction_columns(sample, wishes.label)) is not None:
         roles.modality, roles.predictions = "predictions", predictions
     elif texts := columns.find_text_columns(sample, [name for _, name in wishes.flags]):
         roles.modality, roles.item = "text", texts[0]
     else:
         raise DataError(
-            "no column holds images, texts or predictions",
+            "no column holds images, texts, recordings or predictions",
             where=source.path.name,
-            remedy="Name one with --image, --text, --prediction or --score; "
+            remedy="Name one with --image, --text, --audio, --prediction or --score; "
             f"the columns are {join_names(list(sample.columns))}.",
         )
 
@@ -140,7 +144,7 @@ def _assign_split(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
     """Find the column of splits; raises ``ConfigError`` where one is wished for beside folders of splits."""
     if source.split_counts and wishes.split is not None:
         named = join_names([f"{name}/" for name in source.split_counts])
-        raise ConfigError(f"the images lie in folders of splits, {named}: leave it out", where="--split")
+        raise ConfigError(f"the {source.files.many} lie in folders of splits, {named}: leave it out", where="--split")
     needed = {"test"} if roles.modality == "predictions" else {"train", "test"}
     if source.kind != "folders" and not source.split_counts:
         roles.split = _guess_as_given(wishes.split) or columns.find_split_column(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -12,6 +13,7 @@ class ColumnWishes:
 
     image: str | None = None
     text: str | None = None
+    audio: str | None = None
     prediction: str | None = None
     score: str | None = None
     label: str | None = None
@@ -19,6 +21,15 @@ class ColumnWishes:
     unit: str | None = None
     id: str | None = None
     groups: tuple[str, ...] = ()
+
+    @property
+    def item(self) -> tuple[Literal["image", "text", "audio"], str] | None:
+        """The modality of the examples and their column, where the user named one."""
+        if self.image is not None:
+            return "image", self.image
+        if self.text is not None:
+            return "text", self.text
+        return None if self.audio is None else ("audio", self.audio)
 
     @property
     def flags(self) -> list[tuple[str, str]]:

@@ -88,7 +88,7 @@ def test_of_several_tables_about_the_photos_none_is_guessed(folder: Path) -> Non
     assert invoke_rft("init", "photos", "--metadata", "people.csv", *RANDOM)[0] == 0
     assert read_config(folder)["data"]["metadata"] == "people.csv"
     code, _, stderr = invoke_rft("init", "people.csv", "--metadata", "people.csv", "--force", *RANDOM)
-    assert (code, "--metadata: is about the images of a folder: name the folder" in stderr) == (2, True)
+    assert (code, "--metadata: is about the files of a folder: name the folder" in stderr) == (2, True)
 
 
 def test_a_table_about_other_things_is_left_alone_and_said(folder: Path) -> None:

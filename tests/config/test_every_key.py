@@ -86,6 +86,7 @@ VALUES = {
     "data.encoding": '"utf-8"',
     "data.image": '"file"',
     "data.text": '"text"',
+    "data.audio": '"clip"',
     "data.label": '"colour"',
     "data.id": '"id"',
     "data.classes": '["red", "blue"]',
@@ -97,6 +98,7 @@ VALUES = {
     "data.test": "0.5",
     "data.on_error": '"skip"',
     "data.max_pixels": "100",
+    "data.max_seconds": "5.0",
     "model.backbone": '"torchvision/resnet18"',
     "model.checkpoint": '"classifier"',
     "model.factory": '"built:build"',
@@ -250,6 +252,7 @@ BESIDE = {
 # that there are, memory is no result, and the pipeline of resnet18 is the only one that it has. Private runs are seeded
 # here, so that they can be compared, and nothing of what they promise is audited then.
 EFFECT_SHOWN_BY = {
+    "data.audio": "tests/data/audio/test_datasets.py",
     "data.on_error": "tests/data/test_folders.py",
     "data.separator": "tests/data/test_table_files.py",
     "data.encoding": "tests/data/test_table_files.py",
@@ -326,6 +329,7 @@ def with_epsilon_alone() -> set[str]:
 
 OF_IMAGES = ("data.max_pixels", "model.image_size", "model.preprocessing", "train.views")
 OF_TEXTS = ("model.pooling", "model.max_length")
+OF_RECORDINGS = ("data.audio", "data.max_seconds")
 SOURCES = ("data.train", "data.validation", "data.test", "data.folder", "data.metadata")
 OTHERS = ("model.checkpoint", "model.factory", "model.classes", "model.outputs")
 LORA = ("model.lora",)
@@ -335,8 +339,8 @@ TRAINING = (
     *("model.row_norm", "train", "privacy", "fairness.mitigation"),
 )
 PLAIN = {
-    "images": keys_below("data.text", *SOURCES, *OTHERS, *LORA, *OF_TEXTS, "predictions", *OF_SGD),
-    "texts": keys_below("data.image", *SOURCES, *OTHERS, *LORA, *OF_IMAGES, "predictions", *OF_SGD),
+    "images": keys_below("data.text", *OF_RECORDINGS, *SOURCES, *OTHERS, *LORA, *OF_TEXTS, "predictions", *OF_SGD),
+    "texts": keys_below("data.image", *OF_RECORDINGS, *SOURCES, *OTHERS, *LORA, *OF_IMAGES, "predictions", *OF_SGD),
 }
 SHORTCUTS = {
     "images": {"attribution.shortcut.tokens", "attribution.shortcut.swap", "attribution.shortcut.change"},
@@ -348,7 +352,7 @@ SHORTCUTS = {
     },
 }
 ALONE_REFUSED = (
-    *("data.manifest", "data.image", "data.text", "data.max_pixels", "data.population", *SOURCES),
+    *("data.manifest", "data.image", "data.text", "data.max_pixels", "data.population", *OF_RECORDINGS, *SOURCES),
     *(
         "model",
         "train",

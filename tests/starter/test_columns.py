@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rft.config.item_files import IMAGE_FILES
 from rft.errors import DataError
 from rft.starter.tables import columns
 from rft.starter.tables.prediction_columns import find_prediction_columns
@@ -122,11 +123,12 @@ def test_texts_are_long_and_differ() -> None:
 def test_images_are_names_of_files_that_are_there(tmp_path: Path) -> None:
     sample = make_sample({"page": ["a.html"] * 2, "file": ["a.png", "b.JPG"]})
     with pytest.raises(DataError, match=r"people\.csv: the column 'file' names images, and 'a\.png' is not"):
-        columns.find_image_column(sample, tmp_path / "people.csv")
+        columns.find_item_column(sample, tmp_path / "people.csv", IMAGE_FILES)
     for name in ("a.png", "b.JPG"):
         (tmp_path / name).touch()
-    assert columns.find_image_column(sample, tmp_path / "people.csv").value == "file"
-    assert columns.find_image_column(make_sample({"page": ["a.html"] * 2}), tmp_path / "people.csv") is None
+    assert columns.find_item_column(sample, tmp_path / "people.csv", IMAGE_FILES).value == "file"
+    pages = make_sample({"page": ["a.html"] * 2})
+    assert columns.find_item_column(pages, tmp_path / "people.csv", IMAGE_FILES) is None
 
 
 LABELS = ["yes", "no"] * (N // 2)

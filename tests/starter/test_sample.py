@@ -54,7 +54,7 @@ def test_columns_of_lists_and_bytes_are_left_out_and_images_are_known(tmp_path: 
     frame = pd.DataFrame({"image": [{"bytes": b"x", "path": None}] * 2, "boxes": [[1], [2]], "label": ["a", "b"]})
     frame.to_parquet(tmp_path / "rows.parquet")
     read = sample_table(TableFile.from_path(tmp_path / "rows.parquet"))
-    assert (list(read.columns), read.images) == (["label"], ("image",))
+    assert (list(read.columns), read.bytes_columns) == (["label"], ("image",))
 
 
 def test_what_cannot_be_read_is_said_as_everywhere(tmp_path: Path) -> None:

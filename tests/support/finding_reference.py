@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from types import SimpleNamespace
 
+from rft.config.item_files import FILE_KINDS
 from rft.plugins.attribution.interventions import DELETED_SHARES
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.plugins.fairness.mitigation.findings import SOURCES as METHOD_SOURCES
@@ -156,6 +157,10 @@ VARIANTS: Mapping[str, Sequence[Variables]] = {
     "rft.plugins.attribution.shortcuts.findings._define_shortcut": [
         {"name": "<name>", "words": SimpleNamespace(title="", description="")}
     ],
+    **{
+        f"rft.data.folders.{place}": [{"kind": kind} for kind in FILE_KINDS.values()]
+        for place in ("class_folders._unread_remarks", "metadata._lost_remarks", "metadata._unlisted_remarks")
+    },
     "rft.plugins.dataset._truncated_texts": [{"cut": "k", "n": "n"}],
     "rft.plugins.dataset._validation_examples": [{"n": "k", "total": "n"}],
     "rft.plugins.fairness.mitigation.findings.state_unfitted_methods": [
@@ -213,7 +218,7 @@ def _list_defined() -> Iterator[FindingEntry]:
 
 def _list_remarks() -> Iterator[FindingEntry]:
     for site in list_sites(ROOT / "rft" / "data", "Remark"):
-        for evaluation in evaluate_site(site, ("id", "title", "unit"), STAND_INS):
+        for evaluation in evaluate_site(site, ("id", "title", "unit"), STAND_INS, VARIANTS.get(site.name, ())):
             given = {**evaluation.arguments, "id": f"dataset.{evaluation.arguments['id']}"}
             yield FindingEntry(**given, statements=frozenset(["state_count"]))
 

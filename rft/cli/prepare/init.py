@@ -27,12 +27,13 @@ def _declare_column_flag(flag: str, what: str) -> typer.models.OptionInfo:
 
 def init(
     path: Annotated[
-        Path, typer.Argument(metavar="[PATH]", help="A table, or a folder of images; this folder otherwise.")
+        Path,
+        typer.Argument(metavar="[PATH]", help="A table, or a folder of images or recordings; this folder otherwise."),
     ] = Path(),
     place: Annotated[Path, typer.Option("--out", metavar="FILE", help="The config to write.")] = Path("audit.toml"),
     metadata: Annotated[
         Path | None,
-        typer.Option("--metadata", metavar="FILE", help="The table about the images of a folder: who is in them."),
+        typer.Option("--metadata", metavar="FILE", help="The table about the files of a folder: who is in them."),
     ] = None,
     label: Annotated[str | None, _declare_column_flag("--label", "labels")] = None,
     positive: Annotated[
@@ -47,6 +48,7 @@ def init(
     identifier: Annotated[str | None, _declare_column_flag("--id", "what names each row")] = None,
     image: Annotated[str | None, _declare_column_flag("--image", "images")] = None,
     text: Annotated[str | None, _declare_column_flag("--text", "texts")] = None,
+    audio: Annotated[str | None, _declare_column_flag("--audio", "recordings")] = None,
     prediction: Annotated[
         str | None, _declare_column_flag("--prediction", "predicted classes: no model is needed then")
     ] = None,
@@ -92,6 +94,7 @@ def init(
             id=identifier,
             image=image,
             text=text,
+            audio=audio,
             prediction=prediction,
             score=score,
         )

@@ -66,8 +66,8 @@ def column_names(file: TableFile) -> list[str]:
         return format_of(file).list_names(file)
 
 
-def list_image_columns(file: TableFile) -> list[str]:
-    """Return the columns of a file whose cells hold bytes, as those of images do; raises ``DataError``."""
+def list_bytes_columns(file: TableFile) -> list[str]:
+    """Return the columns of a file whose cells hold bytes, as those of images or sounds do; raises ``DataError``."""
     with errors_named(file):
         return list(format_of(file).list_items(file))
 

@@ -40,7 +40,7 @@ class TableFormat:
         read_blocks: gives the columns that are asked for, some rows at a time.
         number_rows: says where each row stands.
         list_class_names: gives column -> names of its whole numbers, where the file brings such names along.
-        list_items: gives the columns whose cells hold bytes, as those of images do.
+        list_items: gives the columns whose cells hold bytes, as those of images and recordings do.
         is_text: whether it may be compressed as a whole and has an encoding.
         is_delimited: whether it has a separator.
     """
@@ -82,7 +82,7 @@ _REMEDIES = {
     ".xls": "Save it as .xlsx or .csv.",
     ".ods": "Save it as .xlsx or .csv.",
     ".txt": "If it is a table, name it .csv or .tsv; data.separator says what parts its cells.",
-    ".zip": "Unpack a table first; a zip file of images in class folders is named with data.folder.",
+    ".zip": "Unpack a table first; a zip file of images or recordings in class folders is named with data.folder.",
     ".tgz": "A compressed archive cannot be read in parts: uncompress it to .tar.",
     ".pkl": "Pickled files can run code and are never read: write the table as parquet.",
     ".pickle": "Pickled files can run code and are never read: write the table as parquet.",
@@ -95,7 +95,8 @@ def format_of(file: TableFile) -> TableFormat:
         raise DataError(
             "is a folder, where a table is expected",
             where=file.name,
-            remedy="Name the table in it, a pattern such as part-*.parquet, or with data.folder a folder of images.",
+            remedy="Name the table in it, a pattern such as part-*.parquet, or with data.folder a folder of images or "
+            "recordings.",
         )
     kind = FORMATS.get(file.suffix)
     if kind is None:

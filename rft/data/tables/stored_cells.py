@@ -1,4 +1,4 @@
-"""Cells that may be larger than memory, texts or images: kept on disk, and read one by one.
+"""Cells that may be larger than memory, texts or files: kept on disk, and read one by one.
 
 Those of a table are written to a temporary file that has no name, so that it ends with the process, however that ends;
 those of an archive stay where they are. Memory holds where each cell begins and ends: 20 bytes a row.
@@ -156,7 +156,8 @@ class CellWriter:
     def _check_kind(self, kind: pa.DataType, file: TableFile) -> None:
         named = _name_kind(kind)
         if named is None:
-            problem = f"column {self.name!r} holds {kind}; expected a text, or the bytes of an image, in each cell"
+            expected = "a text, or the bytes of an image or a recording, in each cell"
+            problem = f"column {self.name!r} holds {kind}; expected {expected}"
             raise DataError(problem, where=file.name)
         if named == "nothing":
             return
@@ -213,7 +214,7 @@ def _name_kind(kind: pa.DataType) -> str | None:
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Tell whether cells of a kind are bytes, or places of bytes in an archive, as images are."""
+    """Tell whether cells of a kind are bytes, or places of bytes in an archive, as images and recordings are."""
     return kind == PART or _is_binary(kind) or _holds_bytes(kind)
 
 
@@ -222,7 +223,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
-    """Tell whether cells are ``{bytes, path}``, as the library datasets writes images."""
+    """Tell whether cells are ``{bytes, path}``, as the library datasets writes images and recordings."""
     if not pa.types.is_struct(kind):
         return False
     place = kind.get_field_index("bytes")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rft.data.images.decoding import SUFFIXES, UNREAD_SUFFIXES
+from rft.config.item_files import AUDIO_FILES, FileKind
 from rft.data.splits import split_named
 from rft.errors import DataError
 from rft.number_format import format_count
@@ -19,6 +19,7 @@ from rft.starter.tables.sample import ColumnSample, TableSample
 from rft.starter.tables.words import (
     IDS,
     LABELS,
+    SOUNDS,
     TEXTS,
     UNITS,
     find_attribute,
@@ -71,36 +72,38 @@ def describe_values(column: ColumnSample) -> str:
     return f"{format_count(column.distinct)} {values}: {shown}{more}{missing}"
 
 
-def list_naming_columns(sample: TableSample) -> list[ColumnSample]:
-    """Return the columns whose cells are names of images, by their suffixes."""
-    suffixes = SUFFIXES | UNREAD_SUFFIXES
+def list_naming_columns(sample: TableSample, kind: FileKind) -> list[ColumnSample]:
+    """Return the columns whose cells are names of files of a kind, by their suffixes."""
     return [
         column
         for column in sample.columns.values()
-        if column.n and all(Path(value).suffix.lower() in suffixes for value in column.counts)
+        if column.n and all(kind.is_example(value) for value in column.counts)
     ]
 
 
-def find_image_column(sample: TableSample, table: Path) -> Guess | None:
-    """Return the column that holds images, or names files beside the table.
+def find_item_column(sample: TableSample, table: Path, kind: FileKind) -> Guess | None:
+    """Return the column that holds the bytes of files of a kind, or names such files beside the table.
+
+    Bytes are taken for recordings where their column is called after sound, and otherwise for images.
 
     Raises:
-        DataError: a column names images, and the first of them are not there.
+        DataError: a column names such files, and the first of them are not there.
     """
-    if sample.images:
-        return Guess(sample.images[0], "its cells hold the bytes of images")
-    naming, folder = list_naming_columns(sample), table.parent
+    for name in sample.bytes_columns:
+        if (find_word(name, SOUNDS) is not None) == (kind is AUDIO_FILES):
+            return Guess(name, f"its cells hold the bytes of {kind.many}")
+    naming, folder = list_naming_columns(sample, kind), table.parent
     if not naming:
         return None
     for column in naming:
         first = list(column.counts)[:FILES_LOOKED_FOR]
         if all((folder / name).is_file() for name in first):
             return Guess(
-                column.name, f"{format_count(column.distinct)} names of images; the first {len(first)} are there"
+                column.name, f"{format_count(column.distinct)} names of {kind.many}; the first {len(first)} are there"
             )
     missing = next(name for name in naming[0].counts if not (folder / name).is_file())
     raise DataError(
-        f"the column {naming[0].name!r} names images, and {missing!r} is not there",
+        f"the column {naming[0].name!r} names {kind.many}, and {missing!r} is not there",
         where=table.name,
         remedy="A name is a path relative to the table, or the end of a path in a folder beside it: move the table, or "
         "correct the names.",

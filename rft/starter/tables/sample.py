@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from rft.data.tables.columnar import column_names, list_image_columns, read_columns
+from rft.data.tables.columnar import column_names, list_bytes_columns, read_columns
 from rft.data.tables.separators import find_separator
 from rft.data.tables.table_file import ColumnRequest, TableFile
 from rft.errors import DataError
@@ -83,12 +83,12 @@ class TableSample:
 
     Attributes:
         columns: name -> its cells, all of the same N rows.
-        images: columns that hold the bytes of images.
+        bytes_columns: those that hold the bytes of images or recordings.
         whole: whether these are all rows.
     """
 
     columns: dict[str, ColumnSample]
-    images: tuple[str, ...] = ()
+    bytes_columns: tuple[str, ...] = ()
     whole: bool = True
 
     @property
@@ -107,9 +107,11 @@ def sample_table(file: TableFile, *, enough_rows: int | None = None) -> TableSam
     file = find_separator(file, column_names)
     names = column_names(file)
     unique = [name for name in names if names.count(name) == 1]
-    images = tuple(name for name in list_image_columns(file) if name in unique)
-    columns, whole = _read_readable(file, [name for name in unique if name not in images], enough_rows or ENOUGH_ROWS)
-    return TableSample(columns, images, whole)
+    bytes_columns = tuple(name for name in list_bytes_columns(file) if name in unique)
+    columns, whole = _read_readable(
+        file, [name for name in unique if name not in bytes_columns], enough_rows or ENOUGH_ROWS
+    )
+    return TableSample(columns, bytes_columns, whole)
 
 
 def join_samples(samples: Sequence[TableSample]) -> TableSample:

@@ -48,6 +48,7 @@ TEXTS = (
     ),
     *("question", "utterance", "transcript", "note", "abstract", "title"),
 )
+SOUNDS = ("audio", "sound", "speech", "wav", "recording", "waveform", "voice")
 # Not "target" and "category": of a comment these are often the people that it is about.
 LABELS = ("label", "labels", "class", "y", "truth", "groundtruth", "true", "actual", "outcome")
 PREDICTIONS = ("prediction", "predictions", "predicted", "pred", "preds", "yhat", "ypred", "decision")
