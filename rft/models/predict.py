@@ -21,8 +21,8 @@ def predict_inputs(model: SavedModel, inputs: Sequence[str]) -> pd.DataFrame:
     Args:
         model: of a finished run.
         inputs: for a model of images or recordings, their files, or folders, of which every one is taken, in the order
-            of their names, hidden ones left out; for a model of texts, files with a text a line, empty lines left out, or ``-``
-            for standard input.
+            of their names, hidden ones left out; for a model of texts, files with a text a line, empty lines left out,
+            or ``-`` for standard input.
 
     Raises:
         DataError: an input is not there, holds nothing to predict, or cannot be read.
