@@ -89,7 +89,7 @@ AUDIO_FILES = FileKind(
         )
     ),
 )
-FILE_KINDS = {kind.modality: kind for kind in (IMAGE_FILES, AUDIO_FILES)}
+FILE_KINDS: dict[str, FileKind] = {kind.modality: kind for kind in (IMAGE_FILES, AUDIO_FILES)}
 
 
 def is_hidden(name: str) -> bool:

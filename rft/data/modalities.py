@@ -75,7 +75,7 @@ class _Images(Modality):
     """
 
     def check_item(self, item: Any, config: DataConfig) -> CheckedItem:
-        """Return the hash of an image file."""
+        """Return the hash of an image after a look at its header, or at all of it."""
         return CheckedItem(digest_image(item, config.max_pixels, decode=config.on_error == "skip"))
 
 
@@ -84,7 +84,7 @@ class _Texts(Modality):
     empty_is_unreadable = True
 
     def list_items(self, cells: StoredCells, places: Places, column: str) -> Sequence[Any]:
-        """Return the texts; raises ``DataError`` for a column of bytes."""
+        """Return the texts of a column; raises ``DataError`` for one of bytes."""
         if cells.are_bytes and not cells.in_archive:
             raise DataError(f"column {column!r} holds bytes; expected a text in each cell", where=places.source)
         return StoredTexts(cells)
@@ -98,17 +98,17 @@ class _Recordings(Modality):
     """Recordings are decoded when they are checked: of what can be decoded, and its length, headers say too little."""
 
     def prepare(self) -> None:
-        """Import soundfile; raises ``ConfigError`` where it is not there."""
+        """Import soundfile."""
         import_soundfile()
 
     def check_item(self, item: Any, config: DataConfig) -> CheckedItem:
-        """Return the hash of a file, and how long its recording is; raises ``DataError`` as ``read_recording`` does."""
+        """Return the hash and the measures of a recording after decoding it."""
         recording = read_recording(item, config.max_seconds)
         measured = MeasuredRecording(len(recording.samples), recording.rate, recording.is_silent)
         return CheckedItem(hash_source(item), measured)
 
     def describe_items(self, checked: Sequence[CheckedItem]) -> Iterator[Remark]:
-        """Yield how many recordings are silent."""
+        """Yield how many recordings are silent, where any is."""
         silent = sum(item.recording is not None and item.recording.silent for item in checked)
         if silent:
             yield Remark(

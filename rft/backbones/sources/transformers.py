@@ -29,7 +29,7 @@ from rft.data.audio.preprocessing import AudioPreprocessing
 from rft.data.images.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, RftError
-from rft.records import PreprocessingFacts, TextPreprocessingFacts
+from rft.records import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
 from rft.runtime.libraries import library_import
 
 WHERE = "model.backbone"
@@ -130,6 +130,7 @@ def read_description(
         backbone, tokenisation = text_backbone(source, settings, seed=0)
         tokenisation.tokenizer.truncation_side = facts.truncation
         return backbone, tokenisation
+    assert isinstance(facts, ImagePreprocessingFacts)  # no backbone reads recordings yet
     network, config = load_network(source, "image", pretrained=False, seed=0)
     side = facts.whole_number("crop") if facts.recipe == "plain" else None  # a processor was saved with its size
     prepared = image_preprocessing(source, config, image_size=side)

@@ -102,10 +102,10 @@ def _decode_stream(stream: BinaryIO, source: FileSource, max_seconds: float) -> 
             recording = _decode_sound(sound, source, max_seconds)
         least = (sound.frames or 0) - round(foreign.MOST_LACKING * sound.rate)
     else:
-        with _open_soundfile(stream, source, size) as sound:
-            _check_header(sound, source)
-            least = _count_promised(stream, size, sound, source, max_seconds)
-            recording = _decode_sound(sound, source, max_seconds)
+        with _open_soundfile(stream, source, size) as opened:
+            _check_header(opened, source)
+            least = _count_promised(stream, size, opened, source, max_seconds)
+            recording = _decode_sound(opened, source, max_seconds)
     if len(recording.samples) < least:
         there = f"should hold {least:,} samples or more, and {len(recording.samples):,} can be decoded"
         raise _refuse(source, f"{there}: it is damaged, cut short, or its header is wrong")

@@ -76,10 +76,10 @@ class ForeignStream:
 
     def _promise(self, container: Any, stream: Any) -> int | None:
         if stream.duration is not None and stream.time_base is not None:
-            return round(stream.duration * stream.time_base * self.rate)
+            return int(stream.duration * stream.time_base * self.rate)
         # In microseconds, of the longest stream, which may be one of pictures.
         is_alone = len(container.streams) == 1 and container.duration is not None
-        return round(container.duration * self.rate / 1_000_000) if is_alone else None
+        return int(container.duration * self.rate / 1_000_000) if is_alone else None
 
     def read_blocks(self) -> Iterator[np.ndarray]:
         """Yield (M, channels) samples, float32."""

@@ -88,7 +88,8 @@ class AudioPreprocessing:
             rates: (N,) these a second.
         """
         # In whole numbers: soxr rounds half a sample up.
-        return (2 * frames.astype(np.int64) * self.rate + rates) // (2 * rates.astype(np.int64))
+        counts: np.ndarray = (2 * frames.astype(np.int64) * self.rate + rates) // (2 * rates.astype(np.int64))
+        return counts
 
     def count_tokens(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Return (N,) how many vectors recordings become in the model, about, int64; arguments as in the above."""
@@ -102,8 +103,8 @@ class AudioPreprocessing:
         if self.normalisation == "none":
             return samples
         wide = samples.astype(np.float64)
-        spread = np.sqrt(wide.var() + VARIANCE_FLOOR)
-        return ((wide - wide.mean()) / spread).astype(np.float32)
+        standardised: np.ndarray = (wide - wide.mean()) / np.sqrt(wide.var() + VARIANCE_FLOOR)
+        return standardised.astype(np.float32)
 
     def _resample(self, recording: Recording) -> np.ndarray:
         with library_import("soxr", error=ConfigError, where="data.audio", install=INSTALL):

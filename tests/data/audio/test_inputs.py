@@ -89,7 +89,7 @@ class TestNormalisation:
 
     def test_another_one_is_refused(self) -> None:
         with pytest.raises(ModelError, match="Expected a rate above 0, and one of none, zero-mean-unit-variance"):
-            AudioPreprocessing(16_000, "peak")  # type: ignore[arg-type]
+            AudioPreprocessing(16_000, "peak")
 
 
 class TestBatches:
