@@ -32,6 +32,8 @@ class AuditCheck:
         data: counts of the data; None where it cannot be read.
         classes: that the model would tell apart.
         weights: where those of the model are; empty without a model.
+        impossible_rules: a sentence for each rule, built-in ones too, that no model could meet on this test split: the
+            audit runs, and its verdict cannot be a pass.
         remarks: what plugins can say beforehand: (table, sentence).
         estimates: what the audit takes; none where something is to mend, or none were asked for.
     """
@@ -41,6 +43,7 @@ class AuditCheck:
     data: DataFacts | None = None
     classes: tuple[str, ...] = ()
     weights: str = ""
+    impossible_rules: list[str] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)
     estimates: list[Estimate] = field(default_factory=list)
 
@@ -131,12 +134,12 @@ def _check_data(check: AuditCheck, settings: LoadedConfig, *, begun: float | Non
     assert check.plan is not None
     for participant in check.plan.active:
         check.attempt(partial(_ask_plugin, check, participant, examined))
-    if not check.problems and (core.policy or taken):
+    if not check.problems:
         _rehearse(check, check.plan, dataset, taken)
 
 
 def _rehearse(check: AuditCheck, plan: AuditPlan, dataset: Dataset, taken: Mapping[str, float] | None) -> None:
-    """Note which rules the test split cannot settle, and what the audit takes.
+    """Note which rules no model can meet on the test split, and what the audit takes.
 
     Args:
         check: takes the notes.
@@ -144,10 +147,10 @@ def _rehearse(check: AuditCheck, plan: AuditPlan, dataset: Dataset, taken: Mappi
         dataset: what it reads.
         taken: stage -> the seconds that it took in the check itself; None where no estimate is asked for.
     """
-    from rft.pipeline.rehearsal import list_unsettled_rules, rehearse_audits
+    from rft.pipeline.rehearsal import list_impossible_rules, rehearse_audits
 
     rehearsal = rehearse_audits(plan, dataset)
-    check.remarks += [("policy", said) for said in list_unsettled_rules(plan.settings.core.policy, rehearsal, dataset)]
+    check.impossible_rules += list_impossible_rules(plan.settings.core.policy, rehearsal, dataset)
     if taken is not None:
         from rft.pipeline.estimates import estimate_audit
 
