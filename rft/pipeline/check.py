@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING
 
 from rft.config.loader import LoadedConfig, examine_config
 from rft.errors import RftError
-from rft.pipeline.plan import ActivePlugin, AuditPlan, check_imports, check_requirements, check_rule, list_active
+from rft.pipeline.plan import (
+    ActivePlugin,
+    AuditPlan,
+    check_imports,
+    check_requirements,
+    list_active,
+    list_possible_findings,
+    locate_rules,
+)
 from rft.pipeline.preflight import describe_weights, require_weights
 from rft.plugins import ExaminedData, discover_plugins
+from rft.plugins.possible_findings import check_rule
 
 if TYPE_CHECKING:
     from rft.config.schema import ModelConfig
@@ -77,8 +86,9 @@ def check_audit(
     check.plan = AuditPlan(settings, active, tuple(registry.values()))
     for participant in active:
         check.attempt(partial(check_requirements, participant, settings))
-    for rule in settings.core.policy:
-        check.attempt(partial(check_rule, rule, active, settings.core.data))
+    possible = list_possible_findings(active, settings)
+    for rule, place in zip(settings.core.policy, locate_rules(settings, path, overrides), strict=True):
+        check.attempt(partial(check_rule, rule, possible, where=place))
     model = settings.core.model
     if model is not None:
         check.attempt(partial(_check_weights, check, model, settings, offline=offline))

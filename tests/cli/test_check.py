@@ -93,7 +93,7 @@ def test_class_weights_are_held_against_the_classes_of_the_data(tiny: Path) -> N
 def test_a_check_of_what_an_audit_refuses_has_its_exit_code(tiny: Path) -> None:
     missing = tiny.with_name("none.toml")
     code, _, stderr = invoke_rft("check", missing)
-    assert (code, stderr) == (2, f"rft: {missing}: no such file The folder holds audit.toml. 1 to mend")
+    assert (code, stderr) == (2, f"rft: {missing}: no such file The folder holds audit.toml. {missing}: 1 to mend")
 
 
 def test_what_cannot_answer_is_said_before_it_takes_minutes(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 import rft
 from rft.cli.main import app
-from rft.config.schema import Rule
 from rft.errors import Unavailable
 from rft.pipeline.compare_runs import RunComparison, compare_runs, describe_pairing
 from rft.pipeline.comparison.changes import compare_findings
@@ -331,6 +330,23 @@ def test_rules_judge_the_changes(runs: tuple[Path, Path], tmp_path: Path, bound:
     assert compare_command(tmp_path / "page.html", *reversed(runs), "--policy", rules)[0] == code
 
 
+@pytest.mark.parametrize(
+    ("finding", "said"),
+    [
+        ("change.performance.acuracy", "Did you mean 'change.performance.accuracy'"),
+        ("performance.accuracy", 'Write finding = "change.performance.accuracy".'),
+        ("chance.performance.accuracy", "Did you mean 'change'?"),
+    ],
+)
+def test_a_rule_on_what_no_comparison_can_find_is_an_error(
+    runs: tuple[Path, Path], tmp_path: Path, finding: str, said: str
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(f'[[policy]]\nfinding = "{finding}"\nmin = 0\n', encoding="utf-8")
+    code, stderr = compare_command(tmp_path / "page.html", *runs, "--policy", rules)
+    assert (code, f"{rules}, line 1: " in stderr, said in stderr) == (2, True, True), stderr
+
+
 def test_no_file_is_replaced_unasked(runs: tuple[Path, Path], tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     done = CliRunner().invoke(app, ["compare", *map(str, runs), "--out", str(page), "--json"])
@@ -459,9 +475,10 @@ def test_a_change_that_is_not_paired_says_whom_it_leaves_out(tmp_path: Path) -> 
         table.loc[7:60, "place"] = "hills"
         errors = {"north": 0.1, "south": 0.2, "islands": 0.1, "hills": 0.1}
         folders.append(run(tmp_path, name, table, errors, more="[report]\nsuppress_below = 10\n"))
-    rule = Rule(finding="change.fairness.accuracy_gap.place", max=0.9)
-    comparison = compare_runs(*folders, rules=[rule])
-    change = comparison.sections[0].finding(rule.finding)
+    rules, finding = tmp_path / "rules.toml", "change.fairness.accuracy_gap.place"
+    rules.write_text(f'[[policy]]\nfinding = "{finding}"\nmax = 0.9\n', encoding="utf-8")
+    comparison = compare_runs(*folders, rules_file=rules)
+    change = comparison.sections[0].finding(finding)
     assert change.withheld == ("hills", "islands")
     assert comparison.verdict.status == "uncertain"
     assert "hills, islands: withheld" in comparison.verdict.rules[0].explanation

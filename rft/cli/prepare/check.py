@@ -36,7 +36,7 @@ def check(
             say_error(problem)
         if checked.problems:
             if not err.without_notes:
-                err.say(f"{len(checked.problems)} to mend", style="bold")
+                err.say(f"{config}: {len(checked.problems)} to mend", style="bold")
             return CommandResult(_describe_check(checked), checked.problems[0].exit_code)
         _show_plan(checked)
         return CommandResult(_describe_check(checked), decisive=_write_impossible(checked))

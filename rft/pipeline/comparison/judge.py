@@ -8,10 +8,14 @@ difference itself is judged, whatever its interval. Which side is worse is said 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from rft.config.rule_places import name_rule_places
+from rft.config.schema import Rule
 from rft.errors import ConfigError, near
 from rft.pipeline.comparison.changes import list_changes
-from rft.records import AuditRun, Finding, RuleOutcome, Section, Verdict
+from rft.plugins.possible_findings import check_rule, list_possible_of_run
+from rft.records import CHANGE, AuditRun, Finding, RuleOutcome, Section, Verdict
 from rft.verdict.policy import combine_outcomes
 
 SOURCE = "no finding may be worse than before"
@@ -41,6 +45,32 @@ def judge_changes(
     lost = [_state_lost_audit(plugin, title) for plugin, title in lost_audits.items()]
     rules = (*lost, *(outcome for outcome in judged if outcome is not None))
     return Verdict(source=SOURCE, status=combine_outcomes(rules), rules=rules)
+
+
+def check_change_rules(
+    rules: Sequence[Rule], runs: Sequence[AuditRun], sections: Sequence[Section], file: Path
+) -> None:
+    """Raise ``ConfigError`` for a rule on what no comparison of these runs can find.
+
+    Args:
+        rules: about changes.
+        runs: that were compared.
+        sections: with the findings of the comparison.
+        file: in which the rules stand.
+    """
+    stated = {finding.id for section in sections for finding in section.findings}
+    listed = [item for run in runs for item in list_possible_of_run(run).items()]
+    of_runs = [name for plugin, names in listed for name in ((f"{plugin}.*",) if names is None else names)]
+    possible = {CHANGE.removesuffix("."): tuple(f"{CHANGE}{name}" for name in of_runs)}
+    others: dict[str, None] = dict.fromkeys(plugin for plugin, _ in listed)  # which changes these state is not listed
+    for rule, place in zip(rules, name_rule_places(file, len(rules)), strict=True):
+        if rule.finding in of_runs and rule.finding not in stated:
+            raise ConfigError(
+                f"{rule.finding!r} is a finding of one run, and what is judged here is how two differ",
+                where=place,
+                remedy=f'Write finding = "{CHANGE}{rule.finding}".',
+            )
+        check_rule(rule, possible | others, where=place)
 
 
 def find_lost_audits(*runs: AuditRun) -> dict[str, str]:
