@@ -138,6 +138,7 @@ def test_a_finding_is_flat_and_whole() -> None:
         "interval": {"low": 0.694, "high": 0.917, "method": "Wilson, 95 %"},
         "because": "release criterion R-2",
         "explanation": "0.8333, interval 0.694 to 0.917: the range reaches across the bound",
+        "remedy": "",
     }
     assert finding == {
         "id": ACCURACY,

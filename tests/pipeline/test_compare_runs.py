@@ -18,9 +18,10 @@ from rft.errors import Unavailable
 from rft.pipeline.compare_runs import RunComparison, compare_runs, describe_pairing
 from rft.pipeline.comparison.changes import compare_findings
 from rft.pipeline.comparison.circumstances import compare_circumstances
+from rft.pipeline.comparison.judge import judge_changes
 from rft.pipeline.comparison.withheld import join_withheld
 from rft.plugins import AuditedModel, Options, Plugin, RunPair, registry
-from rft.records import AuditRun, Cases, FindingDefinition, Section
+from rft.records import AuditRun, Cases, FindingDefinition, Interval, Section, Verdict
 from rft.report import place_of
 from rft.report.render.comparison_page import comparison_html
 from tests.support.example_run import example_run
@@ -328,6 +329,31 @@ def test_rules_judge_the_changes(runs: tuple[Path, Path], tmp_path: Path, bound:
     rules = tmp_path / "rules.toml"
     rules.write_text(f'[[policy]]\nfinding = "change.performance.accuracy"\n{bound}\n', encoding="utf-8")
     assert compare_command(tmp_path / "page.html", *reversed(runs), "--policy", rules)[0] == code
+
+
+def test_so_few_that_no_change_could_be_told_from_chance_are_no_pass() -> None:
+    definition = FindingDefinition("change.p.accuracy", "Accuracy: change", "x", better="higher", cases="none")
+    wide = Interval(low=-0.7, high=0.7, method="paired")
+
+    def judge(n: int, **tolerances: float) -> Verdict:
+        change = definition.state_estimate(0.0, interval=wide, adjusted=(), n=n)
+        return judge_changes(
+            [Section(plugin="p", findings=(change,))], {f"p.{key}": v for key, v in tolerances.items()}
+        )
+
+    (few,) = judge(2).rules
+    assert (judge(2).status, few.outcome) == ("uncertain", "uncertain")
+    assert "2 cases are too few to tell any change from chance: it takes 6 at least" in few.explanation
+    assert judge(2, accuracy=0.1).status == "pass"
+    assert [judge(n).status for n in (5, 6)] == ["uncertain", "pass"]
+
+
+def test_what_is_worse_says_how_to_allow_it() -> None:
+    definition = FindingDefinition("change.p.accuracy", "Accuracy: change", "x", better="higher", cases="none")
+    worse = definition.state_estimate(-0.2, interval=Interval(low=-0.3, high=-0.1, method="paired"), adjusted=(), n=100)
+    (rule,) = judge_changes([Section(plugin="p", findings=(worse,))], {}).rules
+    assert rule.outcome == "fail"
+    assert rule.because == "no tolerance; --tolerance p.accuracy=VALUE would allow a change up to VALUE"
 
 
 @pytest.mark.parametrize(
