@@ -29,7 +29,10 @@ def report(
     key: RunKey = None,
     brief: Annotated[
         bool,
-        typer.Option("--brief", help="Write brief.html too: at most four pages for a committee, with a place to sign."),
+        typer.Option(
+            "--brief",
+            help="Write brief.html too: at most four pages for a committee, with the verdicts of this command.",
+        ),
     ] = False,
     pdf: Annotated[
         bool, typer.Option("--pdf", help="Print the report, or the brief, as report.pdf or brief.pdf.")
