@@ -31,7 +31,7 @@ def report(
         bool,
         typer.Option(
             "--brief",
-            help="Write brief.html too: at most four pages for a committee, with the verdicts of this command.",
+            help="Write brief.html too: four pages at most for a committee, with the verdicts of this call.",
         ),
     ] = False,
     pdf: Annotated[

@@ -160,7 +160,7 @@ def _checked_in_part(verification: Verification) -> list[str]:
     ]
     if came_along := _list_came_along(verification.unchecked):
         lines.append(
-            f"Warning: {' and '.join(came_along)} came along: perhaps personal data, which the owner of the data keeps. "
+            f"Warning: {' and '.join(came_along)} came along: perhaps personal data, which the owner keeps. "
             "Who reads or checks the run does not need it: delete it here, and tell whoever sent it."
         )
     if verification.unchecked == verification.in_memory:  # neither the key nor a folder would help
