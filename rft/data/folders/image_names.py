@@ -34,6 +34,11 @@ class ImageNames:
         """Return the images in a folder, at any depth, without those in hidden and system folders."""
         return cls(root, (path for folder in list_folder(root).walk_folders() for path in folder.images))
 
+    def below(self, folder: Path) -> ImageNames:
+        """Return the names of those images alone that lie in a folder, at any depth."""
+        place = Path(os.path.abspath(folder))
+        return ImageNames(self.root, (path for path in self.images if place in Path(os.path.abspath(path)).parents))
+
     def list_named(self, name: str, table_folder: Path) -> Sequence[Path]:
         """Return the images that a name may mean: none, one, or several that a longer name would tell apart.
 
