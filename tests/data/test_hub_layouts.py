@@ -124,6 +124,12 @@ class TestMetadata:
         with pytest.raises(DataError, match=r"'test/0\.png' stands in more than one row"):
             opened(tmp_path)
 
+    def test_an_image_of_another_split_does_not_stand_for_one_that_was_lost(self, tmp_path: Path) -> None:
+        with_metadata(tmp_path)
+        (tmp_path / "photos" / "train" / "3.png").unlink()
+        with pytest.raises(DataError, match=r"train/metadata\.csv: names '3\.png', which is not there"):
+            opened(tmp_path)
+
     def test_columns_need_a_table(self, tmp_path: Path) -> None:
         for name in ("a", "b"):
             (tmp_path / "photos" / name).mkdir(parents=True)
