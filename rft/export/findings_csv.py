@@ -32,6 +32,9 @@ def write_csv(source: ExportSource) -> str:
     writer.writerow(COLUMNS)
     for judged in list_judged_findings(source.run):
         named: dict[str, Cell] = {"kind": "finding", "id": judged.id, "status": judged.status}
+        built_in = [judgement.rule.rule for judgement in judged.judgements if not judgement.bound]
+        if judged.finding is None and built_in:
+            named["title"] = built_in[0]
         cells = named | _describe_finding(judged.finding) | _describe_rules(judged)
         writer.writerow([_neutralise(cells.get(column)) for column in COLUMNS])
     for rate in list_group_rates(source.run):

@@ -48,6 +48,7 @@ def _describe_rule(judgement: Judgement) -> dict[str, Json]:
         "interval": None if rule.interval is None else rule.interval.model_dump(),
         "because": rule.because,
         "explanation": rule.explanation,
+        "remedy": rule.remedy,
     }
 
 

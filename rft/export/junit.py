@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 from rft.export.judgements import Judgement, list_judgements
 from rft.export.source import ExportSource
 from rft.export.texts import write_number
-from rft.records import AuditRun, Finding
+from rft.records import AuditRun, Finding, Interval
 from rft.visible import visible
 
 NO_RULES = "no rules: nothing was asked of this run, and nothing is passed"
@@ -76,15 +76,17 @@ def _describe_judgement(judgement: Judgement) -> list[str]:
     rule = judgement.rule
     asked = [f"bound: {judgement.bound}"] if judgement.bound else []
     because = [f"because: {rule.because}"] if rule.because else []
-    measured = _describe_finding(judgement.finding) if judgement.finding else ["finding: not in this run"]
-    return [f"{rule.outcome}: {rule.explanation}", *asked, *because, *measured]
+    measured = _describe_finding(judgement.finding, rule.interval) if judgement.finding else []
+    absent = ["finding: not in this run"] if judgement.bound and not judgement.finding else []
+    return [f"{rule.outcome}: {rule.explanation}", *asked, *because, *measured, *absent]
 
 
-def _describe_finding(finding: Finding) -> list[str]:
+def _describe_finding(finding: Finding, judged: Interval | None) -> list[str]:
+    """Return what was measured; of its intervals the one that was judged, where one was."""
     lines = [f"finding: {finding.title}"]
     if finding.value is None:
         return [*lines, f"not measured: {finding.reason}"]
     lines.append(f"value: {write_number(finding.value)} {finding.unit}".rstrip())
-    if (interval := finding.interval) is not None:
+    if (interval := judged or finding.interval) is not None:
         lines.append(f"interval: {write_number(interval.low)} to {write_number(interval.high)} ({interval.method})")
     return [*lines, f"n: {finding.n}"] if finding.n is not None else lines

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from rft.config.loader import load_policy
+from rft.config.rule_places import list_rule_lines
 from rft.errors import ConfigError
 from rft.records import Verdict
 from rft.verdict.policy import write_rule
 
 CONFIG = "audit.toml"
-_HEADER = re.compile(r"""\s*\[\[\s*(policy|"policy"|'policy')\s*\]\]""")
 
 
 def find_rule_lines(file: Path) -> dict[str, int]:
@@ -23,9 +22,8 @@ def find_rule_lines(file: Path) -> dict[str, int]:
         ConfigError: the file cannot be read, or holds no rules.
     """
     rules = load_policy(file)
-    lines = file.read_text(encoding="utf-8").splitlines()
-    headers = [number for number, line in enumerate(lines, 1) if _HEADER.match(line)]
-    if len(headers) != len(rules):
+    headers = list_rule_lines(file, len(rules))
+    if not headers:
         return {}
     # Reversed, so that of two rules alike the first counts.
     return {write_rule(rule): number for rule, number in reversed(list(zip(rules, headers, strict=True)))}

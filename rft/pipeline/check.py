@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING
 
 from rft.config.loader import LoadedConfig, examine_config
 from rft.errors import RftError
-from rft.pipeline.plan import ActivePlugin, AuditPlan, check_imports, check_requirements, check_rule, list_active
+from rft.pipeline.plan import (
+    ActivePlugin,
+    AuditPlan,
+    check_imports,
+    check_requirements,
+    list_active,
+    list_possible_findings,
+    locate_rules,
+)
 from rft.pipeline.preflight import describe_weights, require_weights
 from rft.plugins import ExaminedData, discover_plugins
+from rft.plugins.possible_findings import check_rule
 
 if TYPE_CHECKING:
     from rft.config.schema import ModelConfig
@@ -32,6 +41,8 @@ class AuditCheck:
         data: counts of the data; None where it cannot be read.
         classes: that the model would tell apart.
         weights: where those of the model are; empty without a model.
+        impossible_rules: a sentence for each rule, built-in ones too, that no model could meet on this test split: the
+            audit runs, and its verdict cannot be a pass.
         remarks: what plugins can say beforehand: (table, sentence).
         estimates: what the audit takes; none where something is to mend, or none were asked for.
     """
@@ -41,6 +52,7 @@ class AuditCheck:
     data: DataFacts | None = None
     classes: tuple[str, ...] = ()
     weights: str = ""
+    impossible_rules: list[str] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)
     estimates: list[Estimate] = field(default_factory=list)
 
@@ -74,8 +86,9 @@ def check_audit(
     check.plan = AuditPlan(settings, active, tuple(registry.values()))
     for participant in active:
         check.attempt(partial(check_requirements, participant, settings))
-    for rule in settings.core.policy:
-        check.attempt(partial(check_rule, rule, active, settings.core.data))
+    possible = list_possible_findings(active, settings)
+    for rule, place in zip(settings.core.policy, locate_rules(settings, path, overrides), strict=True):
+        check.attempt(partial(check_rule, rule, possible, where=place))
     model = settings.core.model
     if model is not None:
         check.attempt(partial(_check_weights, check, model, settings, offline=offline))
@@ -131,12 +144,12 @@ def _check_data(check: AuditCheck, settings: LoadedConfig, *, begun: float | Non
     assert check.plan is not None
     for participant in check.plan.active:
         check.attempt(partial(_ask_plugin, check, participant, examined))
-    if not check.problems and (core.policy or taken):
+    if not check.problems:
         _rehearse(check, check.plan, dataset, taken)
 
 
 def _rehearse(check: AuditCheck, plan: AuditPlan, dataset: Dataset, taken: Mapping[str, float] | None) -> None:
-    """Note which rules the test split cannot settle, and what the audit takes.
+    """Note which rules no model can meet on the test split, and what the audit takes.
 
     Args:
         check: takes the notes.
@@ -144,10 +157,10 @@ def _rehearse(check: AuditCheck, plan: AuditPlan, dataset: Dataset, taken: Mappi
         dataset: what it reads.
         taken: stage -> the seconds that it took in the check itself; None where no estimate is asked for.
     """
-    from rft.pipeline.rehearsal import list_unsettled_rules, rehearse_audits
+    from rft.pipeline.rehearsal import list_impossible_rules, rehearse_audits
 
     rehearsal = rehearse_audits(plan, dataset)
-    check.remarks += [("policy", said) for said in list_unsettled_rules(plan.settings.core.policy, rehearsal, dataset)]
+    check.impossible_rules += list_impossible_rules(plan.settings.core.policy, rehearsal, dataset)
     if taken is not None:
         from rft.pipeline.estimates import estimate_audit
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from rft.config.schema import Rule
+from rft.config.loader import load_policy
 from rft.disclosure.release import release_sections
 from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
@@ -14,7 +14,7 @@ from rft.number_format import format_date
 from rft.pipeline.comparison.changes import compare_findings
 from rft.pipeline.comparison.circumstances import compare_circumstances
 from rft.pipeline.comparison.examples import NOT_READ, PREDICTIONS, SPLIT, share_examples
-from rft.pipeline.comparison.judge import find_lost_audits, judge_changes
+from rft.pipeline.comparison.judge import check_change_rules, find_lost_audits, judge_changes
 from rft.pipeline.comparison.withheld import join_withheld
 from rft.plugins import RunPair, discover_plugins
 from rft.records import AuditRun, DataFacts, Document, Record, Section, Verdict
@@ -84,8 +84,7 @@ def compare_runs(
     after: str | Path,
     *,
     tolerances: Mapping[str, float] = NO_TOLERANCES,
-    rules: Sequence[Rule] = (),
-    rules_source: str = "",
+    rules_file: Path | None = None,
     keys: tuple[Path | None, Path | None] = (None, None),
     unpaired: bool = False,
 ) -> RunComparison:
@@ -94,15 +93,14 @@ def compare_runs(
     Args:
         before, after: run folders; differences are of the second minus the first.
         tolerances: id of a finding -> how much worse it may be.
-        rules: about changes (``change.performance.accuracy``), which judge in the place of the tolerances.
-        rules_source: where the rules stand.
+        rules_file: with rules about changes (``change.performance.accuracy``), which judge in place of the tolerances.
         keys: the files with the keys of the runs; None for those in the user's state folder.
         unpaired: compare by the intervals of both runs alone, without predictions, which only a key lets trust.
 
     Raises:
         DataError: a folder holds no run or no predictions.
         EvidenceError: a file of a run is not the one that was written.
-        ConfigError: a tolerance is of something that was not compared.
+        ConfigError: a tolerance is of something that was not compared, or a rule on what no comparison can find.
     """
     folders = (Path(before), Path(after))
     private = () if unpaired else (PREDICTIONS,)
@@ -111,8 +109,10 @@ def compare_runs(
     shared = NOT_READ if unpaired else share_examples(runs, folders, names, withheld)
     paired = _release(_compare_by_plugins(shared.pair), shared.pair.withheld) if shared.pair else ()
     judged = (*_release([compare_findings(runs, names, paired, withheld)], withheld), *paired)
-    if rules:
-        verdict = judge_rules(rules, judged, source=rules_source)
+    if rules_file is not None:
+        rules = load_policy(rules_file)
+        check_change_rules(rules, runs, judged, rules_file)
+        verdict = judge_rules(rules, judged, source=rules_file.name)
     else:
         verdict = judge_changes(judged, tolerances, find_lost_audits(*runs))
     first, second = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rft.config import loader
 from rft.config.loader import LoadedConfig
 from rft.config.options import Options
-from rft.config.schema import DataConfig, Rule
-from rft.errors import ConfigError, near
+from rft.config.rule_places import name_rule_places
+from rft.errors import ConfigError
 from rft.plugins import Plugin, Registered, discover_plugins
+from rft.plugins.possible_findings import Possible, check_rule, list_possible
 from rft.runtime.libraries import import_library
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from rft.plugins import AuditedModel
 
 
+POLICY = "policy"  # the table of rules
+
+
 class TargetInMemory(Protocol):
     """A model, or its predictions, that the caller of rft holds in memory: one of ``rft.pipeline.targets``."""
 
     def prepare(self, settings: LoadedConfig, device: str) -> tuple[Dataset, AuditedModel]:
         """Return its data and what is audited of it; raises ``RftError``."""
-
-
-MOST_NAMES = 8  # of findings that an error lists
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,38 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> AuditPlan:
             the rest.
     """
     registry = discover_plugins()
-    return build_plan(read_settings(path, overrides, registry), registry)
+    settings = read_settings(path, overrides, registry)
+    return build_plan(settings, registry, locate_rules(settings, path, overrides))
 
 
-def build_plan(settings: LoadedConfig, registry: Mapping[str, Registered]) -> AuditPlan:
-    """Return the plan of a validated config; raises ``ConfigError`` where its plugins cannot take part."""
+def build_plan(settings: LoadedConfig, registry: Mapping[str, Registered], places: Sequence[str] = ()) -> AuditPlan:
+    """Return the plan of a validated config.
+
+    Args:
+        settings: the config.
+        registry: what is installed.
+        places: where its rules stand, for errors; none where they stand in no file.
+
+    Raises:
+        ConfigError: plugins cannot take part, or a rule is on what they cannot find.
+    """
     active = activate_plugins(registry, settings)
-    for rule in settings.core.policy:
-        check_rule(rule, active, settings.core.data)
+    for rule, place in zip(settings.core.policy, places or [POLICY] * len(settings.core.policy), strict=True):
+        check_rule(rule, list_possible_findings(active, settings), where=place)
     return AuditPlan(settings, active, tuple(registry.values()))
+
+
+def locate_rules(settings: LoadedConfig, path: str | Path, overrides: Sequence[str]) -> list[str]:
+    """Return where each rule of a config stands, for errors: in its file, unless an override replaced them all."""
+    count = len(settings.core.policy)
+    if any(override.partition("=")[0].strip() == POLICY for override in overrides):
+        return [f"--set {POLICY}, rule {number}" for number in range(1, count + 1)]
+    return name_rule_places(Path(path), count)
+
+
+def list_possible_findings(active: Sequence[ActivePlugin], settings: LoadedConfig) -> Possible:
+    """Return what an audit with these plugins may find."""
+    return list_possible([(participant.plugin, participant.options) for participant in active], settings.core.data)
 
 
 def read_settings(path: str | Path, overrides: Sequence[str], registry: Mapping[str, Registered]) -> LoadedConfig:
@@ -138,31 +161,3 @@ def check_imports(participant: ActivePlugin) -> None:
             install=registered.install_hint(),
             owner=registered.distribution,
         )
-
-
-def check_rule(rule: Rule, active: Sequence[ActivePlugin], data: DataConfig) -> None:
-    """Raise ``ConfigError`` for a rule about a plugin that does not take part, or a finding that it cannot have."""
-    table = rule.finding.split(".")[0]
-    participant = next((participant for participant in active if participant.name == table), None)
-    if participant is None:
-        names = [other.name for other in active]
-        raise ConfigError(
-            f"{rule.finding!r} belongs to no plugin that is switched on",
-            where="policy",
-            remedy=near(table, names) or f"A plugin's table switches it on, such as [{table}].",
-        )
-    listed = participant.plugin.list_findings(participant.options, data)
-    if listed is None:
-        return
-    names = list(listed)
-    if not any(_may_be(name, rule.finding) for name in names):
-        raise ConfigError(
-            f"{rule.finding!r} cannot occur in this audit, so that no rule on it could be settled",
-            where="policy",
-            remedy=near(rule.finding, names) or f"Findings of [{table}] here: {', '.join(names[:MOST_NAMES])}, ...",
-        )
-
-
-def _may_be(name: str, finding: str) -> bool:
-    """Tell whether a finding has a name in which ``*`` stands for any text."""
-    return re.fullmatch(".*".join(map(re.escape, name.split("*"))), finding) is not None

@@ -14,16 +14,16 @@ import numpy as np
 from rft.config.schema import Rule
 from rft.data import Dataset
 from rft.data.splits import suggest_test_share
-from rft.errors import Unavailable
 from rft.number_format import format_count
 from rft.pipeline.plan import AuditPlan
+from rft.pipeline.plugin_audits import audit_with_plugin
 from rft.pipeline.targets.audited import build_audited_model
 from rft.pipeline.targets.prediction_table import tabulate_predictions
 from rft.plugins import AuditedModel
 from rft.records import Finding, RuleOutcome, Section, Training
 from rft.stats.scores.classification import METRICS
 from rft.stats.settling import cases_to_settle
-from rft.verdict.policy import judge_rules, round_up
+from rft.verdict.policy import judge_rules, judge_without_rules, round_up
 
 
 @dataclass(frozen=True)
@@ -31,28 +31,29 @@ class Rehearsal:
     """What came of it.
 
     Attributes:
-        sections: of the audits that could be rehearsed.
+        sections: of the audits that read predictions alone.
+        missing: sections of the other audits, where predictions are all there is and these cannot do with them.
         seconds: plugin -> what its audit took.
     """
 
     sections: Sequence[Section]
+    missing: Sequence[Section]
     seconds: Mapping[str, float]
 
 
 def rehearse_audits(plan: AuditPlan, dataset: Dataset) -> Rehearsal:
     """Run the audits that read predictions alone, on predictions of these examples without a mistake."""
     audited = _predict_without_mistake(plan, dataset)
-    sections, seconds = [], {}
+    sections, missing, seconds = [], [], {}
     for participant in plan.active:
-        if not participant.plugin.reads_predictions_alone:
-            continue
-        start = time.perf_counter()
-        try:
-            sections.append(participant.plugin.audit(audited, participant.options))
-        except Unavailable:  # which the audit itself will say
-            continue
-        seconds[participant.name] = time.perf_counter() - start
-    return Rehearsal(sections, seconds)
+        if participant.plugin.reads_predictions_alone:
+            start = time.perf_counter()
+            sections.append(audit_with_plugin(participant, audited))
+            seconds[participant.name] = time.perf_counter() - start
+        elif plan.settings.core.predictions is not None:
+            section = audit_with_plugin(participant, audited)
+            missing += [section] if section.audit_missing or section.unanswered else []
+    return Rehearsal(sections, missing, seconds)
 
 
 def _predict_without_mistake(plan: AuditPlan, dataset: Dataset) -> AuditedModel:
@@ -62,28 +63,34 @@ def _predict_without_mistake(plan: AuditPlan, dataset: Dataset) -> AuditedModel:
     return build_audited_model(plan.settings, dataset, predictions, modality="predictions", training=training)
 
 
-def list_unsettled_rules(rules: Sequence[Rule], rehearsal: Rehearsal, dataset: Dataset) -> Iterator[str]:
-    """Yield a sentence for each rule that no result on this test split could meet.
+def list_impossible_rules(rules: Sequence[Rule], rehearsal: Rehearsal, dataset: Dataset) -> Iterator[str]:
+    """Yield a sentence for each rule, built-in ones first, that no result on this test split could meet.
 
     Args:
         rules: of the config.
         rehearsal: of its audits.
         dataset: that they read.
     """
+    for outcome in judge_without_rules([*rehearsal.sections, *rehearsal.missing]):
+        if outcome.outcome == "uncertain":
+            yield f"{outcome.rule}: cannot be met, whatever the model does: {outcome.explanation} ({outcome.because})"
     findings = {finding.id: finding for section in rehearsal.sections for finding in section.findings}
     judged = [rule for rule in rules if rule.finding in findings]
     outcomes = [outcome for outcome in judge_rules(judged, rehearsal.sections).rules if outcome.asked]
     for rule, outcome in zip(judged, outcomes, strict=True):
         if outcome.outcome == "uncertain":
-            yield from _explain_unsettled(rule, outcome, findings[rule.finding], dataset)
+            yield from _explain_impossible(rule, outcome, findings[rule.finding], dataset)
 
 
-def _explain_unsettled(rule: Rule, outcome: RuleOutcome, finding: Finding, dataset: Dataset) -> Iterator[str]:
+def _explain_impossible(rule: Rule, outcome: RuleOutcome, finding: Finding, dataset: Dataset) -> Iterator[str]:
     """Yield why even a perfect result would leave a rule open, and what would change that; nothing where it is not."""
     if finding.small_groups:
         small = ", ".join(finding.small_groups)
         reason = f": {finding.reason}" if finding.value is None else f" while {small} are too small to be compared"
         yield f"{outcome.rule}: cannot be met on this test split, whatever the model does{reason}"
+        return
+    if finding.value is not None and outcome.interval is None:
+        yield f"{outcome.rule}: cannot be settled, whatever the model does; even without a mistake: {outcome.reason}"
         return
     crossed = _find_crossed_bound(rule, outcome, finding)
     if crossed is None or outcome.interval is None or not finding.n:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from rft import data
 from rft.backbones.classifier import hash_tensors
@@ -20,10 +18,11 @@ from rft.features.extract import choose_device
 from rft.pipeline.environment import describe_environment
 from rft.pipeline.overview import state_pillars
 from rft.pipeline.plan import ActivePlugin, AuditPlan, check_imports
+from rft.pipeline.plugin_audits import audit_with_plugin, state_failed_audit
 from rft.pipeline.targets.external import load_external_target
 from rft.pipeline.targets.fine_tuned import fine_tune
 from rft.pipeline.targets.predictions_alone import read_predictions_alone
-from rft.plugins import AuditedModel, Plugin
+from rft.plugins import AuditedModel
 from rft.records import Artifacts, FindingDefinition, Run, Section, Training, VolatileFacts
 from rft.run import FinishedRun
 from rft.runtime import memory
@@ -35,8 +34,6 @@ from rft.training import Trainer
 from rft.training.loop import StandardTrainer
 from rft.verdict import policy
 from rft.version import __version__
-
-log = logging.getLogger("rft")
 
 
 def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = False) -> FinishedRun:
@@ -179,37 +176,16 @@ def _count_cases(participant: ActivePlugin, audited: AuditedModel) -> tuple[Coun
         return ()
     except (EvidenceError, IntegrityError):
         raise
-    except Exception as error:  # a plugin is foreign code, see _run_plugin
-        return _failed_section(participant.plugin, error)
+    except Exception as error:  # a plugin is foreign code, see audit_with_plugin
+        return state_failed_audit(participant.plugin, error)
 
 
 def _run_plugin(participant: ActivePlugin, audited: AuditedModel) -> Section:
-    """Return a plugin's section; one that fails or refuses gives a finding that says so, never silence."""
-    try:
-        with track_stage(f"audit: {participant.name}") as stage:
-            section = participant.plugin.audit(audited, participant.options)
-            stage.detail = f"{len(section.findings)} findings"
-    except Unavailable as reason:
-        return _unmeasured_section(participant.plugin, str(reason))
-    except (EvidenceError, IntegrityError):  # a promise that does not hold is more than an audit that is missing
-        raise
-    except Exception as error:  # a plugin is foreign code: whatever it raises, the other audits must stand
-        return _failed_section(participant.plugin, error)
-    return _check_untouched(section, audited)
-
-
-def _failed_section(plugin: Plugin[Any], error: Exception) -> Section:
-    """Return the section of a plugin that failed. What it says may name files or people: the terminal alone tells."""
-    log.warning("the plugin %s failed: %s: %s", plugin.name, type(error).__name__, error)
-    log.debug("plugin %s failed", plugin.name, exc_info=error)
-    return _unmeasured_section(plugin, f"the plugin failed ({type(error).__name__}); the terminal said more")
-
-
-def _unmeasured_section(plugin: Plugin[Any], reason: str) -> Section:
-    definition = FindingDefinition(
-        f"{plugin.name}.audit", "Audit not made", f"The {plugin.name} audit gave no result in this run."
-    )
-    return Section(plugin=plugin.name, findings=(definition.state_not_measured(reason),), audit_missing=True)
+    """Return a plugin's section; one that changed the model that it was to look at gets a failed finding."""
+    with track_stage(f"audit: {participant.name}") as stage:
+        section = audit_with_plugin(participant, audited)
+        stage.detail = "not made" if section.audit_missing else f"{len(section.findings)} findings"
+    return section if section.audit_missing else _check_untouched(section, audited)
 
 
 def _check_untouched(section: Section, audited: AuditedModel) -> Section:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
@@ -28,6 +30,17 @@ def mcnemar_p_value(won: int, lost: int) -> float:
     0.000977
     """
     return float(binom.sf(won - 1, won + lost, 0.5))
+
+
+def fewest_telling_pairs(level: float = CONFIDENCE_LEVEL) -> int:
+    """Return the smallest number of pairs that can tell a change from chance: all of them, changed to one side.
+
+    With fewer the exact test of McNemar, on both sides, rejects nothing whatever the pairs are.
+
+    >>> fewest_telling_pairs()
+    6
+    """
+    return math.ceil(math.log2(2 / (1 - level)) - 1e-9)
 
 
 def smallest_excess(

@@ -216,9 +216,10 @@ class Sample:
 
     @property
     def units_in_words(self) -> str:
-        """Return what the intervals rest on, in words: ``24 units counting as 21.3``."""
-        counting = f" counting as {self.effective_n:.1f}" if abs(self.effective_n - self.units) > 0.05 else ""
-        return f"{self.units} units{counting}"
+        """Return what the intervals rest on, in words: ``24 units (worth 21.3 independent cases)``."""
+        if abs(self.effective_n - self.units) <= 0.05:
+            return f"{self.units} units"
+        return f"{self.units} units (worth {self.effective_n:.1f} independent cases)"
 
     def note_units(self, interval: Interval) -> Interval:
         """Return the interval with the number of units in its method, where rows repeat units."""

@@ -1,10 +1,10 @@
 """Rules over findings -> verdict. Findings state facts; only this module judges them.
 
 A rule is settled by the interval of an estimate, or by an exact value itself. An interval that lies across the
-threshold is ``uncertain``, and so is an estimate that has no interval, something not measured, or absent. Where several
-estimates are judged, their intervals are the wider ones of Bonferroni's correction, so that the chance that any of them
-misses its true value stays below 5 %. A finding that has none for so many is ``uncertain`` too: a rule more never makes
-a verdict looser.
+threshold is ``uncertain``, and so is an estimate that has no interval, something not measured, or absent. Where rules
+name several estimates, their intervals are the wider ones of Bonferroni's correction, so that the chance that any of
+them misses its true value stays below 5 %; one that was not measured counts, too. A finding that has no interval for so
+many is ``uncertain``: a rule more never makes a verdict looser.
 Groups that are too small to be compared enter by their exact intervals: a rule is never met by leaving somebody out.
 Groups that are withheld (``report.suppress_below``) are not judged at all: a rule can fail by the others, never pass.
 """
@@ -80,25 +80,26 @@ def _judge_integrity(finding: Finding) -> RuleOutcome:
 
 
 def _judge_missing_audit(section: Section) -> RuleOutcome:
+    """Return the outcome of a rule about the audit itself: its id is that of no finding which a rule may name."""
     finding = next((finding for finding in section.findings if finding.id == section.unanswered), section.findings[0])
     return RuleOutcome(
         rule=f"{section.plugin} is audited",
-        finding=finding.id,
+        finding=f"{section.plugin}.audit",
         outcome="uncertain",
         because="built in: an audit that is missing must not look like one that is clean",
         explanation=finding.reason or finding.description,
+        remedy=finding.remedy,
     )
 
 
 def _count_estimates(rules: Sequence[Rule], findings: dict[str, Finding]) -> int:
-    """Return how many estimates the rules judge together; facts of the run are no matter of chance."""
+    """Return how many estimates the rules judge together.
+
+    All that the rules name count, measured or not, since what can be measured may depend on results; facts of the run
+    are no matter of chance.
+    """
     named = {rule.finding for rule in rules}
-    return sum(_is_estimate(findings[name]) for name in named & findings.keys())
-
-
-def _is_estimate(finding: Finding) -> bool:
-    """Whether chance may decide a rule about it: so it may where small groups alone can break the rule, too."""
-    return not finding.deterministic and (finding.value is not None or bool(finding.adjusted))
+    return sum(name not in findings or not findings[name].deterministic for name in named)
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _judge_finding(rule: Rule, findings: dict[str, Finding], judged: int) -> _Ju
 
 def _judge_unmeasured(rule: Rule, finding: Finding, judged: int) -> _Judgement:
     """Return ``uncertain``, or ``fail`` where the groups that are too small to be compared break the rule already."""
-    uncertain = _Judgement("uncertain", f"not measured: {finding.reason}")
+    uncertain = _Judgement("uncertain", f"not measured: {finding.reason}", remedy=finding.remedy)
     if not finding.small_groups or (judging := _find_interval(finding, judged)) is None:
         return uncertain
     interval, level = judging
@@ -186,7 +187,7 @@ def _write_estimate(finding: Finding, interval: Interval, level: float, judged: 
 
 def _write_ends(interval: Interval, level: float, judged: int) -> str:
     """Return an interval in words, with a note on its level where several estimates share it."""
-    note = f" at {100 * level:.4g} %, since {judged} estimates are judged together" * (judged > 1)
+    note = f" at {100 * level:.4g} %, since the rules name {judged} estimates" * (judged > 1)
     return f"{interval.low:.4g} to {interval.high:.4g}{note}"
 
 
@@ -215,11 +216,9 @@ def _explain_missing_interval(finding: Finding, judged: int) -> str:
         return f"{finding.value:.4g} is an estimate without an interval, which settles nothing"
     most = max((adjusted.rules for adjusted in finding.adjusted), default=1)
     if most == 1:
-        return (
-            f"{finding.value:.4g} has an interval for a rule about it alone, and {judged} estimates are judged together"
-        )
+        return f"{finding.value:.4g} has an interval for a rule about it alone, and the rules name {judged} estimates"
     return (
-        f"{finding.value:.4g} has intervals for at most {most} estimates that are judged together, and {judged} are; "
+        f"{finding.value:.4g} has intervals for rules that name at most {most} estimates, and these name {judged}; "
         "fewer rules would settle it"
     )
 
@@ -231,7 +230,7 @@ def _explain_settling(rule: Rule, finding: Finding, interval: Interval) -> tuple
     """
     if finding.small_groups:
         small = ", ".join(finding.small_groups)
-        return f"more cases of {small} are needed first", f"test on more cases of {small}, and audit again"
+        return f"more cases of {small} are needed first", finding.remedy or f"Test on more cases of {small}."
     value, n = finding.value, finding.n
     assert value is not None
     crossed = [bound for bound in rule.allowed_range if interval.low <= bound <= interval.high]

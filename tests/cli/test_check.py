@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_class_weights_are_held_against_the_classes_of_the_data(tiny: Path) -> N
 def test_a_check_of_what_an_audit_refuses_has_its_exit_code(tiny: Path) -> None:
     missing = tiny.with_name("none.toml")
     code, _, stderr = invoke_rft("check", missing)
-    assert (code, stderr) == (2, f"rft: {missing}: no such file The folder holds audit.toml. 1 to mend")
+    assert (code, stderr) == (2, f"rft: {missing}: no such file The folder holds audit.toml. {missing}: 1 to mend")
 
 
 def test_what_cannot_answer_is_said_before_it_takes_minutes(tmp_path: Path) -> None:
@@ -105,7 +106,41 @@ def test_what_cannot_answer_is_said_before_it_takes_minutes(tmp_path: Path) -> N
     )
     code, said, _ = invoke_rft("check", tmp_path / "audit.toml")
     assert code == 0
+    assert ": would run, but 2 rules cannot be met, so that the verdict cannot be a pass" in said.splitlines()[0]
     assert "rules      none: all that is judged is whether each audit that is asked for can answer" in said
-    assert "[attribution] predictions alone have no model to look at: nothing is measured" in said
+    assert "[policy] attribution is audited: cannot be met, whatever the model does: this audit has no model" in said
+    assert "[policy] fairness is audited: cannot be met, whatever the model does" in said
     assert "0 of 2 groups have the 30 test examples" in said
     assert "the verdict is uncertain (exit code 3)" in said
+
+
+def test_a_rule_that_no_model_can_meet_is_in_the_headline_and_never_silent(tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_text("label,said\n" + "yes,yes\nno,yes\n" * 15, encoding="utf-8")
+    rule = '[[policy]]\nfinding = "performance.accuracy"\nmin = {}\n'
+    start = '[data]\nlabel = "label"\n[predictions]\nfile = "scores.csv"\nprediction = "said"\n'
+    config = tmp_path / "audit.toml"
+    config.write_text(start + rule.format(0.95), encoding="utf-8")
+    code, stdout, stderr = invoke_rft("check", config, "--quiet")
+    assert (code, stdout) == (0, "")
+    headline = "would run, but 1 rule cannot be met, so that the verdict cannot be a pass"
+    assert stderr.startswith(f"rft: {headline} rft: performance.accuracy is at least 0.95: cannot be met by 30 test")
+    (said,) = json.loads(invoke_rft("check", config, "--json")[1])["impossible_rules"]
+    assert said.startswith("performance.accuracy is at least 0.95: cannot be met by 30 test examples")
+    assert invoke_rft("check", config)[1].splitlines()[0].endswith(headline)
+    config.write_text(start + rule.format(0.5), encoding="utf-8")
+    assert invoke_rft("check", config, "--quiet") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ('finding = "performance.ece"\nmax = 0.1', "0 is an estimate without an interval, which settles nothing"),
+        ('finding = "performance.accuracy"\nmin = 0.5\nmax = 50', "no share is above 1, so 50 bounds nothing"),
+    ],
+)
+def test_a_rule_that_nothing_can_settle_is_said(tmp_path: Path, rule: str, reason: str) -> None:
+    (tmp_path / "scores.csv").write_text("label,p\n" + "yes,0.9\nno,0.2\n" * 15, encoding="utf-8")
+    start = '[data]\nlabel = "label"\npositive = "yes"\n[predictions]\nfile = "scores.csv"\nscore = "p"\n'
+    (tmp_path / "audit.toml").write_text(f"{start}[[policy]]\n{rule}\n", encoding="utf-8")
+    (said,) = check_audit(tmp_path / "audit.toml").impossible_rules
+    assert "cannot be settled, whatever the model does; even without a mistake: " + reason in said

@@ -204,3 +204,19 @@ def test_a_version_of_a_run_is_not_compared(saved: Path, stricter: Path) -> None
     code, _, stderr = invoke_rft("compare", stricter, saved)
     assert code == 2
     assert "one-strict: holds no predictions Compare the run itself" in stderr
+
+
+def test_a_rule_on_what_no_run_of_this_config_can_have_is_an_error(saved: Path, tmp_path: Path) -> None:
+    """One on what the run might have, and did not measure, stays uncertain."""
+    policy = tmp_path / "strict.toml"
+    policy.write_text("# ours\n\n" + STRICT.replace("accuracy", "acuracy"), encoding="utf-8")
+    code, stdout, stderr = invoke_rft("report", saved, "--policy", policy)
+    assert (code, stdout) == (2, "")
+    assert f"{policy}, line 3: 'performance.acuracy' cannot occur here" in stderr
+    assert "Did you mean 'performance.accuracy'" in stderr
+    policy.write_text(STRICT.replace("performance", "perfromance"), encoding="utf-8")
+    code, _, stderr = invoke_rft("report", saved, "--policy", policy)
+    assert (code, "Did you mean 'performance'?" in stderr) == (2, True)
+    assert not saved.with_name("one-strict").exists()
+    policy.write_text(STRICT.replace("accuracy", "log_loss"), encoding="utf-8")
+    assert invoke_rft("report", saved, "--policy", policy)[0] == 3

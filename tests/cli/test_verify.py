@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,8 @@ def test_a_page_as_it_was_written_passes(page: Path) -> None:
     assert code == 0, stderr
     assert "Run one, smiles, 2025-03-01 12:30 UTC: pass." in stdout
     assert "The page says what the run that is embedded in it says, to the last byte." in stdout
-    assert f"To write down: sha256 {hashlib.sha256(page.read_bytes()).hexdigest()} of this page." in stdout
+    assert f"sha256 of this page: {hashlib.sha256(page.read_bytes()).hexdigest()}" in stdout
+    assert "It stands for all of it: compare it with what whoever made the run tells you" in stdout
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def test_a_page_that_was_changed_is_found_out(page: Path, before: str, after: st
     code, stdout, stderr = verify_run(page)
     assert code == 4
     assert "the page is not what the run that is embedded in it renders to" in stderr
-    assert "To write down" not in stdout
+    assert "sha256" not in stdout
 
 
 def test_a_page_of_another_version_is_not_compared_and_it_is_said(tmp_path: Path) -> None:
@@ -136,3 +138,27 @@ def test_a_folder_whose_page_embeds_another_run_is_found_out(tmp_path: Path) -> 
     code, _, stderr = verify_run(lying)
     assert code == 4
     assert "the run that is embedded in report.html is not the one in audit.json" in stderr
+
+
+def test_predictions_that_came_along_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = save(small_run(), tmp_path / "run", small_artifacts())
+    assert "came along" not in verify_run(run)[1], "the owner of the key keeps them"
+    monkeypatch.setenv("RFT_STATE", str(tmp_path / "of-somebody-else"))
+    code, stdout, _ = verify_run(run)
+    assert code == 3
+    assert "Warning: predictions.parquet and assets came along: perhaps personal data" in stdout
+    (run / "predictions.parquet").unlink()
+    assert "Warning: assets came along" in verify_run(run)[1]
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+@pytest.mark.parametrize("command", ["verify", "report", "export"])
+def test_a_run_that_came_packed_is_to_be_unpacked(tmp_path: Path, kind: str, command: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "evidence.json").write_text("{}", encoding="utf-8")
+    packed = shutil.make_archive(str(tmp_path / "run"), kind, tmp_path, "run")
+    more = ("--format", "csv") if command == "export" else ()
+    done = CliRunner().invoke(app, [command, packed, *more])
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.split())
+    assert f"{packed}: is an archive, and a run is a folder Unpack it and name the folder in it" in said

@@ -113,10 +113,21 @@ class TestMetadata:
         table = tmp_path / "photos" / "test" / "metadata.csv"
         whole = table.read_text()
         table.write_text(whole + "9.png,circle,f,x\n")
-        (remark,) = opened(tmp_path).remarks
-        assert (remark.id, remark.value, remark.n, remark.names) == ("rows_without_image", 1, 17, ["9.png"])
+        with pytest.raises(
+            DataError, match=r"test/metadata\.csv: names '9\.png', which is not there \(line 10 without"
+        ):
+            opened(tmp_path)
+        table.write_text(whole + "9.png,circle,f,x\n,circle,f,x\n")
+        with pytest.raises(DataError, match=r"'9\.png', which is not there \(2 lines \(10, 11\) without an image\)"):
+            opened(tmp_path)
         table.write_text(whole + "0.png,circle,f,x\n")
         with pytest.raises(DataError, match=r"'test/0\.png' stands in more than one row"):
+            opened(tmp_path)
+
+    def test_an_image_of_another_split_does_not_stand_for_one_that_was_lost(self, tmp_path: Path) -> None:
+        with_metadata(tmp_path)
+        (tmp_path / "photos" / "train" / "3.png").unlink()
+        with pytest.raises(DataError, match=r"train/metadata\.csv: names '3\.png', which is not there"):
             opened(tmp_path)
 
     def test_columns_need_a_table(self, tmp_path: Path) -> None:

@@ -54,12 +54,18 @@ def job(tiny: Path) -> tuple[Path, dict[str, str]]:
     return folder, environment
 
 
+def test_the_page_says_what_each_input_of_the_action_is() -> None:
+    page = (ROOT / "docs" / "journeys" / "ci.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| `([^`]*)`", page, re.MULTILINE))
+    assert rows == {name: str(given["default"]) or '""' for name, given in ACTION["inputs"].items()}
+
+
 @pytest.mark.parametrize(
     ("key", "bound", "inputs", "code"),
     [
         ("min", 0.0, {}, 0),
-        ("max", 0.0, {"uncertain": "false"}, 1),
-        ("min", 0.7, {"uncertain": "false", "set": "train.epochs=3\nseed=2"}, 0),
+        ("max", 0.0, {"fail-on-uncertain": "false"}, 1),
+        ("min", 0.7, {"fail-on-uncertain": "false", "set": "train.epochs=3\nseed=2"}, 0),
     ],
     ids=["holds", "broken", "uncertain"],
 )

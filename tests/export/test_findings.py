@@ -91,6 +91,14 @@ def test_of_several_rules_the_worst_counts() -> None:
     assert (row["outcome"], row["bound"]) == ("fail", "at least 0.5; at least 0.9; at least 0.8")
 
 
+def test_a_built_in_rule_is_a_row_of_its_own() -> None:
+    """It shares neither id nor title with a rule of the user."""
+    run = golden_run()
+    section = run.sections[0].model_copy(update={"plugin": "fairness", "unanswered": run.sections[0].findings[0].id})
+    row = row_of(with_rules(run.model_copy(update={"sections": (section,)})), "fairness.audit")
+    assert (row["title"], row["status"], row["outcome"]) == ("fairness is audited", "absent", "uncertain")
+
+
 def test_what_rules_name_and_the_run_does_not_have_comes_last() -> None:
     run = golden_run()
     rule = run.verdict.rules[1].model_copy(update={"finding": "gone.away", "rule": "gone.away is at most 1"})
@@ -138,6 +146,7 @@ def test_a_finding_is_flat_and_whole() -> None:
         "interval": {"low": 0.694, "high": 0.917, "method": "Wilson, 95 %"},
         "because": "release criterion R-2",
         "explanation": "0.8333, interval 0.694 to 0.917: the range reaches across the bound",
+        "remedy": "",
     }
     assert finding == {
         "id": ACCURACY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from rft.records import AuditRun, FindingDefinition, Section
+from rft.records import AuditRun, FindingDefinition, Interval, Section
 from tests.support.exported import export_text, golden_run, with_finding, with_rules, without_failures
 
 ACCURACY = "performance.accuracy is at least 0.8"
@@ -47,6 +47,16 @@ def test_a_case_says_value_interval_bound_and_reason() -> None:
     ]
 
 
+def test_a_test_shows_the_interval_that_was_judged_and_no_other() -> None:
+    run = golden_run()
+    wider = Interval(low=0.66, high=0.93, method="Clopper-Pearson 97.5 %")
+    rule = run.verdict.rules[1].model_copy(update={"interval": wider})
+    error = case_of(with_rules(run, rule, status="uncertain"), ACCURACY).find("error")
+    assert error is not None
+    lines = [line for line in (error.text or "").splitlines() if line.startswith("interval")]
+    assert lines == ["interval: 0.66 to 0.93 (Clopper-Pearson 97.5 %)"]
+
+
 def test_a_broken_rule_and_broken_integrity_are_told_apart() -> None:
     run = golden_run()
     rules = [rule.model_copy(update={"outcome": "fail"}) for rule in run.verdict.rules]
@@ -83,8 +93,10 @@ def test_without_rules_nothing_is_passed() -> None:
 
 def test_a_rule_about_nothing_is_an_error() -> None:
     run = golden_run()
-    rule = run.verdict.rules[1].model_copy(update={"finding": "performance.acuracy"})
-    error = case_of(with_rules(run, rule, status="uncertain"), ACCURACY).find("error")
+    finding = "performance.acuracy"
+    words = f"{finding} is at least 0.8"
+    rule = run.verdict.rules[1].model_copy(update={"finding": finding, "rule": words})
+    error = case_of(with_rules(run, rule, status="uncertain"), words).find("error")
     assert error is not None
     assert "finding: not in this run" in (error.text or "")
 

@@ -14,14 +14,14 @@ from typer.testing import CliRunner
 
 import rft
 from rft.cli.main import app
-from rft.config.schema import Rule
 from rft.errors import Unavailable
 from rft.pipeline.compare_runs import RunComparison, compare_runs, describe_pairing
 from rft.pipeline.comparison.changes import compare_findings
 from rft.pipeline.comparison.circumstances import compare_circumstances
+from rft.pipeline.comparison.judge import judge_changes
 from rft.pipeline.comparison.withheld import join_withheld
 from rft.plugins import AuditedModel, Options, Plugin, RunPair, registry
-from rft.records import AuditRun, Cases, FindingDefinition, Section
+from rft.records import AuditRun, Cases, FindingDefinition, Interval, Section, Verdict
 from rft.report import place_of
 from rft.report.render.comparison_page import comparison_html
 from tests.support.example_run import example_run
@@ -331,6 +331,48 @@ def test_rules_judge_the_changes(runs: tuple[Path, Path], tmp_path: Path, bound:
     assert compare_command(tmp_path / "page.html", *reversed(runs), "--policy", rules)[0] == code
 
 
+def test_so_few_that_no_change_could_be_told_from_chance_are_no_pass() -> None:
+    definition = FindingDefinition("change.p.accuracy", "Accuracy: change", "x", better="higher", cases="none")
+    wide = Interval(low=-0.7, high=0.7, method="paired")
+
+    def judge(n: int, **tolerances: float) -> Verdict:
+        change = definition.state_estimate(0.0, interval=wide, adjusted=(), n=n)
+        return judge_changes(
+            [Section(plugin="p", findings=(change,))], {f"p.{key}": v for key, v in tolerances.items()}
+        )
+
+    (few,) = judge(2).rules
+    assert (judge(2).status, few.outcome) == ("uncertain", "uncertain")
+    assert "2 cases are too few to tell any change from chance: it takes 6 at least" in few.explanation
+    assert judge(2, accuracy=0.1).status == "pass"
+    assert [judge(n).status for n in (5, 6)] == ["uncertain", "pass"]
+
+
+def test_what_is_worse_says_how_to_allow_it() -> None:
+    definition = FindingDefinition("change.p.accuracy", "Accuracy: change", "x", better="higher", cases="none")
+    worse = definition.state_estimate(-0.2, interval=Interval(low=-0.3, high=-0.1, method="paired"), adjusted=(), n=100)
+    (rule,) = judge_changes([Section(plugin="p", findings=(worse,))], {}).rules
+    assert rule.outcome == "fail"
+    assert rule.because == "no tolerance; --tolerance p.accuracy=VALUE would allow a change up to VALUE"
+
+
+@pytest.mark.parametrize(
+    ("finding", "said"),
+    [
+        ("change.performance.acuracy", "Did you mean 'change.performance.accuracy'"),
+        ("performance.accuracy", 'Write finding = "change.performance.accuracy".'),
+        ("chance.performance.accuracy", "Did you mean 'change'?"),
+    ],
+)
+def test_a_rule_on_what_no_comparison_can_find_is_an_error(
+    runs: tuple[Path, Path], tmp_path: Path, finding: str, said: str
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(f'[[policy]]\nfinding = "{finding}"\nmin = 0\n', encoding="utf-8")
+    code, stderr = compare_command(tmp_path / "page.html", *runs, "--policy", rules)
+    assert (code, f"{rules}, line 1: " in stderr, said in stderr) == (2, True, True), stderr
+
+
 def test_no_file_is_replaced_unasked(runs: tuple[Path, Path], tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     done = CliRunner().invoke(app, ["compare", *map(str, runs), "--out", str(page), "--json"])
@@ -459,9 +501,10 @@ def test_a_change_that_is_not_paired_says_whom_it_leaves_out(tmp_path: Path) -> 
         table.loc[7:60, "place"] = "hills"
         errors = {"north": 0.1, "south": 0.2, "islands": 0.1, "hills": 0.1}
         folders.append(run(tmp_path, name, table, errors, more="[report]\nsuppress_below = 10\n"))
-    rule = Rule(finding="change.fairness.accuracy_gap.place", max=0.9)
-    comparison = compare_runs(*folders, rules=[rule])
-    change = comparison.sections[0].finding(rule.finding)
+    rules, finding = tmp_path / "rules.toml", "change.fairness.accuracy_gap.place"
+    rules.write_text(f'[[policy]]\nfinding = "{finding}"\nmax = 0.9\n', encoding="utf-8")
+    comparison = compare_runs(*folders, rules_file=rules)
+    change = comparison.sections[0].finding(finding)
     assert change.withheld == ("hills", "islands")
     assert comparison.verdict.status == "uncertain"
     assert "hills, islands: withheld" in comparison.verdict.rules[0].explanation

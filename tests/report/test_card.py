@@ -221,7 +221,9 @@ def small_groups_run(suppress_below: int | None = None) -> AuditRun:
     )
     groups = {"site": {"north": 57, "south": 40, "tiny": 3}}
     splits = {"test": SplitFacts(n=100, n_units=None, labels={"smiling": 50, "neutral": 50}, groups=groups)}
-    rule = RuleOutcome(rule="the gap", finding=gap.id, outcome="pass", because="R", explanation="0.4242: within")
+    rule = RuleOutcome(
+        rule="the gap", finding=gap.id, outcome="pass", because="R", explanation="0.4242: within", asked="at most 1"
+    )
     config = run.run.config | ({} if suppress_below is None else {"report": {"suppress_below": suppress_below}})
     return run.model_copy(
         update={
@@ -296,7 +298,7 @@ def test_the_card_withholds_small_cells_though_the_report_does_not() -> None:
     assert "Left out because their item could not be read: fewer than 10.\n" in card
     assert "0.4242" not in card
     assert "4 of 100" not in card
-    assert "- **Pass**: Gap: numbers are withheld in this card, since some rest on fewer than 10 cases (R)" in card
+    assert "- **Pass**: Gap; at most 1 was asked: numbers are withheld in this card" in card
     assert "rest on fewer than 10 cases are withheld" in card
 
 

@@ -17,6 +17,7 @@ from rft.records import (
     Finding,
     FindingDefinition,
     GroupRate,
+    Interval,
     Pillar,
     RuleOutcome,
     Section,
@@ -126,9 +127,39 @@ def test_rules_stand_worst_first_and_lead_to_their_findings() -> None:
 def test_wider_intervals_and_small_groups_are_explained() -> None:
     wide = rule("pass", level=0.975, small_groups=("tiny",))
     note = view_verdict(run_with("pass", wide, wide)).note
-    assert note.startswith("Ranges in the rules are wider than below (97.5 %), since several are judged together.")
-    assert note.endswith("enter the rules: tiny.")
-    assert view_verdict(run_with("pass", RULE)).note == ""
+    assert note.startswith(
+        "In brackets: the range that chance leaves, in these rules at 97.5 %, so that at 95 % all of"
+    )
+    assert "(each estimate that a rule names counts, measured or not); elsewhere at 95 %. Too small" in note
+    assert note.endswith("enter the rules by their exact ranges alone: tiny.")
+    assert view_verdict(run_with("pass", RULE)).note == "In brackets: the range that chance leaves, at 95 %."
+    exact = Interval(low=0.6, high=0.77, method="Clopper-Pearson, 95 %")
+    note = view_verdict(run_with("pass", rule("pass", interval=exact))).note
+    assert note.endswith("Rules take exact limits (Clopper-Pearson), findings the usual, narrower ones (Wilson).")
+
+
+def test_a_group_that_entered_no_rule_is_not_said_to_have() -> None:
+    unmeasured = rule("uncertain", interval=None, level=None, small_groups=("tiny",))
+    assert "tiny" not in view_verdict(run_with("uncertain", unmeasured)).note
+
+
+def test_rules_that_are_built_in_are_none_of_the_config() -> None:
+    view = view_verdict(run_with("uncertain", BUILT_IN))
+    assert view.scope == "Nobody set a rule; what is judged here is built into rft."
+    assert view.rules[0].title.endswith("(built in)")
+    assert view_verdict(run_with("pass", RULE)).scope.startswith("The rules were set in the config of this run;")
+
+
+def test_one_reason_stands_once() -> None:
+    why = "fewer than two groups can be compared"
+    own = rule("uncertain", finding="fairness.gap", asked="at most 0.1", interval=None, reason=f"not measured: {why}")
+    built_in = rule("uncertain", rule="fairness is audited", asked="", interval=None, reason=why)
+    view = view_verdict(run_with("uncertain", built_in, own))
+    assert view.sentence == "Fairness is audited (built in): undecided. Of 2 rules: 2 undecided."
+    assert [shown.reason for shown in view.rules] == [
+        why,
+        "not measured, for the same reason as “Fairness is audited (built in)”",
+    ]
 
 
 def test_what_is_open_and_what_is_next() -> None:
@@ -146,7 +177,9 @@ def test_what_is_open_and_what_is_next() -> None:
     assert view.next == "“Accuracy”: test on about 20,000 cases, and audit again."
     assert view.pillars[0].anchor == "section-performance"
     missing = run_with("uncertain", rule("uncertain", reason="", explanation="no test split", asked="", interval=None))
-    assert view_overview(missing).next == "“Accuracy”: no test split."
+    assert view_overview(missing).next.endswith("(built in)”: no test split.")
+    few = rule("uncertain", remedy="Test at least 30 people of each group.", interval=None)
+    assert view_overview(run_with("uncertain", few)).next == "Test at least 30 people of each group."
     assert view_overview(run_with("no_rules")).next.endswith("rft report RUN --policy FILE.")
     assert view_overview(run_with("fail", FAILED)).next.startswith("Do not release it before")
     broken = Section(plugin="performance", findings=(ACCURACY.model_copy(update={"remedy": "Train longer."}),))

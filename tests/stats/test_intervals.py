@@ -156,9 +156,9 @@ def test_repeating_every_row_of_a_person_tells_nothing_new() -> None:
 
 def test_the_method_says_what_units_of_unequal_size_count_as() -> None:
     rate = Rate.from_rows([True] * 10, ["a"] * 9 + ["b"])
-    assert rate.confidence_interval().method == "Wilson 95 %, 2 units counting as 1.2"
+    assert rate.confidence_interval().method == "Wilson 95 %, 2 units (worth 1.2 independent cases)"
     difference = gap_interval_of_rates(rate, Rate.from_rows([False] * 3, ["x", "y", "z"]))
-    assert difference.method.endswith(", 2 units counting as 1.2 and 3 units")
+    assert difference.method.endswith(", 2 units (worth 1.2 independent cases) and 3 units")
 
 
 def exact_coverage(n: int, p: float) -> float:

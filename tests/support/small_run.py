@@ -54,8 +54,10 @@ def small_run(id: str = "one", *, rft_version: str = __version__) -> AuditRun:
         assets={asset_name(image): image},
     )
     run = change_volatile(example_run(), id=id)
+    data = {**run.run.table("data"), "image": "file", "label": "smiling", "test": 0.25}
     return run.model_copy(
         update={
+            "run": run.run.model_copy(update={"config": run.run.config | {"data": data}}),
             "rft_version": rft_version,
             "sections": (section,),
             "verdict": Verdict(status="pass", rules=(RULE,)),

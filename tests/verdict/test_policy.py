@@ -111,7 +111,7 @@ def test_several_estimates_are_judged_by_wider_intervals() -> None:
     assert judge_rules(rules[:1], section).status == "pass"
     assert [rule.outcome for rule in judge_rules(rules[:2], section).rules] == ["uncertain"] * 2
     explained = judge_rules(rules, section).rules[0].explanation
-    assert "interval 0 to 0.12 at 99 %, since 3 estimates are judged together" in explained
+    assert "interval 0 to 0.12 at 99 %, since the rules name 3 estimates" in explained
     twice = [Rule(finding="p.a", max=0.10), Rule(finding="p.a", max=0.2)]
     assert [rule.outcome for rule in judge_rules(twice, section).rules] == [
         "pass",
@@ -126,13 +126,26 @@ def test_facts_of_the_run_do_not_widen_the_intervals_of_estimates() -> None:
     assert judge_rules(rules, section).status == "pass"
 
 
+def test_an_estimate_that_was_not_measured_counts_as_one_that_was() -> None:
+    """What can be measured may depend on results: the level must not."""
+    levels = adjusted_levels((1, 0.02, 0.09), (2, 0.01, 0.11))
+    estimate = finding(0.05, 0.02, 0.09, adjusted=levels)
+    absent = FindingDefinition("p.y", "y", "y").state_not_measured("no positives")
+    rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.y", max=0.1), Rule(finding="p.gone", max=0.1)]
+    section = [Section(plugin="p", findings=(estimate, absent))]
+    assert judge_rules(rules[:1], section).rules[0].outcome == "pass"
+    for named in (rules[:2], [rules[0], rules[2]]):
+        judged = judge_rules(named, section).rules[0]
+        assert (judged.outcome, judged.level) == ("uncertain", 0.975)
+
+
 def test_an_estimate_that_cannot_be_judged_beside_others_is_uncertain() -> None:
     section = [Section(plugin="p", findings=(finding(0.05, 0.02, 0.09), finding(0.05, 0.02, 0.09, id="p.y")))]
     rules = [Rule(finding="p.x", max=0.10), Rule(finding="p.y", max=0.01)]
     assert [judge_rules([rule], section).rules[0].outcome for rule in rules] == ["pass", "fail"]
     together = judge_rules(rules, section).rules
     assert [rule.outcome for rule in together] == ["uncertain", "uncertain"]
-    assert "has an interval for a rule about it alone, and 2 estimates are judged" in together[0].explanation
+    assert "has an interval for a rule about it alone, and the rules name 2 estimates" in together[0].explanation
 
 
 def test_the_101st_rule_does_not_make_verdicts_looser() -> None:

@@ -36,10 +36,10 @@ def check(
             say_error(problem)
         if checked.problems:
             if not err.without_notes:
-                err.say(f"{len(checked.problems)} to mend", style="bold")
+                err.say(f"{config}: {len(checked.problems)} to mend", style="bold")
             return CommandResult(_describe_check(checked), checked.problems[0].exit_code)
         _show_plan(checked)
-        return CommandResult(_describe_check(checked))
+        return CommandResult(_describe_check(checked), decisive=_write_impossible(checked))
 
 
 def _describe_check(checked: AuditCheck) -> dict[str, object]:
@@ -51,6 +51,7 @@ def _describe_check(checked: AuditCheck) -> dict[str, object]:
         "data": None if checked.data is None else checked.data.model_dump(mode="json"),
         "audits": [] if checked.plan is None else [participant.name for participant in checked.plan.active],
         "rules": 0 if checked.plan is None else len(checked.plan.settings.core.policy),
+        "impossible_rules": checked.impossible_rules,
         "remarks": [{"plugin": name, "remark": sentence} for name, sentence in checked.remarks],
         "estimates": [asdict(estimate) for estimate in checked.estimates],
     }
@@ -62,7 +63,8 @@ def _show_plan(checked: AuditCheck) -> None:
     assert checked.data is not None
     core = checked.plan.settings.core
     audited = core.model.backbone or core.model.checkpoint or core.model.factory if core.model else "predictions alone"
-    out.say(f"{core.name}: nothing stands in the way", style="bold")
+    headline = _count_impossible(checked) or "nothing stands in the way"
+    out.say(f"{core.name}: {headline}", style="bold yellow" if checked.impossible_rules else "bold")
     out.say(
         f"  model      {audited}{'' if core.external else ', fine-tuned'}",
         *([f"  weights    {checked.weights}"] if checked.weights else []),
@@ -76,10 +78,24 @@ def _show_plan(checked: AuditCheck) -> None:
             out.say(f"             {attribute}: {groups}")
     out.say(f"  audits     {', '.join(participant.name for participant in checked.plan.active)}")
     out.say(f"  rules      {len(core.policy) or NO_RULES}")
+    for sentence in checked.impossible_rules:
+        out.say(f"  [policy] {sentence}")
     for table, sentence in checked.remarks:
         out.say(f"  [{table}] {sentence}")
     for estimate in checked.estimates:
         out.say(f"  estimate   {estimate.describe()}")
+
+
+def _write_impossible(checked: AuditCheck) -> tuple[str, ...]:
+    """Return which rules no model can meet, in lines for a log; none where there is no such rule."""
+    return (_count_impossible(checked), *checked.impossible_rules) if checked.impossible_rules else ()
+
+
+def _count_impossible(checked: AuditCheck) -> str:
+    """Return how many rules no model can meet on the test split, and what follows; empty where there is none."""
+    if not (n := len(checked.impossible_rules)):
+        return ""
+    return f"would run, but {n} {'rule' if n == 1 else 'rules'} cannot be met, so that the verdict cannot be a pass"
 
 
 def _write_count(count: int | None) -> str:

@@ -16,7 +16,6 @@ from rft.errors import ConfigError
 from rft.version import __version__
 
 if TYPE_CHECKING:
-    from rft.config.schema import Rule
     from rft.pipeline.compare_runs import RunComparison
 
 
@@ -50,13 +49,12 @@ def compare(
 
         made_from = ("compare", before, after)
         check_absent(page, force=force, made_from=made_from)
-        tolerances, rules = _read_tolerances(tolerance or []), _read_rules(policy_file)
-        if tolerances and rules:
+        tolerances = _read_tolerances(tolerance or [])
+        if tolerances and policy_file is not None:
             raise ConfigError("takes the place of --tolerance: leave one of them out", where="--policy")
-        source = "" if policy_file is None else policy_file.name
         keys = _pair_keys(key or [])
         compared = compare_runs(
-            before, after, tolerances=tolerances, rules=rules, rules_source=source, keys=keys, unpaired=unpaired
+            before, after, tolerances=tolerances, rules_file=policy_file, keys=keys, unpaired=unpaired
         )
         _show_comparison(compared)
         write_file(page, _write_page(compared), force=force, made_from=made_from)
@@ -86,12 +84,6 @@ def _read_tolerances(written: list[str]) -> dict[str, float]:
             remedy = "Write it as performance.accuracy=0.01; 0 allows no difference at all."
             raise ConfigError(f"{text!r} is no name with a number of at least 0", where="--tolerance", remedy=remedy)
     return tolerances
-
-
-def _read_rules(policy_file: Path | None) -> list[Rule]:
-    from rft.config.loader import load_policy
-
-    return [] if policy_file is None else load_policy(policy_file)
 
 
 def _show_comparison(compared: RunComparison) -> None:

@@ -29,7 +29,10 @@ def report(
     key: RunKey = None,
     brief: Annotated[
         bool,
-        typer.Option("--brief", help="Write brief.html too: at most four pages for a committee, with a place to sign."),
+        typer.Option(
+            "--brief",
+            help="Write brief.html too: four pages at most for a committee, with the verdicts of this call.",
+        ),
     ] = False,
     pdf: Annotated[
         bool, typer.Option("--pdf", help="Print the report, or the brief, as report.pdf or brief.pdf.")
@@ -66,12 +69,17 @@ def report(
 def _judge_later(run: AuditRun, policy_file: Path) -> AuditRun:
     """Return the run with the verdict of these rules behind those that it has."""
     from rft.config.loader import load_policy
+    from rft.config.rule_places import name_rule_places
     from rft.number_format import format_date
+    from rft.plugins.possible_findings import check_rule, list_possible_of_run
     from rft.records import LaterVerdict
     from rft.runtime.clock import read_clock
     from rft.verdict import policy
 
     rules = load_policy(policy_file)
+    possible = list_possible_of_run(run)
+    for rule, place in zip(rules, name_rule_places(policy_file, len(rules)), strict=True):
+        check_rule(rule, possible, where=place)
     sha256, applied = hashlib.sha256(policy_file.read_bytes()).hexdigest(), read_clock().isoformat()
     source = f"{policy_file.name} (sha256 {sha256}), applied on {format_date(applied)}"
     verdict = policy.judge_rules(rules, run.sections, source=source)

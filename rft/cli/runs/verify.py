@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from rft.records import AuditRun, JsonObject
     from rft.report.run_folder.evidence import Verification
 
+NOT_FOR_OTHERS = ("predictions.parquet", "assets", "mitigated")  # files and folders of a run with values of people
 MOST_NAMES = 5  # of files that are shown
+SHA256_IS_FOR = (
+    "It stands for all of it: compare it with what whoever made the run tells you by another way, and write it down "
+    "where only you can write, so that you see later whether anything was exchanged."
+)
 
 
 def verify(
@@ -78,7 +83,8 @@ def _verify_page(file: Path) -> tuple[dict[str, object], list[str]]:
         else "The page says what the run that is embedded in it says, to the last byte.",
         "Whether that run is the one that was made, its folder shows, or its signature: "
         "rft verify PAGE --pub FILE --signature FILE.",
-        f"To write down: sha256 {(sha256 := hashlib.sha256(file.read_bytes()).hexdigest())} of this page.",
+        f"sha256 of this page: {(sha256 := hashlib.sha256(file.read_bytes()).hexdigest())}",
+        SHA256_IS_FOR,
     )
     unchecked = [f"the page: {check.unchecked}"] if check.unchecked else []
     return _name_run(check.run) | {"kind": "page", "sha256": sha256}, unchecked
@@ -122,7 +128,7 @@ def _verify_folder(
         *([f"the page: {page.unchecked}"] if page.unchecked else []),
         *(f"what the plugin {name} recorded" for name, is_checked in recorded_checked.items() if not is_checked),
     ]
-    out.say(f"To write down: sha256 {verification.evidence_sha256} of evidence.json.")
+    out.say(f"sha256 of evidence.json: {verification.evidence_sha256}", SHA256_IS_FOR)
     found: dict[str, object] = {
         "kind": "run",
         "files": verification.checked,
@@ -152,6 +158,11 @@ def _checked_in_part(verification: Verification) -> list[str]:
         f"{verification.checked:,} files of the run are the ones that were written. "
         f"Not checked: {_name_unchecked(verification.unchecked)}."
     ]
+    if came_along := _list_came_along(verification.unchecked):
+        lines.append(
+            f"Warning: {' and '.join(came_along)} came along: perhaps personal data, which the owner keeps. "
+            "Who reads or checks the run does not need it: delete it here, and tell whoever sent it."
+        )
     if verification.unchecked == verification.in_memory:  # neither the key nor a folder would help
         return lines
     return [
@@ -159,6 +170,11 @@ def _checked_in_part(verification: Verification) -> list[str]:
         "Inputs, and files that are not for others, are checked with the key of the run, which stays with the owner of "
         "the data: name it with --key, and the folder of the inputs with --data.",
     ]
+
+
+def _list_came_along(unchecked: Sequence[str]) -> list[str]:
+    """Return what lies in the folder that is not for others, where this is the folder of no owner: it has no key."""
+    return [name for name in NOT_FOR_OTHERS if any(file == name or file.startswith(f"{name}/") for file in unchecked)]
 
 
 def _show_recorded(name: str, recorded: JsonObject, folder: Path | None) -> bool:

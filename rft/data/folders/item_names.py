@@ -40,6 +40,12 @@ class ItemNames:
         """Return the examples in a folder that was listed."""
         return cls(root.path, (path for folder in root.walk_folders() for path in folder.items), root.kind)
 
+    def below(self, folder: Path) -> ItemNames:
+        """Return the names of those files alone that lie in a folder, at any depth."""
+        place = Path(os.path.abspath(folder))
+        inside = (path for path in self.items if place in Path(os.path.abspath(path)).parents)
+        return ItemNames(self.root, inside, self.kind)
+
     def list_named(self, name: str, table_folder: Path) -> Sequence[Path]:
         """Return the files that a name may mean: none, one, or several that a longer name would tell apart.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from rft.config.item_files import FileKind, is_hidden
@@ -19,7 +20,7 @@ from rft.data.folders.tree import list_folder
 from rft.data.remarks import Remark, join_names
 from rft.data.splits import expected_splits, split_named
 from rft.data.tables.columnar import column_names
-from rft.data.tables.example_columns import GROUP, read_examples
+from rft.data.tables.example_columns import GROUP, Examples, read_examples
 from rft.data.tables.separators import settle_separator
 from rft.data.tables.table_file import TableFile, TextLayout, find_table_files
 from rft.errors import DataError
@@ -70,8 +71,8 @@ def read_metadata(
     A table without labels leaves them to the class folders that its files lie in.
 
     Raises:
-        DataError: as ``read_examples``, a name that several files have, a file that is named twice, or splits that
-            not all files have.
+        DataError: as ``read_examples``, a name that several files have, a row without a file in a table that no key
+            names, a file that is named twice, or splits that not all files have.
     """
     listing = list_folder(root, kind)
     if config.item_column is None:
@@ -102,7 +103,8 @@ def _read_table(
     wanted = {"file_name": column} | {name: named for name, named in roles.items() if named is not None}
     examples = read_examples([file], wanted, ("label", "unit", "id", "declared_split"))
     names = examples.table["file_name"].tolist()
-    items = known.find_named(names, file.path.parent, file.name)
+    meant = known.below(file.path.parent) if config.metadata is None else known  # that of a split has no other's
+    items = meant.find_named(names, file.path.parent, file.name)
     there = [item for item in items if item is not None]
     if not there:
         first = next((name for name in names if name is not None), "")
@@ -112,12 +114,30 @@ def _read_table(
             remedy="A name is a path relative to the table, or the end of a path in the folder, such as the name of "
             f"the file alone; data.{known.kind.modality} says which column holds it.",
         )
+    if config.metadata is None and len(there) < len(items):
+        _refuse_lost_rows(examples, items, file, known.kind)
     rows = examples.table[[item is not None for item in items]].reset_index(drop=True).drop(columns="file_name")
     rows["item"] = pd.Series(there, dtype="object")
     if by_folder:
         rows["label"] = pd.Series([_label_by_folder(item, known.root, file.name) for item in there], dtype="object")
     lost = [name or "(empty)" for name, item in zip(names, items, strict=True) if item is None]
     return rows, examples.remarks, lost
+
+
+def _refuse_lost_rows(examples: Examples, items: Sequence[Path | None], file: TableFile, kind: FileKind) -> None:
+    """Raise ``DataError`` for rows without a file in a table that belongs to its folder: files were lost.
+
+    A table that ``data.metadata`` names may be of more people than the folder has files of.
+    """
+    lost = np.array([item is None for item in items])
+    first = examples.table["file_name"].iloc[int(lost.argmax())]
+    named = "is empty" if first is None else f"names {first!r}, which is not there"
+    raise DataError(
+        f"{named} ({examples.places.name_rows(lost)} without {kind.indefinite})",
+        where=file.name,
+        remedy=f"A table called metadata belongs to the {kind.many} beside it: get the whole folder again, or take the "
+        f"rows out. A table of more than these {kind.many} is named by data.metadata.",
+    )
 
 
 def _check_named_once(table: pd.DataFrame, places: Sequence[Path], source: str) -> None:

@@ -132,12 +132,6 @@ class Attribution(Plugin[AttributionOptions]):
                     remedy="Add the column to data.groups.",
                 )
 
-    def examine_data(self, options: AttributionOptions, examined: ExaminedData) -> tuple[str, ...]:
-        """Return that nothing can be measured, where predictions alone are given."""
-        if examined.core.predictions is None:
-            return ()
-        return ("predictions alone have no model to look at: nothing is measured, and the verdict is uncertain",)
-
     def count_work(self, options: AttributionOptions, examined: ExaminedData) -> PlannedWork | None:
         """Return the gradients of the maps, and the passes of deletions and of swapped shortcuts."""
         if examined.core.predictions is not None:

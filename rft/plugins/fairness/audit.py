@@ -21,7 +21,7 @@ from rft.plugins.fairness.mitigation.mitigate import MitigationResult, fit_mitig
 from rft.plugins.fairness.present.chapters import build_chapters, tabulate_by_group
 from rft.plugins.fairness.present.columns import COLUMNS
 from rft.plugins.fairness.present.tables import SPLIT
-from rft.records import ModelFacts, Section, label_counts
+from rft.records import Finding, ModelFacts, Section, label_counts
 from rft.references import KISH_KORN_GRAUBARD
 
 _CONTROLLED = (
@@ -53,8 +53,18 @@ def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: s
         notes=_write_notes(plan, positive, options, audited.facts),
         card_tables={"by_group": "Groups"},
     )
-    section = section.model_copy(update={"unanswered": _name_unanswered(section)})
+    cases = f"{options.min_group_size} {audited.facts.name_units(declared=plan.rows.units is not None)}"
+    told = tuple(_say_whom_to_test(finding, cases) for finding in section.findings)
+    section = section.model_copy(update={"findings": told, "unanswered": _name_unanswered(section)})
     return section if mitigated is None else _with_mitigated(section, mitigated, audited, options, positive)
+
+
+def _say_whom_to_test(finding: Finding, cases: str) -> Finding:
+    """Return a finding about groups, with what to do where some are too small for it; ``cases`` is how many do."""
+    if not finding.small_groups or finding.remedy:
+        return finding
+    by = ", ".join(finding.about.attributes)
+    return finding.model_copy(update={"remedy": f"Test at least {cases} of each group by {by}, and audit again."})
 
 
 def _name_unanswered(section: Section) -> str | None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rft.errors import DataError, EvidenceError
 from rft.records import AuditRun, asset_name
 from rft.report.render.html import EMBEDDED_CLOSING, EMBEDDED_OPENING, render
+from rft.report.run_folder.archives import refuse_archive
 from rft.version import __version__
 
 _IMAGE = re.compile(r'src="data:image/png;base64,([A-Za-z0-9+/=]+)"')
@@ -40,6 +41,7 @@ def check_page(file: Path) -> PageCheck:
         DataError: the file cannot be read, or is no report of rft.
         EvidenceError: what is embedded in it is no run.
     """
+    refuse_archive(file)
     try:
         page = file.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from rft.errors import DataError, EvidenceError, RftError
 from rft.records import IN_MEMORY, AuditRun, InputFile, JsonObject, Record, first_problem
+from rft.report.run_folder.archives import refuse_archive
 from rft.report.run_folder.run_key import ALGORITHM, RunKey, find_key
 from rft.runtime.progress import track_progress
 
@@ -229,6 +230,7 @@ def verify_files(folder: Path, *, key: Path | None = None) -> Verification:
     What this user may not read, as in a run that was shared, is not checked.
     """
     folder = Path(folder)
+    refuse_archive(folder)
     if not any((folder / name).is_file() for name in (FILE, *FOR_OTHERS)):
         raise DataError("holds no run", where=str(folder), remedy="Give the folder that rft audit wrote.")
     evidence = read(folder)

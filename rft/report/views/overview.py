@@ -9,6 +9,7 @@ from rft import number_format
 from rft.records import AuditRun, Claim, Contrast, Finding, RuleOutcome
 from rft.report.format.words import end_sentence, join_names
 from rft.report.views.findings import make_anchor, view_finding
+from rft.report.views.verdict import title_rule
 
 CLAIM_WORDS = {
     "measured": "measured",
@@ -202,6 +203,6 @@ def _uncapitalize(label: str) -> str:
 
 def _say_how_to_settle(rule: RuleOutcome, finding: Finding | None) -> str:
     """Return a sentence about a rule that cannot be settled: what would settle it, or why nothing is known to."""
-    return end_sentence(
-        f"“{finding.title if finding else rule.finding}”: {rule.remedy or rule.reason or rule.explanation}"
-    )
+    if rule.remedy and (rule.interval is None or rule.small_groups):  # that of the finding, a sentence of its own
+        return rule.remedy
+    return end_sentence(f"“{title_rule(rule, finding)}”: {rule.remedy or rule.reason or rule.explanation}")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from rft.config.schema import Rule
 from rft.errors import Unavailable
 from rft.plugins import Plugin
 from rft.plugins.fairness import Fairness, FairnessOptions
@@ -119,6 +120,16 @@ def test_one_group_is_not_measured() -> None:
         assert "x is the only one that can" in gap.reason
 
 
+def test_groups_that_are_too_small_say_how_many_would_do() -> None:
+    frame = predictions(*group_of(6, 3, 3, 6), place=["x", "y"] * 9)
+    section = audit(frame, min_group_size=20)
+    finding = section.finding("fairness.accuracy_gap.place")
+    assert finding.remedy == "Test at least 20 examples of each group by place, and audit again."
+    assert finding.reason.startswith("fewer than two groups can be compared, which takes 20 independent cases of each")
+    rules = judge_rules([Rule(finding=finding.id, max=0.1)], [section]).rules
+    assert [rule.remedy for rule in rules] == [finding.remedy, finding.remedy]
+
+
 def test_an_audit_that_compares_nobody_leaves_the_verdict_uncertain_whatever_the_rules_are_about() -> None:
     frame = predictions(*group_of(40, 15, 15, 40), place=["x"] * 110)
     section = audit(frame)
@@ -126,6 +137,7 @@ def test_an_audit_that_compares_nobody_leaves_the_verdict_uncertain_whatever_the
     verdict = judge_rules([], [section])
     (outcome,) = verdict.rules
     assert (verdict.status, outcome.rule, outcome.outcome) == ("uncertain", "fairness is audited", "uncertain")
+    assert outcome.finding == "fairness.audit", "which no rule of the user can name"
     assert "x is the only one that can" in outcome.explanation
     compared = audit(predictions(*group_of(40, 15, 15, 40), place=["x", "y"] * 55))
     assert compared.unanswered is None
@@ -149,11 +161,8 @@ def test_small_groups_are_shown_and_not_compared_and_the_smallest_have_no_number
     assert (none["status"], none["value"], none["n"]) == ("too few", None, 9)
     gap = section.finding("fairness.accuracy_gap.place")
     assert gap.interval is not None  # two groups are left
-    assert (
-        "y is left out: inconclusive (small sample, n = 29: fewer independent cases than min_group_size asks for)."
-        in gap.caveats
-    )
-    assert "z is left out: too few (n = 9)" in gap.caveats
+    assert "y is left out: inconclusive (small sample, n = 29, compared from 30 independent cases on)." in gap.caveats
+    assert "z is left out: too few (n = 9, shown from 10 on)." in gap.caveats
     assert cell(audit(frame, min_group_size=9, min_reported_size=9), "place", "z", "accuracy")["status"] == "ok"
 
 

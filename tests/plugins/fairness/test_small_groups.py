@@ -111,7 +111,7 @@ def test_a_metric_that_is_no_share_may_differ_as_much_as_it_can() -> None:
 def test_the_headline_names_who_was_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = verdict_of(rows_of(A=(495, 500), B=(495, 500), C=(29, 29)), Rule(finding=WORST.finding, min=0.75))
     run = AuditRun.model_construct(sections=(), verdict=verdict)
-    assert view_verdict(run).note.endswith("so that their exact intervals alone enter the rules: C.")
+    assert view_verdict(run).note.endswith("so that they enter the rules by their exact ranges alone: C.")
 
 
 @pytest.mark.parametrize(

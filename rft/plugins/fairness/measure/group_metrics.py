@@ -62,7 +62,9 @@ class GroupMetric:
         n_denominator: units that have a case of the metric (of a true positive rate: a positive), of the rarest kind of
             case where it needs several.
         effective_n: how many independent cases its cases are worth to an interval.
-        status: ``ok``, ``inconclusive (small sample)`` (shown, not compared), ``too few``, or ``undefined: ...``.
+        status: ``ok``, ``inconclusive (small sample)`` (shown, not compared), ``too few`` (not shown), or
+            ``undefined: ...``.
+        shown_from, compared_from: how many cases it takes for the group to be shown, and to be compared.
     """
 
     group: str | None
@@ -78,6 +80,8 @@ class GroupMetric:
     n_denominator: int
     effective_n: float
     status: str
+    shown_from: int = 0
+    compared_from: int = 0
 
 
 def measure_groups(
@@ -115,6 +119,15 @@ class _Measurement:
     @property
     def is_share(self) -> bool:
         return self.metric.kind == "ratio" and len(self.ratios.names) == 1
+
+    @property
+    def shown_from(self) -> int:
+        least = 2 * MIN_ROWS_PER_BIN if self.metric.kind == "calibration" else 0
+        return max(self.size_rules.min_reported_size, least)
+
+    @property
+    def compared_from(self) -> int:
+        return max(self.size_rules.min_group_size, 0 if self.is_share else MIN_UNITS_RESAMPLED)
 
     @cached_property
     def n_positive(self) -> np.ndarray:
@@ -164,6 +177,8 @@ def _measure_group(measurement: _Measurement, group: int) -> GroupMetric:
         n_denominator=n_denominator,
         effective_n=0.0,
         status=status,
+        shown_from=measurement.shown_from,
+        compared_from=measurement.compared_from,
     )
     if status not in (OK, INCONCLUSIVE):
         return blank
@@ -189,10 +204,7 @@ def _assess_status(measurement: _Measurement, group: int) -> tuple[str, int]:
         measurement.metric.kind == "calibration" and measurement.grouped.sizes[group] < 2 * MIN_ROWS_PER_BIN
     ):
         return TOO_FEW, n_denominator
-    min_compared = (
-        size_rules.min_group_size if measurement.is_share else max(size_rules.min_group_size, MIN_UNITS_RESAMPLED)
-    )
-    return (OK if n_denominator >= min_compared else INCONCLUSIVE), n_denominator
+    return (OK if n_denominator >= measurement.compared_from else INCONCLUSIVE), n_denominator
 
 
 Estimate = tuple[float, Interval | None, float]  # value, interval, effective n

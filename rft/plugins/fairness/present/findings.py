@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rft import number_format
 from rft.plugins.fairness.measure.gaps import Gap
-from rft.plugins.fairness.measure.group_metrics import INCONCLUSIVE, GroupMetric, detail_status
+from rft.plugins.fairness.measure.group_metrics import INCONCLUSIVE, TOO_FEW, GroupMetric, detail_status
 from rft.plugins.fairness.measure.small_groups import (
     GroupRate,
     judge_ratio,
@@ -231,6 +231,9 @@ def explain_not_measured(gap: Gap, *, at_least: int = 2) -> str:
     ]
     fewer = "fewer than two groups can be compared" if at_least == 2 else "no group can be judged"
     left = [f"{group.group} is {_describe_status(group, gap)}" for group in gap.excluded]
+    if small := [group for group in gap.excluded if group.status in (INCONCLUSIVE, TOO_FEW)]:
+        key = " (fairness.min_group_size)" * gap.is_share
+        fewer = f"{fewer}, which takes {small[0].compared_from} independent cases of each{key}"
     return f"{fewer}: " + "; ".join([*compared, *left] or ["no example has a group"])
 
 
@@ -243,15 +246,25 @@ def _explain_by_labels(gap: Gap) -> list[str]:
 
 
 def _list_excluded(gap: Gap) -> list[str]:
-    return [f"{group.group} is left out: {_describe_status(group, gap)}." for group in gap.excluded]
+    return [
+        f"{group.group} is left out: {_describe_status(group, gap, needed=_describe_needed(group))}."
+        for group in gap.excluded
+    ]
 
 
-def _describe_status(group: GroupMetric, gap: Gap) -> str:
+def _describe_needed(group: GroupMetric) -> str:
+    """Return how many cases would do: those of a group that is inconclusive are shown, of one with too few not."""
+    if group.status == TOO_FEW:
+        return f", shown from {group.shown_from} on"
+    if group.status != INCONCLUSIVE:
+        return ""
+    return f", compared from {group.compared_from} independent cases on"
+
+
+def _describe_status(group: GroupMetric, gap: Gap, *, needed: str = "") -> str:
     kind = gap.metric.denominator_label if gap.is_share else "of the rarest kind"
     fewer = f", {group.n_denominator} {'with ' * _has_repeats(group)}{kind}" if group.n_denominator < group.n else ""
-    needed = "min_group_size asks for" if gap.is_share else "a comparison needs"
-    note = f": fewer independent cases than {needed}" if group.status == INCONCLUSIVE else ""
-    return detail_status(group.status, f"n = {group.n}{' units' * _has_repeats(group)}{fewer}{note}")
+    return detail_status(group.status, f"n = {group.n}{' units' * _has_repeats(group)}{fewer}{needed}")
 
 
 def _describe_denominator(group: GroupMetric, gap: Gap) -> str:

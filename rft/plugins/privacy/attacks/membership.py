@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rft.errors import RftError, Unavailable
-from rft.number_format import format_fixed
+from rft.number_format import format_fixed, format_plain
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
 from rft.plugins.privacy.attacks import scores as attacks
@@ -18,7 +18,7 @@ from rft.references import DELONG, ZOU_DONNER
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.scores.auc import difference_of_aucs
-from rft.stats.scores.roc import MIN_NON_MEMBERS_ABOVE
+from rft.stats.scores.roc import MIN_NON_MEMBERS_ABOVE, finest_fpr
 
 DEFAULT_SHADOWS = 64  # where they are trained together
 MIN_SHADOWS = 8
@@ -357,6 +357,7 @@ def _membership_figures(results: AttackResults) -> tuple[Figure, ...]:
     areas = ", ".join(
         f"{label_attack(name)} {format_fixed(outcome.auc, 3)}" for name, outcome in results.outcomes.items()
     )
+    finest = float(f"{finest_fpr(len(results.outcomes[results.foremost].non_members)):.2g}")
     curve = lines_figure(
         id="membership_roc",
         lead=True,
@@ -367,7 +368,7 @@ def _membership_figures(results: AttackResults) -> tuple[Figure, ...]:
         diagonal=True,
         x_scale="log",
         y_scale="log",
-        x_label="false-positive rate",
+        x_label=f"false-positive rate; below {format_plain(finest)} nothing is measured",
         y_label="true-positive rate",
         title="Membership attacks",
         alt=f"The curve of each attack on logarithmic axes; a coin toss is the diagonal. Areas under them: {areas}.",

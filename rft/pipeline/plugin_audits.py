@@ -1,0 +1,44 @@
+"""The audit of one plugin: its section, or one that says why there is none."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from rft.errors import EvidenceError, IntegrityError, Unavailable
+from rft.pipeline.plan import ActivePlugin
+from rft.plugins import AuditedModel, Plugin
+from rft.records import FindingDefinition, Section
+
+log = logging.getLogger("rft")
+
+
+def audit_with_plugin(participant: ActivePlugin, audited: AuditedModel) -> Section:
+    """Return a plugin's section; one that fails or refuses gives a finding that says so, never silence.
+
+    Raises:
+        EvidenceError, IntegrityError: a promise that does not hold is more than an audit that is missing.
+    """
+    try:
+        section: Section = participant.plugin.audit(audited, participant.options)
+    except Unavailable as reason:
+        return _state_missing_audit(participant.plugin, str(reason))
+    except (EvidenceError, IntegrityError):
+        raise
+    except Exception as error:  # a plugin is foreign code: whatever it raises, the other audits must stand
+        return state_failed_audit(participant.plugin, error)
+    return section
+
+
+def state_failed_audit(plugin: Plugin[Any], error: Exception) -> Section:
+    """Return the section of a plugin that failed. What it says may name files or people: the terminal alone tells."""
+    log.warning("the plugin %s failed: %s: %s", plugin.name, type(error).__name__, error)
+    log.debug("plugin %s failed", plugin.name, exc_info=error)
+    return _state_missing_audit(plugin, f"the plugin failed ({type(error).__name__}); the terminal said more")
+
+
+def _state_missing_audit(plugin: Plugin[Any], reason: str) -> Section:
+    definition = FindingDefinition(
+        f"{plugin.name}.audit", "Audit not made", f"The {plugin.name} audit gave no result in this run."
+    )
+    return Section(plugin=plugin.name, findings=(definition.state_not_measured(reason),), audit_missing=True)
