@@ -111,7 +111,7 @@ def _read_variables(reader: _Reader) -> Iterator[tuple[str, Tensor]]:
         kind, size = reader.read_number("B"), reader.read_number("I")
         if kind not in TYPES:
             raise _Damaged(f"gives {name} an unknown type, {kind}")
-        content = bytearray(reader.bytes(size))
+        content = bytearray(reader.read_bytes(size))
         values = torch.frombuffer(content, dtype=TYPES[kind]) if content else torch.empty(0, dtype=TYPES[kind])
         if values.numel() != torch.Size(shape).numel():
             raise _Damaged(f"gives {name} {values.numel()} values for the shape {shape}")

@@ -93,7 +93,8 @@ class AudioPreprocessing:
 
     def count_tokens(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Return (N,) how many vectors recordings become in the model, about, int64; arguments as in the above."""
-        return np.maximum(1, self.count_samples(frames, rates) // self.samples_per_token)
+        counts: np.ndarray = np.maximum(1, self.count_samples(frames, rates) // self.samples_per_token)
+        return counts
 
     def __call__(self, recording: Recording) -> np.ndarray:
         """Return (T,) samples at the model's rate, or the (T, F) frames of their spectrum, float32."""

@@ -152,6 +152,7 @@ def test_the_facts_say_what_was_done_and_are_told_from_others() -> None:
         "sample_rate": 16_000,
         "normalisation": "zero-mean-unit-variance",
         "max_seconds": 30.0,
+        "spectrum_sha256": None,
     }
     read = TypeAdapter(PreprocessingFacts).validate_python(stored)
     assert isinstance(read, AudioPreprocessingFacts)
