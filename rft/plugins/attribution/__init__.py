@@ -77,7 +77,7 @@ class AttributionOptions(Options):
     """What integrated gradients of an image start from: the image itself, blurred, or the mean training image, which is
     private data and so does not go with an epsilon."""
     shortcut: Annotated[list[Shortcut], EXAMPLES] = Field(default=[])
-    """Regions or words to be judged by intervention."""
+    """Regions, marks or words to be judged by intervention."""
 
     @model_validator(mode="after")
     def _steps_are_taken(self) -> AttributionOptions:
@@ -123,8 +123,12 @@ class Attribution(Plugin[AttributionOptions]):
         return [f"{self.name}.{name}" for name in (*of_methods, *PATH_FINDINGS, *of_texts, *shortcuts)]
 
     def check(self, options: AttributionOptions, data: DataConfig) -> None:
-        """Raise ``ConfigError`` where a shortcut names a column that is not among the groups."""
+        """Raise ``ConfigError`` where a shortcut names a column that is not among the groups, or no readable patch."""
         for number, shortcut in enumerate(options.shortcut, start=1):
+            if shortcut.patch is not None:
+                from rft.plugins.attribution.images.shortcuts.patch import read_patch
+
+                read_patch(shortcut.patch, f"attribution.shortcut.{number}.patch")
             if shortcut.column is not None and shortcut.column not in data.groups:
                 raise ConfigError(
                     f"{shortcut.column!r} is not among data.groups ({', '.join(data.groups)})",

@@ -56,6 +56,29 @@ def region_wording(shortcut: Shortcut, intervention: Intervention) -> ShortcutWo
     )
 
 
+def patch_wording(shortcut: Shortcut, intervention: Intervention) -> ShortcutWording:
+    """Return the words for a mark that was planted into images."""
+    unmarked = f"Images whose {shortcut.column} is {shortcut.value} get none. " if shortcut.column else ""
+    seen = f"he model sees {100 * intervention.visible_share:.0f} % of the place on average"
+    unseen = f"; {intervention.left_out} images in which it sees less than half are left out"
+    shuffled = intervention.elsewhere
+    return ShortcutWording(
+        title=f"Reliance on the mark {shortcut.name}",
+        description="Share of predictions that change when the mark is planted into images, beyond the share that "
+        "change when its place is covered with the mean colour that the image has there.",
+        cases="images",
+        few=f"{intervention.n} test images can get the mark; {MIN_EXAMPLES_PER_CONDITION} are needed",
+        control="with the place of the mark covered by its mean colour",
+        caveat=f"{unmarked}T{seen}{unseen if intervention.left_out else ''}. "
+        f"The same patch with its pixels in random order changes {shuffled.flips if shuffled else 0}: that is what the "
+        "colours of the mark do, or anything strange in its place, whatever its shape. Images that have the class that "
+        "the mark speaks for cannot change.",
+        refusal=f"t{seen}: its preprocessing cuts the rest off"
+        if intervention.visible_share < MIN_VISIBLE_SHARE
+        else "",
+    )
+
+
 def words_wording(name: str, intervention: Intervention, *, removed: bool) -> ShortcutWording:
     """Return the words for words that were removed, or had random words of other texts put in their place."""
     change = "taken out" if removed else "replaced by random words of other texts"
