@@ -121,9 +121,15 @@ class Attribution(Plugin[AttributionOptions]):
         """Return the ids that its findings may have."""
         methods = options.methods or METHODS_OF[data.modality]
         of_methods = [f"{quality}.{method}" for quality in QUALITIES_OF[data.modality] for method in methods]
+        gaps = [
+            f"deletion_gap.{method}.{attribute}"
+            for method in methods
+            for attribute in data.groups
+            if data.modality == "image"
+        ]
         shortcuts = [f"shortcut.{shortcut.name}" for shortcut in options.shortcut]
         of_texts = ["replacement_flips"] if data.modality == "text" else []
-        return [f"{self.name}.{name}" for name in (*of_methods, *PATH_FINDINGS, *of_texts, *shortcuts)]
+        return [f"{self.name}.{name}" for name in (*of_methods, *gaps, *PATH_FINDINGS, *of_texts, *shortcuts)]
 
     def check(self, options: AttributionOptions, data: DataConfig) -> None:
         """Raise ``ConfigError`` where a shortcut names a column that is not among the groups, or no readable patch."""

@@ -16,13 +16,13 @@ from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.images import examples, mean_maps
 from rft.plugins.attribution.images.explained import Explained
 from rft.plugins.attribution.images.quality import (
-    MIN_IMAGES_PER_GROUP,
     MapQuality,
     measure_quality,
     quality_findings_of,
     tabulate_quality,
     unmeasured_quality,
 )
+from rft.plugins.attribution.images.quality_gap import MIN_IMAGES_PER_GROUP, gap_findings
 from rft.plugins.attribution.images.shortcuts.named_shortcuts import (
     ShortcutChanges,
     change_images,
@@ -163,6 +163,11 @@ def _map_findings(
         quality = qualities[name]
         units = sample.explained_units(audited, explained.rows[maps.sound])
         yield from quality_findings_of(quality, units, words) if quality else unmeasured_quality(name, words)
+        if len(explained) == len(all_explained):  # of a few images there are no groups
+            gains = quality.faithfulness.deletion if quality else np.array([])
+            groups = audited.splits["test"].groups
+            memberships = {attribute: values[explained.rows[maps.sound]] for attribute, values in groups.items()}
+            yield from gap_findings(name, gains, memberships, units, audited.withheld)
 
 
 def _build_tables(
