@@ -57,9 +57,10 @@ def _say_flips(finding: Finding, section: Section, modality: str, *, relied: boo
             "swapping in that of the same class",
         )
     flips = f"{change} {write_value(finding)} more of the predictions than {control}{_say_shares(name, section)}"
+    relies = "the model relies on" if modality == "text" or not _is_planted(name, section) else "predictions go by"
     if relied:
-        return f"The model relies on the {shortcut}: {flips}."
-    return f"It is not shown that the model relies on the {shortcut}: {flips}."
+        return f"{relies[0].upper()}{relies[1:]} the {shortcut}: {flips}."
+    return f"It is not shown that {relies} the {shortcut}: {flips}."
 
 
 def _is_planted(name: str, section: Section) -> bool:

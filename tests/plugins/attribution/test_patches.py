@@ -148,7 +148,7 @@ def test_an_audit_plants_the_patch_of_a_file_into_images_without_the_mark(tmp_pa
     section = audit_patch(tmp_path / "stamp.png", column="stamped", value="yes")
     finding = section.finding("attribution.shortcut.stamp")
     assert (finding.status, finding.n) == ("warn", 60)
-    assert finding.title == "Reliance on the mark stamp"
+    assert finding.title == "Effect of the mark stamp"
     assert "Images whose stamped is yes get none." in finding.caveats
     rows = section.tables["shortcuts"]
     assert [row["condition"] for row in rows] == [
@@ -157,7 +157,7 @@ def test_an_audit_plants_the_patch_of_a_file_into_images_without_the_mark(tmp_pa
         "patch, pixels in random order",
     ]
     assert {(row["area_share"], row["visible_share"]) for row in rows} == {(None, 1.0)}
-    assert "relies on the mark “stamp”: planting it alters" in Attribution().summarize(section, _facts())
+    assert "Predictions go by the mark “stamp”: planting it alters" in Attribution().summarize(section, _facts())
 
 
 def _facts() -> Any:

@@ -63,7 +63,7 @@ def patch_wording(shortcut: Shortcut, intervention: Intervention) -> ShortcutWor
     unseen = f"; {intervention.left_out} images in which it sees less than half are left out"
     shuffled = intervention.elsewhere
     return ShortcutWording(
-        title=f"Reliance on the mark {shortcut.name}",
+        title=f"Effect of the mark {shortcut.name}",
         description="Share of predictions that change when the mark is planted into images, beyond the share that "
         "change when its place is covered with the mean colour that the image has there.",
         cases="images",
@@ -72,7 +72,8 @@ def patch_wording(shortcut: Shortcut, intervention: Intervention) -> ShortcutWor
         caveat=f"{unmarked}T{seen}{unseen if intervention.left_out else ''}. "
         f"The same patch with its pixels in random order changes {shuffled.flips if shuffled else 0}: that is what the "
         "colours of the mark do, or anything strange in its place, whatever its shape. Images that have the class that "
-        "the mark speaks for cannot change.",
+        "the mark speaks for cannot change. A model that never met the mark can change its mind at it too: this says "
+        "what the mark does, and not that training taught it.",
         refusal=f"t{seen}: its preprocessing cuts the rest off"
         if intervention.visible_share < MIN_VISIBLE_SHARE
         else "",
