@@ -128,8 +128,8 @@ class Attribution(Plugin[AttributionOptions]):
             if data.modality == "image"
         ]
         shortcuts = [f"shortcut.{shortcut.name}" for shortcut in options.shortcut]
-        of_texts = ["replacement_flips"] if data.modality == "text" else []
-        return [f"{self.name}.{name}" for name in (*of_methods, *gaps, *PATH_FINDINGS, *of_texts, *shortcuts)]
+        of_modality = ["replacement_flips"] if data.modality == "text" else ["bfloat16_maps"]
+        return [f"{self.name}.{name}" for name in (*of_methods, *gaps, *PATH_FINDINGS, *of_modality, *shortcuts)]
 
     def check(self, options: AttributionOptions, data: DataConfig) -> None:
         """Raise ``ConfigError`` where a shortcut names a column that is not among the groups, or no readable patch."""

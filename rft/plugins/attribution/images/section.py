@@ -14,6 +14,7 @@ from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.images import examples, mean_maps
+from rft.plugins.attribution.images.bfloat16 import bfloat16_finding
 from rft.plugins.attribution.images.explained import Explained
 from rft.plugins.attribution.images.quality import (
     MapQuality,
@@ -35,6 +36,7 @@ from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.plugins.attribution.network import Network, batch_slices
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.records import Finding, Row, Section, Table, select_columns
+from rft.runtime.progress import track_progress
 
 if TYPE_CHECKING:
     from rft.data.images.inputs import ImageInputs
@@ -51,7 +53,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     attributed, reasons = attribute_images(network, explained, options, rng)
     qualities = {
         group.method.name: measure_quality(network, group, sample.random_generator(audited, "deletion"))
-        for group in attributed
+        for group in track_progress(attributed, "Quality of maps")
     }
     tested, unsuited = change_images(audited, network, images, explained, options.shortcut)
 
@@ -71,6 +73,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
         *unsuited,
         *_map_findings(audited, explained, attributed, qualities, words),
         *findings.unavailable_methods(reasons, words),
+        *filter(None, (bfloat16_finding(network, group) for group in attributed[:1])),
     )
     return Section(
         plugin="attribution",

@@ -100,9 +100,12 @@ def swap_wording(name: str, intervention: Intervention, *, matched: bool) -> Sho
 
     ``matched``: whether the words of the control were drawn by how far they are from those that they replace. Then it
     is as large a change, and pairs say what the terms add to it, however many predictions it flips; flips by random
-    words would say little.
+    words would say little. To refuse what flips more than ``MAX_RANDOM_FLIPS`` there too would leave next to nothing:
+    on 2,354 comments of RedditBias the controls of MiniLM flip 9 % (gender), 11 % (religion), 15 % (ethnicity) and
+    17 % (orientation). The caveat says so instead.
     """
     change = "exchanged for others" + (" as far from them in the model's word embeddings" if matched else "")
+    upset = _refuse_random_flips(intervention, change)
     return ShortcutWording(
         title=f"Reliance on the identity terms {name}",
         description="Share of predictions that change when identity terms are exchanged for their counterparts where a "
@@ -110,8 +113,13 @@ def swap_wording(name: str, intervention: Intervention, *, matched: bool) -> Sho
         cases="texts",
         few=_few_texts(intervention),
         control=f"with at least as many random other words of the same texts {change}",
-        caveat="The lists are small and English, and a counterpart is not always what a writer would have said.",
-        refusal="" if matched else _refuse_random_flips(intervention, change),
+        caveat="The lists are small and English, and a counterpart is not always what a writer would have said."
+        + (
+            " More than 10 % of the predictions change by other words: the model is easily upset."
+            if matched and upset
+            else ""
+        ),
+        refusal="" if matched else upset,
     )
 
 
