@@ -14,7 +14,6 @@ import numpy as np
 
 from rft.backbones.classifier import Classifier
 from rft.plugins.attribution.images.suited_methods import Attributed
-from rft.plugins.attribution.modality_words import METHOD_NAMES
 from rft.plugins.attribution.network import Network
 from rft.records import Finding, FindingDefinition
 
@@ -36,8 +35,8 @@ def bfloat16_finding(network: Network, group: Attributed) -> Finding | None:
     definition = FindingDefinition(
         "attribution.bfloat16_maps",
         "Likeness of maps in bfloat16 to those in float32",
-        f"The frozen part of this model computes in bfloat16. The least correlation between a map and that of the same "
-        f"image by the same weights in float32, of a few images; {METHOD_NAMES[method.name]}.",
+        "The frozen part of this model computes in bfloat16. The least correlation between a map and that of the same "
+        "image by the same weights in float32, of a few images.",
         unit="correlation",
         better="higher",
         caveats=f"Below {LEAST_CORRELATION:g} it needs a review: the maps show rounding errors too.",

@@ -114,9 +114,14 @@ def _swap_together(
     test = audited.predictions[audited.predictions["split"] == "test"].set_index("id")
     index = {name: number for number, name in enumerate(audited.facts.classes)}
     predicted = test["prediction"].loc[list(split.ids)].map(index).to_numpy()
-    rng = sample.random_generator(audited, f"swaps {choice}")
+    rng = sample.random_generator(audited, _name_stream(choice))
     plan = plan_swaps(predicted, split.units, pairs=choice.most, rng=rng, marked=_find_marked(audited, choice))
     return swap_regions(network, images, plan, [Box(*shortcut.region or ()) for shortcut in shortcuts])
+
+
+def _name_stream(choice: _Choice) -> str:
+    """Return what names the stream of random numbers: in another spelling the same config would swap other images."""
+    return f"swaps _Pairing(pairs={choice.most}, column={choice.column!r}, value={choice.value!r})"
 
 
 def _plant_together(
