@@ -42,10 +42,10 @@ COLUMNS: dict[str, Columns] = {
         {
             "example": "key",
             "label": "class",
-            "prediction": "class",
+            "prediction": "key",
             "side": "name",
             "training_example": "key",
-            "training_label": "class",
+            "training_label": "key",
             "effect": "number",
         },
         labels={"example": "test example", "side": "speaks"},

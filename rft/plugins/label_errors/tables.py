@@ -75,7 +75,8 @@ def group_table(examples: LabelledExamples, ranking: LabelRanking, planted: Plan
 
     def describe(member: np.ndarray) -> Row:
         listed, n = int(is_listed[member].sum()), int(member.sum())
-        row: Row = {"n": n, "listed": listed, "listed_share": listed / n} | _measure_recall(member, planted)
+        counts: Row = {"n": n, "listed": listed, "listed_share": listed / n}
+        row = counts | _measure_recall(member, planted)
         return row | {"status": TOO_FEW_PLANTED if row["recall"] is None else "ok"}
 
     return tabulate_groups(is_listed, examples.groups, withheld, describe)

@@ -169,7 +169,9 @@ def _map_findings(
         if len(explained) == len(all_explained):  # of a few images there are no groups
             gains = quality.faithfulness.deletion if quality else np.array([])
             groups = audited.splits["test"].groups
-            memberships = {attribute: values[explained.rows[maps.sound]] for attribute, values in groups.items()}
+            memberships: dict[str | None, np.ndarray] = {
+                attribute: values[explained.rows[maps.sound]] for attribute, values in groups.items()
+            }
             yield from gap_findings(name, gains, memberships, units, audited.withheld)
 
 
