@@ -28,9 +28,11 @@ class _Group(NamedTuple):
 
     @property
     def mean(self) -> float:
+        """Of the gains."""
         return float(self.gains.mean())
 
     def interval(self, level: float) -> Interval | None:
+        """Return that of the mean; None with fewer than two independent images."""
         return mean_interval(self.gains, self.units, level=level)
 
 
