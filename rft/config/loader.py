@@ -17,6 +17,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from rft.config.applicability import list_idle_keys
 from rft.config.options import Options
+from rft.config.path_keys import absolute_path, change_paths
 from rft.config.problems import list_problems, list_unknown_tables
 from rft.config.schema import Config, Rule
 from rft.config.stored import stored_backbone, stored_path
@@ -24,17 +25,6 @@ from rft.config.toml_text import read_toml, read_value
 from rft.errors import ConfigError
 from rft.records import IN_MEMORY
 
-PATHS = (
-    ("data", "manifest"),
-    ("data", "train"),
-    ("data", "validation"),
-    ("data", "test"),
-    ("data", "folder"),
-    ("data", "metadata"),
-    ("model", "weights"),
-    ("model", "checkpoint"),
-    ("predictions", "file"),
-)
 LISTS = "Several tables of one name are set as a whole: --set 'policy=[{finding = \"...\", max = 0.1}]'."
 
 
@@ -64,19 +54,28 @@ class LoadedConfig:
 
     def public(self) -> dict[str, JsonValue]:
         """Return the config as used, with paths outside the config's folder cut to their base name."""
-        raw = json.loads(json.dumps(self.raw, default=str))
-        for table, key in PATHS:
-            value = raw.get(table, {}).get(key)
-            if isinstance(value, str) and not value.startswith("package:"):
-                raw[table][key] = stored_path(value, self.folder)
-        for table, options in self.plugins.items():
-            for key in options.paths:
-                if isinstance(value := raw.get(table, {}).get(key), str):
-                    raw[table][key] = stored_path(value, self.folder)
+        models: dict[str, type[BaseModel]] = {name: type(options) for name, options in self.plugins.items()}
+        raw = change_paths(json.loads(json.dumps(self.raw, default=str)), Config, self._store_path)
+        raw |= {name: change_paths(raw[name], table, self._store_path) for name, table in models.items() if name in raw}
         if isinstance(backbone := raw.get("model", {}).get("backbone"), str):
             raw["model"]["backbone"] = stored_backbone(backbone, self.folder)
         shown: dict[str, JsonValue] = raw
         return shown
+
+    def list_plugin_files(self) -> list[Path]:
+        """Return the files that exist at the paths in the tables of plugins, each once."""
+        found: list[Path] = []
+
+        def note_path(_key: str, path: str) -> str:
+            found.append(absolute_path(path, self.folder))
+            return path
+
+        for name, options in self.plugins.items():
+            change_paths(self.raw.get(name), type(options), note_path)
+        return [path for path in dict.fromkeys(found) if path.is_file()]
+
+    def _store_path(self, _key: str, path: str) -> str:
+        return path if path.startswith("package:") else stored_path(path, self.folder)
 
 
 def load_config(path: Path, overrides: list[str], options: Mapping[str, type[Options]]) -> LoadedConfig:
@@ -114,16 +113,21 @@ def examine_config(
 
 def _find_objects(raw: Mapping[str, Any], where: str) -> list[ConfigError]:
     """Return an error for each path that stands for an object in memory: of a config that a run recorded."""
-    paths = {(table, key): raw[table].get(key) for table, key in PATHS if isinstance(raw.get(table), dict)}
-    return [
-        ConfigError(
-            f"{table}.{key}: {value!r} stands for an object that was in memory",
-            where=where,
-            remedy="Write it to a file and name that, or call rft from Python again.",
-        )
-        for (table, key), value in paths.items()
-        if isinstance(value, str) and value.startswith(IN_MEMORY)
-    ]
+    found: list[ConfigError] = []
+
+    def note_object(key: str, path: str) -> str:
+        if path.startswith(IN_MEMORY):
+            found.append(
+                ConfigError(
+                    f"{key}: {path!r} stands for an object that was in memory",
+                    where=where,
+                    remedy="Write it to a file and name that, or call rft from Python again.",
+                )
+            )
+        return path
+
+    change_paths(raw, Config, note_object)
+    return found
 
 
 def examine_tables(
@@ -135,7 +139,7 @@ def examine_tables(
         raw: as a TOML file holds them.
         options: plugin name -> the model of its table.
         where: the file or function, for errors.
-        folder: what paths in the config are relative to.
+        folder: what paths in the config are relative to; plugins get theirs absolute.
 
     Returns:
         The config, None where it cannot be read; and all that is not as it should be.
@@ -144,7 +148,12 @@ def examine_tables(
     problems = list_unknown_tables(sorted(raw), [*Config.model_fields, *options], models, where)
     tables: dict[str, Any] = {}
     core_tables = {key: raw[key] for key in raw if key in Config.model_fields}
-    contents = {"": core_tables, **{name: raw[name] for name in options if name in raw}}
+    contents: dict[str, Any] = {"": core_tables}
+    contents |= {
+        name: change_paths(raw[name], options[name], lambda _key, path: str(absolute_path(path, folder)))
+        for name in options
+        if name in raw
+    }
     for name, content in contents.items():
         try:
             tables[name] = models[name].model_validate(content)

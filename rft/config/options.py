@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict
 class Options(BaseModel):
     """Base of a plugin's options: strict types, unknown keys are errors; ``Applies`` says when a key has an effect.
 
-    ``paths`` are the keys that hold paths: reports show one outside the config's folder by its base name alone.
+    Keys that hold paths say so (``rft.config.path_keys``): they are absolute here, and reports show one outside the
+    config's folder by its base name alone.
     ``shows_examples`` is whether the plugin's section has examples, or their ids, to show where a report may show them.
     """
 
-    paths: ClassVar[tuple[str, ...]] = ()
     shows_examples: ClassVar[bool] = False
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

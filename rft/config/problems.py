@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from rft.config.path_keys import nested_tables
 from rft.errors import ConfigError, near
 from rft.expectations import LONGEST, TABLE, TEXT, WHOLE_NUMBER, describe_expectation, own_words, show_value
 
@@ -77,20 +78,12 @@ def _locate_key(table: type[BaseModel], parts: Sequence[str | int], prefix: str)
         elif inner is not None and (part in inner.model_fields or number == len(parts) - 1):
             names.append(part)
             table, field = inner, inner.model_fields.get(part)
-            inner = None if field is None else next(_nested_tables(field.annotation), None)
+            inner = None if field is None else next(nested_tables(field.annotation), None)
         elif field is not None and part != "[key]" and _holds_names(field.annotation):
             names.append(part)
             field = None
     in_list = bool(parts) and isinstance(parts[-1], int)
     return _Place(".".join(names), names[-1] if names else "", table, field, in_list)
-
-
-def _nested_tables(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the models that an annotation is made of, in lists and alternatives too."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in typing.get_args(annotation):
-        yield from _nested_tables(part)
 
 
 def _holds_names(annotation: Any) -> bool:
@@ -153,7 +146,7 @@ def _suggest_key(name: str, known: list[str], tables: Tables) -> str:
 
 
 def _keys_of(field: FieldInfo) -> set[str]:
-    return {key for table in _nested_tables(field.annotation) for key in table.model_fields}
+    return {key for table in nested_tables(field.annotation) for key in table.model_fields}
 
 
 def _suggest_value(place: _Place, problem: ErrorDetails) -> str | None:
@@ -168,7 +161,7 @@ def _suggest_value(place: _Place, problem: ErrorDetails) -> str | None:
         single = isinstance(value, list)
         head = f"[{place.key}]"
         return f"Write {head}{', in single brackets,' * single} on a line of its own, and its keys below it."
-    if isinstance(value, dict) and (place.field is not None and any(_nested_tables(place.field.annotation))):
+    if isinstance(value, dict) and (place.field is not None and any(nested_tables(place.field.annotation))):
         return f"Write [[{place.key}]], in double brackets: there may be several."
     if place.in_list or place.field is None or (problem["type"].startswith("string_") and isinstance(value, str)):
         return None
@@ -198,7 +191,7 @@ def _write_example(place: _Place) -> str:
     field = place.field
     if field is None:
         return f"{place.name} = ..."
-    if any(_nested_tables(field.annotation)):
+    if any(nested_tables(field.annotation)):
         return f"[{place.key}]"
     default = field.get_default(call_default_factory=True)
     if default is not PydanticUndefined and default is not None and default != []:

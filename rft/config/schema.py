@@ -13,6 +13,7 @@ from pydantic import Field, create_model, model_validator
 
 from rft.config.applicability import EXAMPLES, Applies, Situation
 from rft.config.options import Options
+from rft.config.path_keys import PATH
 from rft.config.rule_kinds import RULE_KINDS, RuleKind
 from rft.config.tables.base import MOST, Fraction, Table
 from rft.config.tables.data import EXAMPLES_ALONE, SOURCES, SPLITTING
@@ -31,7 +32,7 @@ class PredictionsConfig(Table):
     ``[data]`` says which of its columns hold label, groups, unit, split and id.
     """
 
-    file: str
+    file: Annotated[str, PATH]
     """Table of predictions, or a pattern of tables."""
     layout: Literal["columns", "rft"] = "columns"
     """`columns`: the keys name the columns. `rft`: they are named as in the predictions.parquet of a run, so that

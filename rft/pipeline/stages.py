@@ -10,6 +10,7 @@ from datetime import datetime
 from rft import data
 from rft.backbones.classifier import hash_tensors
 from rft.config.loader import LoadedConfig
+from rft.data.manifest import hash_files
 from rft.disclosure.decide import decide_withheld
 from rft.disclosure.release import release_sections
 from rft.disclosure.withheld import PUBLISHED_BELOW, Counted, Withheld
@@ -76,7 +77,9 @@ def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = Fal
         verdict=policy.judge_rules(plan.settings.core.policy, sections),
     )
     finalize = audited.fit.finalize if audited.fit else None
-    parts = Artifacts(audited.predictions, dataset.inputs, plan.settings.folder, audited.write_model, finalize)
+    settings = plan.settings
+    inputs = [*dataset.inputs, *hash_files(settings.list_plugin_files(), settings.folder)]
+    parts = Artifacts(audited.predictions, inputs, settings.folder, audited.write_model, finalize)
     return run.with_artifacts(parts)
 
 

@@ -1,9 +1,11 @@
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 
 from rft.config import loader
+from rft.config.path_keys import PATH
 from rft.config.stored import stored_backbone
 from rft.errors import ConfigError
 from rft.plugins import Options
@@ -319,3 +321,26 @@ def test_a_backbone_that_is_a_folder_of_this_machine_is_stored_by_its_name(tmp_p
     public: Any = loaded.public()
     assert public["model"]["backbone"] == "transformers/bert"
     assert stored_backbone("transformers/google/vit", tmp_path) == "transformers/google/vit"
+
+
+class _Mark(Options):
+    picture: Annotated[str | None, PATH] = None
+    name: str = ""
+
+
+class _Marks(Options):
+    picture: Annotated[str | None, PATH] = None
+    mark: list[_Mark] = Field(default=[])
+
+
+def test_paths_of_plugins_are_absolute_for_them_and_cut_in_records_in_lists_of_tables_too(tmp_path: Path) -> None:
+    path = tmp_path / "audit.toml"
+    tables = '[marks]\npicture = "a.png"\n[[marks.mark]]\nname = "a"\npicture = "b/c.png"\n[[marks.mark]]\n'
+    path.write_text(CONFIG + tables + 'name = "/home/ann"\npicture = "/home/ann/d.png"\n', encoding="utf-8")
+    loaded = loader.load_config(path, [], {"marks": _Marks})
+    marks: Any = loaded.plugins["marks"]
+    assert (marks.picture, marks.mark[0].picture) == (str(tmp_path / "a.png"), str(tmp_path / "b/c.png"))
+    assert (marks.mark[1].name, marks.mark[1].picture) == ("/home/ann", "/home/ann/d.png")
+    public: Any = loaded.public()["marks"]
+    assert (public["picture"], public["mark"][0]) == ("a.png", {"name": "a", "picture": "b/c.png"})
+    assert public["mark"][1] == {"name": "/home/ann", "picture": "d.png"}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rft.data.images.geometry import Axis, ImageGeometry
 from rft.plugins import AuditedModel
 from rft.plugins.attribution.images.explained import Explained, ExplainedBatch
-from rft.plugins.attribution.images.shortcuts import TestImages
+from rft.plugins.attribution.images.shortcuts.region_swaps import TestImages
 from rft.plugins.attribution.network import Network
 from rft.records import ModelFacts, Split, Training
 

@@ -9,6 +9,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from rft.config.item_files import FILE_KINDS
+from rft.plugins.attribution import METHODS_OF
 from rft.plugins.attribution.interventions import DELETED_SHARES
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.plugins.fairness.mitigation.findings import SOURCES as METHOD_SOURCES
@@ -154,6 +155,9 @@ VARIANTS: Mapping[str, Sequence[Variables]] = {
         f"rft.plugins.attribution.quality_findings.define_{quality}": [{"method": method} for method in METHOD_NAMES]
         for quality in ("insertion", "randomization", "stability")
     },
+    "rft.plugins.attribution.images.quality_gap._state_gap": [
+        {"method": method, "attribute": "<attribute>"} for method in METHODS_OF["image"]
+    ],
     "rft.plugins.attribution.shortcuts.findings._define_shortcut": [
         {"name": "<name>", "words": SimpleNamespace(title="", description="")}
     ],

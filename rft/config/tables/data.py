@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, ValidationError, ValidatorFunctionWrapH
 
 from rft.config.applicability import IMAGES, RECORDINGS, Applies
 from rft.config.item_files import find_folder_kind
+from rft.config.path_keys import PATH
 from rft.config.tables.base import Fraction, Table
 from rft.config.tables.spellings import GroupName, PopulationName
 from rft.expectations import show_value
@@ -40,20 +41,20 @@ EXAMPLES_ALONE = {
 class DataConfig(Table):
     """``[data]``: where the examples are and which column says what."""
 
-    manifest: str | None = None
+    manifest: Annotated[str | None, PATH] = None
     """A table of examples, one row each; a pattern of tables (`part-*.parquet`); or a folder that the library datasets
     saved. Give this, `train` and `test`, or `folder`."""
-    train: str | None = None
+    train: Annotated[str | None, PATH] = None
     """A table of the training examples, beside `test`; as for `manifest`."""
-    validation: str | None = None
+    validation: Annotated[str | None, PATH] = None
     """A table of validation examples beside `train` and `test`: kept out of training and results."""
-    test: Fraction | str | None = None
+    test: Annotated[Fraction | str | None, PATH] = None
     """Beside `train`: a table of the test examples. Otherwise the share of the examples that rft draws for test; 0.25
     for a folder without train/ and test/. For a model that others trained everything is test without it."""
-    folder: str | None = None
+    folder: Annotated[str | None, PATH] = None
     """A folder of images, or of recordings, in class folders (`<class>/<file>` or `<split>/<class>/<file>`), or with a
     metadata table; or a zip file of one."""
-    metadata: str | None = None
+    metadata: Annotated[str | None, PATH] = None
     """A table that says more of the files of `folder`, such as who is in them: one row a file, which the column `image`
     or `audio` names. Without it, tables called `metadata` in the folder are read."""
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import IMAGES, RECORDINGS, TEXTS, Applies
+from rft.config.path_keys import PATH
 from rft.config.tables.base import MOST, Count, Table
 from rft.config.tables.spellings import FUNCTION, FunctionName
 from rft.expectations import show_value
@@ -50,7 +51,7 @@ class ModelConfig(Table):
     backbone: str | None = None
     """The pretrained model: `torchvision/NAME`, `timm/NAME` or `transformers/NAME`, for the last also a folder beside
     the config; `NAME@REVISION` pins a revision of the hub."""
-    checkpoint: str | None = None
+    checkpoint: Annotated[str | None, PATH] = None
     """A Hugging Face folder of a classifier that others trained, audited as it is, in the place of `backbone`."""
     factory: FunctionName | None = None
     """A function, `package.module:name`, that builds a torch module that others trained, in the place of `backbone`."""
@@ -58,7 +59,7 @@ class ModelConfig(Table):
     """The label of each output of a checkpoint or factory, in their order."""
     outputs: Literal["logits", "probabilities"] = "logits"
     """What a checkpoint or factory gives for each class."""
-    weights: str = "pretrained"
+    weights: Annotated[str, PATH] = "pretrained"
     """`"pretrained"`, `"random"`, a .safetensors or .pth file, `package:NAME` for weights in an installed package, or
     of torchvision a name such as `"IMAGENET1K_V1"`."""
     freeze: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rft import number_format
+from rft.plugins.attribution.shortcuts.options import PLANTED
 from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
 from rft.records import Finding, ModelFacts, Section
 
@@ -43,6 +44,12 @@ def _say_flips(finding: Finding, section: Section, modality: str, *, relied: boo
     name = finding.id.removeprefix(_SHORTCUT)
     if modality == "text":
         shortcut, change, control = f"words “{name}”", "changing them alters", "changing as many others"
+    elif _is_planted(name, section):
+        shortcut, change, control = (
+            f"mark “{name}”",
+            "planting it alters",
+            "covering its place with the mean colour there",
+        )
     else:
         shortcut, change, control = (
             f"region “{name}”",
@@ -50,9 +57,16 @@ def _say_flips(finding: Finding, section: Section, modality: str, *, relied: boo
             "swapping in that of the same class",
         )
     flips = f"{change} {write_value(finding)} more of the predictions than {control}{_say_shares(name, section)}"
+    relies = "the model relies on" if modality == "text" or not _is_planted(name, section) else "predictions go by"
     if relied:
-        return f"The model relies on the {shortcut}: {flips}."
-    return f"It is not shown that the model relies on the {shortcut}: {flips}."
+        return f"{relies[0].upper()}{relies[1:]} the {shortcut}: {flips}."
+    return f"It is not shown that {relies} the {shortcut}: {flips}."
+
+
+def _is_planted(name: str, section: Section) -> bool:
+    """Tell whether a shortcut of images is a mark that was planted: its first row says so."""
+    conditions = [row["condition"] for row in section.tables.get("shortcuts", []) if row["name"] == name]
+    return conditions[:1] == [PLANTED]
 
 
 def _say_shares(name: str, section: Section) -> str:

@@ -49,9 +49,9 @@ class Completeness:
         return {"steps": self.steps, "map_change": self.map_change, "error": self.error}
 
     @property
-    def converged(self) -> bool:
-        """Whether the last doubling changed the map by no more than ``MAP_TOLERANCE``."""
-        return self.map_change is not None and self.map_change <= MAP_TOLERANCE
+    def unsettled(self) -> bool:
+        """Whether the last doubling changed the map by more than ``MAP_TOLERANCE``; a map of nothing cannot change."""
+        return self.map_change is not None and self.map_change > MAP_TOLERANCE
 
 
 class _Quadrature(NamedTuple):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rft.disclosure.withheld import MISSING, Withheld
+from rft.disclosure.withheld import Withheld
+from rft.plugins.group_rows import tabulate_groups
 from rft.plugins.influence.refit import Contrast, RidgeRefit
 from rft.plugins.training_vectors import LabelledExamples
 from rft.records import Columns, Row, Table, Texts, list_columns
@@ -41,10 +42,10 @@ COLUMNS: dict[str, Columns] = {
         {
             "example": "key",
             "label": "class",
-            "prediction": "class",
+            "prediction": "key",
             "side": "name",
             "training_example": "key",
-            "training_label": "class",
+            "training_label": "key",
             "effect": "number",
         },
         labels={"example": "test example", "side": "speaks"},
@@ -84,31 +85,13 @@ def group_table(
         units: (J,) whose each test example is, or None.
         withheld: what must not be told of small groups.
     """
-    return [
-        row
-        for attribute, values in groups.items()
-        for row in _attribute_rows(attribute, values, rests_on_one, units, withheld)
-    ]
 
+    def describe(member: np.ndarray) -> Row:
+        resting = rests_on_one[member]
+        counts: Row = {"resting": int(resting.sum()), "n": len(resting)}
+        return counts | _measure_share(resting, None if units is None else units[member])
 
-def _attribute_rows(
-    attribute: str, values: Texts, rests_on_one: np.ndarray, units: Texts | None, withheld: Withheld
-) -> Table:
-    names = np.array([MISSING if value is None else str(value) for value in values], dtype=object)
-    members = {name: names == name for name in sorted(set(names.tolist()))}
-    resting = {name: int(rests_on_one[mask].sum()) for name, mask in members.items()}
-    others = {name: int((~rests_on_one[mask]).sum()) for name, mask in members.items()}
-    hidden = withheld.find_small_groups(resting, others)
-    rows: Table = []
-    for name, mask in members.items():
-        if name == MISSING:
-            continue
-        row: Row = {"attribute": attribute, "group": name, "resting": resting[name], "n": int(mask.sum())}
-        row |= _measure_share(rests_on_one[mask], None if units is None else units[mask])
-        if name in hidden:
-            row |= {**dict.fromkeys(("share", "low", "high", "resting", "n")), "status": withheld.reason}
-        rows.append(row)
-    return rows
+    return tabulate_groups(rests_on_one, groups, withheld, describe)
 
 
 def _measure_share(rests_on_one: np.ndarray, units: Texts | None) -> Row:

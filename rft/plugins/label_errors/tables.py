@@ -6,10 +6,11 @@ from collections import Counter
 
 import numpy as np
 
-from rft.disclosure.withheld import MISSING, Withheld
+from rft.disclosure.withheld import Withheld
+from rft.plugins.group_rows import tabulate_groups
 from rft.plugins.label_errors.ranking import PLANTED_SHARE, LabelRanking, PlantedErrors
 from rft.plugins.training_vectors import LabelledExamples
-from rft.records import Columns, Row, Table, Texts, list_columns
+from rft.records import Columns, Row, Table, list_columns
 from rft.stats.intervals import clip_interval, mean_interval
 
 MAX_LISTED = 200  # labels of the list, and pairs of classes
@@ -71,34 +72,14 @@ def group_table(examples: LabelledExamples, ranking: LabelRanking, planted: Plan
     """Return a row for each group; without the counts of groups that are small, or that would tell of a small one."""
     is_listed = np.zeros(len(examples), dtype=bool)
     is_listed[ranking.reviewed] = True
-    return [
-        row
-        for attribute, values in examples.groups.items()
-        for row in _attribute_rows(attribute, values, is_listed, planted, withheld)
-    ]
 
+    def describe(member: np.ndarray) -> Row:
+        listed, n = int(is_listed[member].sum()), int(member.sum())
+        counts: Row = {"n": n, "listed": listed, "listed_share": listed / n}
+        row = counts | _measure_recall(member, planted)
+        return row | {"status": TOO_FEW_PLANTED if row["recall"] is None else "ok"}
 
-def _attribute_rows(
-    attribute: str, values: Texts, is_listed: np.ndarray, planted: PlantedErrors, withheld: Withheld
-) -> Table:
-    names = np.array([MISSING if value is None else str(value) for value in values], dtype=object)
-    members = {name: names == name for name in sorted(set(names.tolist()))}
-    listed = {name: int(is_listed[mask].sum()) for name, mask in members.items()}
-    others = {name: int((~is_listed[mask]).sum()) for name, mask in members.items()}
-    hidden = withheld.find_small_groups(listed, others)
-    rows: Table = []
-    for name, mask in members.items():
-        if name == MISSING:
-            continue
-        row: Row = {"attribute": attribute, "group": name, "n": int(mask.sum()), "status": "ok"}
-        row |= {"listed": listed[name], "listed_share": listed[name] / int(mask.sum())} | _measure_recall(mask, planted)
-        if row["recall"] is None:
-            row["status"] = TOO_FEW_PLANTED
-        if name in hidden:
-            numbers = ("recall", "low", "high", "listed", "listed_share", "n")
-            row |= {**dict.fromkeys(numbers), "status": withheld.reason}
-        rows.append(row)
-    return rows
+    return tabulate_groups(is_listed, examples.groups, withheld, describe)
 
 
 def _measure_recall(mask: np.ndarray, planted: PlantedErrors) -> Row:

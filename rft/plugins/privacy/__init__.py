@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from rft.config.applicability import POPULATION, TRAINED
+from rft.config.path_keys import PATH
 from rft.config.schema import DataConfig
 from rft.config.tables.base import Count, Positive
 from rft.disclosure.withheld import Counted
@@ -27,8 +28,6 @@ MIN_CANARIES = 20
 
 class PrivacyOptions(Options):
     """``[privacy]``: private training where ``epsilon`` is given, and attacks in any case."""
-
-    paths: ClassVar[tuple[str, ...]] = ("ledger",)
 
     epsilon: Positive | None = None
     """What training may spend. Without it the model is trained the standard way, and attacked."""
@@ -49,7 +48,7 @@ class PrivacyOptions(Options):
     """`sgd`; or `least_squares` for a linear head: one noised sum instead of many steps."""
     randomness: Literal["secret", "seeded"] = "secret"
     """`secret`: from the operating system. `seeded`: for tests; nothing is promised then, and no epsilon is given."""
-    ledger: Annotated[str | None, POPULATION] = None
+    ledger: Annotated[str | None, PATH, POPULATION] = None
     """Folder where spending on a population is recorded; by default in the user's state folder (`$RFT_STATE`)."""
     overlaps: Annotated[list[str], POPULATION] = Field(default_factory=list)
     """Other populations that share people with this one, whose spending counts here too."""

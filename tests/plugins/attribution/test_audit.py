@@ -95,6 +95,7 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
         "attribution.insertion.class_activation",
         "attribution.randomization.class_activation",
         "attribution.stability.class_activation",
+        *(f"attribution.deletion_gap.class_activation.{attribute}" for attribute in ("camera", "rare")),
         "attribution.failed_maps.integrated_gradients",
         "attribution.map_change",
         "attribution.completeness",
@@ -107,7 +108,8 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
     ]
     assert {finding.id for finding in section.findings} <= set(
         Attribution().list_findings(
-            options(), DataConfig.model_validate({"manifest": "m.csv", "image": "f", "label": "y"})
+            options(),
+            DataConfig.model_validate({"manifest": "m.csv", "image": "f", "label": "y", "groups": ["camera", "rare"]}),
         )
     )
     assert set(section.tables) == {

@@ -158,3 +158,25 @@ def test_a_second_opinion_spends_few_gradients_unless_more_are_asked_for() -> No
         completeness = attributed["integrated_gradients"].maps.completeness
         assert completeness is not None
         assert all(example.steps <= most for example in completeness)
+
+
+class Wavy(Frozen):
+    """Turns round so often between an image and its baseline that few steps say nothing of the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finish()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        score = torch.sin(5000 * pixels).mean(dim=(1, 2, 3))
+        return torch.stack([-score, score], dim=1)
+
+
+def test_a_second_opinion_that_does_not_converge_is_none_and_one_that_is_named_says_so() -> None:
+    attributed, reasons = attribute(Wavy())
+    assert list(attributed) == ["patch_ablation"]
+    assert reasons["integrated_gradients"].startswith("after 252 gradients of an image its map still changes by ")
+    named, _ = attribute(Wavy(), methods=["integrated_gradients"])
+    completeness = named["integrated_gradients"].maps.completeness
+    assert completeness is not None
+    assert all(example.unsettled for example in completeness)

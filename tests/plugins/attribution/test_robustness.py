@@ -20,11 +20,11 @@ from rft.plugins.attribution.images.faithfulness import Faithfulness, pool_posit
 from rft.plugins.attribution.images.map_layer import find_map_layer
 from rft.plugins.attribution.images.methods import Maps, explain_images
 from rft.plugins.attribution.images.quality import (
-    MIN_IMAGES_PER_GROUP,
     MapQuality,
     measure_quality,
     tabulate_quality,
 )
+from rft.plugins.attribution.images.quality_gap import MIN_IMAGES_PER_GROUP
 from rft.plugins.attribution.images.robustness import (
     NOISE,
     compare_with_contrast,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rft.data.images.geometry import Box
-from rft.plugins.attribution.images.shortcuts import plan_swaps, swap_regions
+from rft.plugins.attribution.images.shortcuts.region_swaps import plan_swaps, swap_regions
 from rft.plugins.attribution.interventions import Condition, Intervention
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.shortcuts import findings

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rft.data.images.geometry import Axis, Box, ImageGeometry
 from rft.plugins.attribution import Attribution, AttributionOptions
-from rft.plugins.attribution.images.shortcuts import (
+from rft.plugins.attribution.images.shortcuts.region_swaps import (
     TestImages,
     _scale_patch,
     mirror_region,

@@ -12,6 +12,7 @@ from rft.disclosure.withheld import MISSING, Withheld
 from rft.plugins.attribution import findings, quality_findings
 from rft.plugins.attribution.images.faithfulness import Faithfulness, measure_faithfulness
 from rft.plugins.attribution.images.mean_maps import Memberships
+from rft.plugins.attribution.images.quality_gap import MIN_IMAGES_PER_GROUP
 from rft.plugins.attribution.images.robustness import (
     RandomizedMaps,
     compare_with_contrast,
@@ -24,7 +25,6 @@ from rft.plugins.attribution.network import Network, explain_failure
 from rft.records import Finding, Row
 from rft.stats.intervals import clip_interval, mean_interval
 
-MIN_IMAGES_PER_GROUP = 30
 CONTRAST, RANDOM = "what merely stands out in an image", "the map of a network with random weights"
 
 

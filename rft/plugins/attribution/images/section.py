@@ -14,22 +14,29 @@ from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.images import examples, mean_maps
+from rft.plugins.attribution.images.bfloat16 import bfloat16_finding
 from rft.plugins.attribution.images.explained import Explained
 from rft.plugins.attribution.images.quality import (
-    MIN_IMAGES_PER_GROUP,
     MapQuality,
     measure_quality,
     quality_findings_of,
     tabulate_quality,
     unmeasured_quality,
 )
-from rft.plugins.attribution.images.region_shortcuts import RegionSwap, judge_swaps, shortcut_rows, swap_shortcuts
-from rft.plugins.attribution.images.shortcuts import TestImages
+from rft.plugins.attribution.images.quality_gap import MIN_IMAGES_PER_GROUP, gap_findings
+from rft.plugins.attribution.images.shortcuts.named_shortcuts import (
+    ShortcutChanges,
+    change_images,
+    judge_changes,
+    shortcut_rows,
+)
+from rft.plugins.attribution.images.shortcuts.region_swaps import TestImages
 from rft.plugins.attribution.images.suited_methods import Attributed, attribute_images
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.plugins.attribution.network import Network, batch_slices
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.records import Finding, Row, Section, Table, select_columns
+from rft.runtime.progress import track_progress
 
 if TYPE_CHECKING:
     from rft.data.images.inputs import ImageInputs
@@ -46,14 +53,14 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     attributed, reasons = attribute_images(network, explained, options, rng)
     qualities = {
         group.method.name: measure_quality(network, group, sample.random_generator(audited, "deletion"))
-        for group in attributed
+        for group in track_progress(attributed, "Quality of maps")
     }
-    swaps, unswapped = swap_shortcuts(audited, network, images, explained, options.shortcut)
+    tested, unsuited = change_images(audited, network, images, explained, options.shortcut)
 
-    tables = _build_tables(audited, explained, attributed, qualities, swaps)
-    covered = {swap.shortcut.name: swap.covered for swap in swaps}
+    tables = _build_tables(audited, explained, attributed, qualities, tested)
+    covered = {case.shortcut.name: case.covered for case in tested if case.covered is not None}
     figures = [
-        *interventions.shortcuts_figure(tables, "Predictions that flip when a region is swapped"),
+        *interventions.shortcuts_figure(tables, "Predictions that flip when images are changed"),
         *mean_maps.mean_map_figures(tables.get("mean_maps", []), covered, explained.size),
     ]
     assets: dict[str, bytes] = {}
@@ -62,10 +69,11 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
         tables["examples"], assets = examples.draw_overlays(attributed, captions, list(covered.values()))
         figures.append(examples.examples_figure())
     stated = (
-        *judge_swaps(swaps),
-        *unswapped,
+        *judge_changes(tested),
+        *unsuited,
         *_map_findings(audited, explained, attributed, qualities, words),
         *findings.unavailable_methods(reasons, words),
+        *filter(None, (bfloat16_finding(network, group) for group in attributed[:1])),
     )
     return Section(
         plugin="attribution",
@@ -82,9 +90,9 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
 
 
 _CAPTIONS = {
-    "shortcuts": "Predictions that flip when a region is taken from another image. How much of the region the model "
-    "sees, the share of its input that this covers and the shares of attribution in it stand beside: an even map has "
-    "as much in it as it covers.",
+    "shortcuts": "Predictions that flip when a region is taken from another image, or a patch is planted. How much of "
+    "the place the model sees, the share of its input that a region covers and the shares of attribution in it stand "
+    "beside: an even map has as much in it as it covers.",
     "shortcuts_by_group": GROUPS_CAPTION,
     "map_quality": "How far maps can be believed: means over images with their intervals. Deletion and insertion are "
     "shares of the lead of the predicted class over the others; likeness and stability are rank correlations. Groups "
@@ -105,7 +113,8 @@ _NOTES = (
     "that has learned nothing; how far these can be believed is measured beside them.",
     "Whether a model relies on a suspected region is decided by intervention: the region is swapped between images of "
     "different predicted classes, and flipped predictions are counted against a control that swaps it between images "
-    "of the same class. Nothing is said about regions that were not named as shortcuts.",
+    "of the same class. A mark that is given as a picture is planted, and the control covers its place with the mean "
+    "colour there. Nothing is said about regions and marks that were not named as shortcuts.",
     "The explained images are a random sample of the test split. Maps and flips describe this model on images like "
     "these; differential privacy of the training does not cover them.",
 )
@@ -157,6 +166,13 @@ def _map_findings(
         quality = qualities[name]
         units = sample.explained_units(audited, explained.rows[maps.sound])
         yield from quality_findings_of(quality, units, words) if quality else unmeasured_quality(name, words)
+        if len(explained) == len(all_explained):  # of a few images there are no groups
+            gains = quality.faithfulness.deletion if quality else np.array([])
+            groups = audited.splits["test"].groups
+            memberships: dict[str | None, np.ndarray] = {
+                attribute: values[explained.rows[maps.sound]] for attribute, values in groups.items()
+            }
+            yield from gap_findings(name, gains, memberships, units, audited.withheld)
 
 
 def _build_tables(
@@ -164,13 +180,13 @@ def _build_tables(
     explained: Explained,
     attributed: Sequence[Attributed],
     qualities: Mapping[str, MapQuality | None],
-    swaps: Sequence[RegionSwap],
+    tested: Sequence[ShortcutChanges],
 ) -> dict[str, Table]:
     """Return the tables that have rows."""
     everywhere = [group.maps for group in attributed if len(group.places) == len(explained)]
     tables = {
-        "shortcuts": [row for swap in swaps for row in shortcut_rows(swap, attributed, explained.size)],
-        "shortcuts_by_group": rows_by_group({swap.shortcut.name: swap.result for swap in swaps}, audited),
+        "shortcuts": [row for case in tested for row in shortcut_rows(case, attributed, explained.size)],
+        "shortcuts_by_group": rows_by_group({case.shortcut.name: case.result for case in tested}, audited),
         "map_quality": [row for group in attributed for row in _quality_rows(audited, group, qualities)],
         "completeness": [row for group in attributed for row in _completeness_rows(group)],
         **mean_maps.mean_map_tables(everywhere, _list_memberships(audited, explained), audited.withheld),

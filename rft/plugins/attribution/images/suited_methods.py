@@ -2,7 +2,7 @@
 
 A head that is linear in the mean of the last map has class activation maps in closed form; another network with such a
 map has GradCAM; one without has patch ablation. Integrated gradients, which cost about a hundred times as much as a
-closed form, are a second opinion on a few images.
+closed form, are a second opinion on a few images, where they converge.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Attributed:
 class _Attempts:
     """What was tried on one network, and what came of it."""
 
-    def __init__(self, network: Network, explained: Explained, max_steps: int) -> None:
-        self.network, self.explained, self.max_steps = network, explained, max_steps
+    def __init__(self, network: Network, explained: Explained, path: IntegratedGradients) -> None:
+        self.network, self.explained, self.path = network, explained, path
         first = explained.read_batch(slice(0, EXCHANGED))
         self.probe = torch.cat([first.pixels, first.baselines])
         self.attributed: list[Attributed] = []
@@ -76,7 +76,7 @@ class _Attempts:
         return {
             "class_activation": lambda: ClassActivation.fit(self.network, self._find_layer(), self.probe),
             "gradcam": lambda: GradCam(self._find_layer()),
-            "integrated_gradients": lambda: IntegratedGradients(self.max_steps),
+            "integrated_gradients": lambda: self.path,
             "patch_ablation": PatchAblation,
         }
 
@@ -98,7 +98,8 @@ def attribute_images(
     """
     left_open = options.methods is None and "max_steps" not in options.model_fields_set
     max_steps = SECOND_OPINION_STEPS if left_open else options.max_steps
-    attempts, everywhere = _Attempts(network, explained, max_steps), np.arange(len(explained))
+    path = IntegratedGradients(max_steps, must_converge=options.methods is None)
+    attempts, everywhere = _Attempts(network, explained, path), np.arange(len(explained))
     if options.methods is not None:
         for name in options.methods:
             attempts.attempt(name, everywhere)

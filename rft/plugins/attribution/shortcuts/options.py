@@ -7,23 +7,31 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import IMAGES, TEXTS
+from rft.config.path_keys import PATH
 from rft.config.tables.base import MOST
 from rft.plugins import Options
+
+MOST_AREA = 0.5  # of an image that a patch may cover
+PLANTED = "patch"  # what is changed of an image that gets one, as the table of flips names it
 
 
 class Shortcut(Options):
     """``[[attribution.shortcut]]``: what the model may rely on although it should not.
 
-    A shortcut is a region of images, or words of texts: those that are listed, or the identity terms of a list.
+    A shortcut is a region of images, a mark that is planted there as a small picture, or words of texts: those that are
+    listed, or the identity terms of a list.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description='letters, digits, "_" and "-"')
     """Letters, digits, `_` and `-`; the finding is `attribution.shortcut.<name>`."""
     region: Annotated[list[float] | None, IMAGES] = None
     """Left, top, right and bottom, as shares of the image as its file shows it, upright."""
+    patch: Annotated[str | None, PATH, IMAGES] = None
+    """A file with a mark as a small picture, such as `"stamp.png"`, at most 1,024 pixels a side: it is planted into
+    images, scaled to `region`. What is transparent in it stays as it is in the image."""
     column: Annotated[str | None, IMAGES] = None
     """For a mark that few images have in `region`: the column of `data.groups` that tells which. Then only images that
-    have it are changed; needs `value`."""
+    have it are changed, or, with `patch`, only those that do not have it; needs `value`."""
     value: Annotated[str | None, IMAGES] = None
     """What `column` says of an image with the mark."""
     tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
@@ -34,7 +42,8 @@ class Shortcut(Options):
     """What is done to `tokens`: they are taken out (`removal`, meant where nothing is said), or random words of other
     texts take their place (`other_words`)."""
     max_pairs: int = Field(default=200, ge=10, le=MOST)
-    """Largest number of images in which the region is swapped, or of texts whose words are changed."""
+    """Largest number of images in which the region is swapped or the patch planted, or of texts whose words are
+    changed."""
     min_flip_rate: float = Field(default=0.05, ge=0, lt=1)
     """Smallest share of predictions that change, beyond those that a control changes, which matters."""
 
@@ -64,6 +73,12 @@ class Shortcut(Options):
             raise ValueError(
                 "expected one of region (of images), tokens (of texts) and swap (a list of identity terms)"
             )
+        if self.patch is not None and self.region is None:
+            raise ValueError("patch needs region: left, top, right and bottom of the place in which it is planted")
+        if self.patch is not None and self.region is not None and _area_of(self.region) > MOST_AREA:
+            raise ValueError(
+                f"patch covers more than {MOST_AREA:g} of the image in this region, and leaves too little to decide by"
+            )
         if (self.column is None) != (self.value is None):
             raise ValueError("expected column and value together: which images have the mark, and what says so")
         if self.column is not None and self.region is None:
@@ -71,3 +86,8 @@ class Shortcut(Options):
         if self.change is not None and self.tokens is None:
             raise ValueError("change says what is done to tokens, and there are none: remove it")
         return self
+
+
+def _area_of(region: list[float]) -> float:
+    left, top, right, bottom = region
+    return (right - left) * (bottom - top)
