@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from pydantic import BaseModel
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -115,6 +116,7 @@ VALUES = {
     "model.pooling": '"cls"',
     "model.preprocessing": '"IMAGENET1K_V1"',
     "model.max_length": "4",
+    "model.layer": "1",
     "model.precision": '"bfloat16"',
     "model.cache": '"float16"',
     "model.memory": '"1MB"',
@@ -195,6 +197,7 @@ VALUES = {
     "attribution.shortcut": "[{name = 'it', KIND}]",
     "attribution.shortcut.name": "[{name = 'other', KIND}]",
     "attribution.shortcut.region": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5]}]",
+    "attribution.shortcut.patch": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5], patch = 'mark.png'}]",
     "attribution.shortcut.column": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5], column = 'camera', value = 'a'}]",
     "attribution.shortcut.value": "[{name = 'it', region = [0.0, 0.0, 0.5, 0.5], column = 'camera', value = 'b'}]",
     "attribution.shortcut.tokens": "[{name = 'it', tokens = ['a']}]",
@@ -256,6 +259,7 @@ EFFECT_SHOWN_BY = {
     "data.on_error": "tests/data/test_folders.py",
     "data.separator": "tests/data/test_table_files.py",
     "data.encoding": "tests/data/test_table_files.py",
+    "model.layer": "tests/backbones/test_speech.py",
     "model.memory": "tests/runtime/test_memory.py",
     "model.preprocessing": "tests/backbones/test_preprocessing.py",
     "performance.bins": "tests/plugins/performance/test_performance.py",
@@ -308,6 +312,7 @@ def found_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def refused_keys(path: Path, mode: str) -> dict[str, str]:
     """Return key -> message for every key that is refused in a mode."""
     path.write_text(MODES[mode], encoding="utf-8")
+    write_mark(path.parent)
     check_plan(read_plan(path))
     messages = {}
     for key in all_keys():
@@ -317,6 +322,11 @@ def refused_keys(path: Path, mode: str) -> dict[str, str]:
             except RftError as error:
                 messages[key] = str(error)
     return messages
+
+
+def write_mark(folder: Path) -> None:
+    """Write the picture that ``attribution.shortcut.patch`` names, which is looked at before anything else."""
+    Image.new("RGB", (8, 8), (250, 240, 10)).save(folder / "mark.png")
 
 
 def keys_below(*starts: str) -> set[str]:
@@ -329,7 +339,7 @@ def with_epsilon_alone() -> set[str]:
 
 OF_IMAGES = ("data.max_pixels", "model.image_size", "model.preprocessing", "train.views")
 OF_TEXTS = ("model.pooling", "model.max_length")
-OF_RECORDINGS = ("data.audio", "data.max_seconds")
+OF_RECORDINGS = ("data.audio", "data.max_seconds", "model.layer")
 SOURCES = ("data.train", "data.validation", "data.test", "data.folder", "data.metadata")
 OTHERS = ("model.checkpoint", "model.factory", "model.classes", "model.outputs")
 LORA = ("model.lora",)
@@ -346,6 +356,7 @@ SHORTCUTS = {
     "images": {"attribution.shortcut.tokens", "attribution.shortcut.swap", "attribution.shortcut.change"},
     "texts": {
         "attribution.shortcut.region",
+        "attribution.shortcut.patch",
         "attribution.shortcut.column",
         "attribution.shortcut.value",
         "attribution.baseline",
@@ -457,6 +468,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = table.rename(columns={"colour": "label"}).assign(p_red=share, p_blue=(1 - share).round(2))
     table["decision"] = np.where(share > 0.6, "red", "blue")
     table.to_csv(folder / "scores.csv", index=False)
+    write_mark(folder)
     FAMILIES["bert"].load(folder)
     write_hub_folder(folder / "classifier", small_bert(), letter_tokenizer())
     (folder / "built.py").write_text(BUILT, encoding="utf-8")
