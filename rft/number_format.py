@@ -13,7 +13,12 @@ from typing import Literal
 
 NARROW_SPACE = "\u202f"
 MINUS = "\u2212"
-CONTINUOUS_UNITS = frozenset({"", "fraction", "epsilon", "delta", "probability", "p", "nats", "bits", "seconds"})
+CONTINUOUS_UNITS = frozenset(
+    {
+        *("", "fraction", "epsilon", "delta", "probability", "p", "nats", "bits", "seconds"),
+        *("errors per word", "errors per character"),
+    }
+)
 
 _ALL_DIGITS = Context(prec=400)  # of any float
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

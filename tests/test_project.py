@@ -67,6 +67,8 @@ EXTRAS = {
     "soundfile",
     "soxr",
     "av",
+    "rapidfuzz",
+    "whisper_normalizer",
 }
 AT_HOME = {
     "opacus": ("rft/plugins/privacy/",),
@@ -86,6 +88,8 @@ AT_HOME = {
     "soxr": ("rft/data/audio/preprocessing.py",),
     "av": ("rft/data/audio/foreign.py",),
     "weasyprint": ("rft/report/render/pdf.py",),
+    "rapidfuzz": ("rft/data/transcripts/alignment.py",),
+    "whisper_normalizer": ("rft/data/transcripts/normalizers.py",),
     "torchao": ("rft/backbones/partition/quantization.py",),
     "securesystemslib": ("rft/signing/",),
     "cryptography": ("rft/signing/",),

@@ -32,17 +32,23 @@ KEYS = {
     "score": "predictions.score",
     "scores": "predictions.scores",
     "threshold": "predictions.threshold",
+    "reference": "predictions.reference",
+    "hypothesis": "predictions.hypothesis",
+    "normalizer": "predictions.normalizer",
 }
 
 
 def audit_predictions(
     frame: object,
     *,
-    label: str,
+    label: str | None = None,
     prediction: str | None = None,
     score: str | None = None,
     scores: Mapping[str, str] | None = None,
     threshold: float | None = None,
+    reference: str | None = None,
+    hypothesis: str | None = None,
+    normalizer: Literal["none", "simple", "whisper_english"] | None = None,
     groups: Sequence[str] = (),
     unit: str | None = None,
     split: str | None = None,
@@ -68,11 +74,15 @@ def audit_predictions(
     Args:
         frame: N rows, one a prediction: a ``DataFrame`` of pandas or polars, an Arrow table, or a mapping of column ->
             (N,) values. An index is not read. It is not changed.
-        label: the column of true classes.
+        label: the column of true classes; transcripts have none.
         prediction: the column of decisions, class names. One of ``prediction``, ``score`` and ``scores`` is needed.
         score: the column with the probability of ``positive``, where there are two classes.
         scores: class -> the column with its probability, in [0, 1]; a row sums to 1.
         threshold: in (0, 1); without ``prediction`` a ``score`` of at least this decides for ``positive``; 0.5.
+        reference: of a speech recogniser the column of what was said. With ``hypothesis``, ``normalizer`` and ``unit``,
+            the speaker, it stands in the place of ``label`` and of what is predicted.
+        hypothesis: the column of what the recogniser wrote; a missing one is silence.
+        normalizer: what is made alike in both before they are compared.
         groups: columns with the groups that fairness compares.
         unit: the column that says whose each row is; rows of one unit count as one in intervals.
         split: the column with ``train`` and ``test``, or their usual other names; all rows are test without it. Those
@@ -111,6 +121,7 @@ def audit_predictions(
         from rft.data.tables.in_memory import hold_table
         from rft.pipeline.targets.predictions_alone import PredictionsInMemory
 
-        columns = [label, prediction, score, *(scores or {}).values(), *groups, unit, split, id]
+        predicted = [prediction, score, *(scores or {}).values(), reference, hypothesis]
+        columns = [label, *predicted, *groups, unit, split, id]
         table = hold_table(frame, [column for column in columns if column is not None], "frame")
         return run_plan(replace(plan, in_memory=PredictionsInMemory(table)), out, force=force)

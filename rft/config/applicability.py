@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from rft.errors import ConfigError
+from rft.records.task import TaskName
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Situation:
 
     Attributes:
         modality: ``image``, ``text``, ``audio``, or ``predictions`` where no example is read.
+        task: what the model does.
         trained: whether the model is trained in this run; otherwise others trained it.
         freeze: ``all``, ``none`` or a layer; None where nothing is trained.
         optimizer: ``sgd`` or ``adamw``; None where the config leaves it open.
@@ -34,6 +36,7 @@ class Situation:
     """
 
     modality: Literal["image", "text", "audio", "predictions"] = "image"
+    task: TaskName = "classification"
     trained: bool = True
     freeze: str | None = "all"
     optimizer: str | None = None
@@ -62,6 +65,11 @@ IMAGES = Applies(lambda run, _: run.modality == "image", "it is about images, an
 TEXTS = Applies(lambda run, _: run.modality == "text", "it is about texts, and these examples are none")
 RECORDINGS = Applies(lambda run, _: run.modality == "audio", "it is about recordings, and these examples are none")
 EXAMPLES = Applies(lambda run, _: run.modality != "predictions", "predictions alone have no examples to look at")
+# Of transcripts words may be shown, which are no examples of a classifier.
+EXAMPLES_TO_SHOW = Applies(
+    lambda run, _: run.modality != "predictions" or run.task == "recognition", EXAMPLES.otherwise
+)
+CLASSES = Applies(lambda run, _: run.task == "classification", "transcripts have no classes")
 TRAINED = Applies(
     lambda run, _: run.trained, "nothing is trained: the model, or its predictions, are audited as they are"
 )

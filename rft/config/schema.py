@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, create_model, model_validator
 
-from rft.config.applicability import EXAMPLES, Applies, Situation
+from rft.config.applicability import EXAMPLES_TO_SHOW, Applies, Situation
 from rft.config.options import Options
 from rft.config.path_keys import PATH
 from rft.config.rule_kinds import RULE_KINDS, RuleKind
@@ -22,7 +22,9 @@ from rft.config.tables.model import LoraConfig as LoraConfig
 from rft.config.tables.model import ModelConfig as ModelConfig
 from rft.config.tables.spellings import HubName, LicenseName, RunName, Sentence
 from rft.config.tables.train import TrainConfig as TrainConfig
+from rft.records.task import TaskName
 
+NormalizerName = Literal["none", "simple", "whisper_english"]
 LARGEST_BOUND = 10**15  # of a rule: findings may be bytes, or numbers of parameters
 
 
@@ -45,14 +47,47 @@ class PredictionsConfig(Table):
     """Table of class and the column of its probability; a row sums to 1."""
     threshold: Fraction = 0.5
     """Where there is no column of decisions, a `score` of at least this decides for `data.positive`."""
+    reference: str | None = None
+    """Of a speech recogniser: column of what was said. With `hypothesis`, in the place of the keys of classes above."""
+    hypothesis: str | None = None
+    """Column of what the recogniser wrote; an empty cell is silence."""
+    normalizer: NormalizerName | None = None
+    """What is made alike in both before they are compared; it moves error rates more than most gaps, so it is never
+    guessed, and the rates without it stand beside. `none`; `simple`: case, punctuation and symbols; `whisper_english`:
+    the rules for English texts of Whisper, numbers and spellings too."""
+
+    @model_validator(mode="after")
+    def _check_transcripts(self) -> PredictionsConfig:
+        keys = ("reference", "hypothesis", "normalizer")
+        given = [key for key in keys if getattr(self, key) is not None]
+        if not given:
+            return self
+        if idle := sorted({"prediction", "score", "scores", "threshold", "layout"} & self.model_fields_set):
+            raise ValueError(
+                f"{given[0]} is about the transcripts of a recogniser, which have no classes: remove {', '.join(idle)}"
+            )
+        remedies = {
+            "reference": "reference is missing: the column of what was said",
+            "hypothesis": "hypothesis is missing: the column of what the recogniser wrote",
+            "normalizer": 'normalizer is missing: "none", "simple" or "whisper_english". Error rates depend on it, so '
+            "it is never guessed",
+        }
+        if lacking := [key for key in keys if key not in given]:
+            raise ValueError(remedies[lacking[0]])
+        return self
 
     @model_validator(mode="after")
     def _check_columns(self) -> PredictionsConfig:
+        if self.reference is not None:
+            return self
         named = [key for key in ("prediction", "score", "scores") if getattr(self, key) is not None]
         if self.layout == "rft" and named:
             raise ValueError(f'layout = "rft" says what the columns are: remove {", ".join(named)}')
         if self.layout == "columns" and not named:
-            raise ValueError("give prediction (a column of class names), score or scores (columns of probabilities)")
+            raise ValueError(
+                "give prediction (a column of class names), score or scores (columns of probabilities); of a speech "
+                "recogniser reference and hypothesis (columns of transcripts)"
+            )
         if self.score is not None and self.scores is not None:
             raise ValueError("give either score (of two classes) or scores (of each class)")
         if "threshold" in self.model_fields_set and (self.score is None or self.prediction is not None):
@@ -69,7 +104,7 @@ class PredictionsConfig(Table):
     @property
     def columns(self) -> list[str]:
         """The columns that the keys name."""
-        named = (self.prediction, self.score, *(self.scores or {}).values())
+        named = (self.prediction, self.score, *(self.scores or {}).values(), self.reference, self.hypothesis)
         return [column for column in named if column is not None]
 
 
@@ -79,10 +114,10 @@ class ReportConfig(Table):
     show_examples: Annotated[
         bool,
         Applies(lambda run, _: run.shows_examples, "no plugin that is switched on shows examples"),
-        EXAMPLES,
+        EXAMPLES_TO_SHOW,
     ] = False
-    """Show test images or texts with what the model looks at, and ids of examples: they may be personal data. Without
-    it there are charts and counts alone."""
+    """Show test images or texts with what the model looks at, ids of examples, and words of transcripts: they may be
+    personal data. Without it there are charts and counts alone."""
     suppress_below: int | None = Field(default=None, ge=0, le=MOST)
     """Numbers that rest on fewer cases do not leave the machine; by default those of the model card alone, below 10. 0
     withholds none."""
@@ -198,6 +233,12 @@ class Config(Table):
         return self.model
 
     @property
+    def task(self) -> TaskName:
+        """What the model does: it recognises speech where transcripts are given, and otherwise tells classes apart."""
+        recognizes = self.predictions is not None and self.predictions.reference is not None
+        return "recognition" if recognizes else "classification"
+
+    @property
     def external(self) -> bool:
         """Whether nothing is trained: the model, or a table of its predictions, is audited as it is."""
         return self.model is None or self.model.external
@@ -216,8 +257,10 @@ class Config(Table):
             plugins: name -> options of each plugin that has a table.
         """
         scores = self.predictions is None or self.predictions.layout == "rft" or bool(self.predictions.scored)
+        recognizes = self.task == "recognition"
         return Situation(
             modality="predictions" if self.predictions else self.data.modality,
+            task=self.task,
             trained=not self.external,
             freeze=None if self.external else self.network.frozen,
             optimizer=self.train.optimizer,
@@ -225,7 +268,7 @@ class Config(Table):
             population=self.data.population is not None,
             scores=scores,
             classes=None if self.data.classes is None else len(self.data.classes),
-            shows_examples=any(options.shows_examples for options in plugins.values()),
+            shows_examples=recognizes or any(options.shows_examples for options in plugins.values()),
             unused={key: why for options in plugins.values() for key, why in options.unused.items()},
         )
 
@@ -266,13 +309,23 @@ class Config(Table):
             if named := sorted({"label", "id", "unit", "split"} & data.model_fields_set):
                 raise ValueError(f'data: predictions.layout = "rft" says what the columns are: remove {named[0]}')
             return
-        if data.label is None:
+        if self.task == "recognition":
+            if named := sorted({"label", "classes", "positive"} & data.model_fields_set):
+                raise ValueError(f"data: transcripts have no classes: remove {', '.join(named)}")
+            if data.unit is None:
+                raise ValueError(
+                    "data: unit is missing: the column that says who speaks. Utterances of one speaker are not "
+                    "independent, so that without it no interval holds"
+                )
+        elif data.label is None:
             raise ValueError("data: label is missing: the name of its column")
         if predictions.score is not None and data.positive is None:
             raise ValueError("data: positive is missing: the class that predictions.score is the probability of")
-        columns = [*predictions.columns, data.label, *data.groups, *([data.split] if data.split else [])]
+        named_columns = [*predictions.columns, data.label, *data.groups, data.split]
+        columns = [column for column in named_columns if column is not None]
         if twice := [column for column in columns if columns.count(column) > 1]:
+            kinds = "reference and hypothesis" if self.task == "recognition" else "prediction and scores"
             raise ValueError(
-                f"the column {twice[0]!r} is given two meanings: each of label, split, groups, prediction "
-                "and scores needs a column of its own"
+                f"the column {twice[0]!r} is given two meanings: each of label, split, groups, {kinds} "
+                "needs a column of its own"
             )

@@ -9,12 +9,13 @@ from rft.config.schema import DataConfig
 from rft.data.decoders import Rows
 from rft.data.manifest import Dataset, read_dataset
 from rft.data.predictions import read_predictions
+from rft.data.transcripts.reading import read_transcripts
 from rft.records import PreprocessingFacts, Split
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Dataset", "Inputs", "Preprocessing", "read_dataset", "read_predictions"]
+__all__ = ["Dataset", "Inputs", "Preprocessing", "read_dataset", "read_predictions", "read_transcripts"]
 
 
 class Inputs(Protocol):

@@ -17,22 +17,29 @@ import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
 from rft.config.schema import Config, DataConfig, PredictionsConfig
-from rft.data.manifest import Dataset, check_labels, hash_files
+from rft.data.manifest import Dataset, check_labels
+from rft.data.prediction_rows import (
+    PACKED_TEXT,
+    check_ids,
+    identify_sources,
+    keep_complete_rows,
+    number_rows,
+    pack_texts,
+    read_splits,
+)
 from rft.data.remarks import Remark, log_warnings
-from rft.data.splits import SPLITS, expected_splits, split_named, split_names_remark
+from rft.data.splits import SPLITS, split_names_remark
 from rft.data.tables.columnar import Columns, column_names, from_codes, read_columns
-from rft.data.tables.digest import digest_columns
 from rft.data.tables.example_columns import check_levels, check_units
 from rft.data.tables.in_memory import TableInMemory
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
 from rft.data.tables.table_file import ColumnRequest, TableFile, TextLayout, find_table_files
 from rft.errors import DataError, near
-from rft.records import InputFile, Split
+from rft.records import Split
 
 ROUNDING = 1e-6  # by which a probability may leave [0, 1], as one of 32 bits does
 SUM_TO_ONE = 1e-3  # by which probabilities of a row may miss 1, as those with three decimals do
-PACKED_TEXT = pd.StringDtype("pyarrow")  # packed, where numpy would hold an object a cell
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def read_predictions(core: Config, folder: Path, table: TableInMemory | None = N
     files = [table] if table is not None else find_table_files(core.predictions.file, folder, None, text_layout)
     layout = _Layout.from_config(core, core.predictions, files[0])
     held = read_columns(files, ColumnRequest(list(dict.fromkeys(layout.texts)), list(dict.fromkeys(layout.numbers))))
-    sources = list(_identify_sources(files, held, folder))
+    sources = list(identify_sources(files, held, folder))
     if core.predictions.layout == "rft" and held.texts["unit"].categories.empty:
         layout = replace(layout, unit=None)  # none was declared
     for attribute, column in layout.groups.items():
@@ -99,16 +106,16 @@ def read_predictions(core: Config, folder: Path, table: TableInMemory | None = N
     if layout.unit is not None:
         check_units(layout.unit, held.texts[layout.unit], held.places.source)
     held, skipped = _complete_rows(held, layout, skip=core.data.on_error == "skip")
-    _check_ids(held.texts.get(layout.id or ""), held.places)
-    split = _read_splits(held, layout)
+    check_ids(held.texts.get(layout.id or ""), held.places)
+    split = read_splits(held, layout.split)
     classes = _find_classes(held, layout, split, core.data)
     scores = _class_scores(held, layout, classes, core.data.positive)
     label = _restrict_to(held.texts[layout.label], classes, "label", held.places)
     prediction = _read_decisions(held, layout, classes, scores, core)
     rows = _Rows(
         split=split,
-        id=_pack_texts(held.texts[layout.id]) if layout.id else _row_numbers(len(split)),
-        unit=_pack_texts(held.texts[layout.unit]) if layout.unit else None,
+        id=pack_texts(held.texts[layout.id]) if layout.id else number_rows(len(split)),
+        unit=pack_texts(held.texts[layout.unit]) if layout.unit else None,
         label=label,
         prediction=prediction,
         scores=scores,
@@ -117,15 +124,6 @@ def read_predictions(core: Config, folder: Path, table: TableInMemory | None = N
     remarks = [*held.remarks, *_split_remarks(held, layout), *_spelling_remarks(held, layout)]
     log_warnings(remarks)
     return Dataset(rows.splits(), classes, skipped, sources, remarks), rows.to_frame()
-
-
-def _identify_sources(files: Sequence[TableFile], held: Columns, folder: Path) -> Iterator[InputFile]:
-    """Yield what was read, with the hash of each file, or of the cells of a table in memory."""
-    for file in files:
-        if isinstance(file, TableInMemory):
-            yield InputFile(file.address, digest_columns(held.texts, held.numbers))
-        else:
-            yield from hash_files([file.path], folder)
 
 
 @dataclass(frozen=True)
@@ -173,48 +171,7 @@ class _Rows:
 def _complete_rows(held: Columns, layout: _Layout, *, skip: bool) -> tuple[Columns, int]:
     """Return the columns without the rows that lack what they need, and how many these are; groups may be missing."""
     needed = (layout.label, layout.prediction, layout.split, layout.id, layout.unit)
-    texts = {name: held.texts[name].codes < 0 for name in dict.fromkeys(needed) if name is not None}
-    lacking = texts | {name: np.isnan(column) for name, column in held.numbers.items()}
-    lacking = {name: mask for name, mask in lacking.items() if mask.any()}
-    if not lacking:
-        return held, 0
-    if not skip:
-        name, mask = next(iter(lacking.items()))
-        kind = "empty or NaN" if name in held.numbers else "empty"
-        remedy = 'Mend or remove such rows, or set data.on_error = "skip" to leave them out and count them.'
-        raise DataError(
-            f"column {name!r} is {kind} in {held.places.name_rows(mask)}", where=held.places.source, remedy=remedy
-        )
-    keep = ~np.logical_or.reduce(list(lacking.values()))
-    if not keep.any():
-        raise DataError(f"every row lacks something: {', '.join(lacking)}", where=held.places.source)
-    return held.select_rows(keep), int(np.count_nonzero(~keep))
-
-
-def _check_ids(ids: pd.Categorical | None, places: Places) -> None:
-    if ids is None:
-        return
-    counts = np.bincount(ids.codes)
-    if counts.max() > 1:
-        twice = int(counts.argmax())
-        rows = places.name_rows(ids.codes == twice)
-        raise DataError(f"the id {ids.categories[twice]!r} stands in {rows}", where=places.source)
-
-
-def _read_splits(held: Columns, layout: _Layout) -> pd.Categorical:
-    """Return which split each row is in: all are test where no column says otherwise."""
-    if layout.split is None:
-        n = held.texts[layout.label].size
-        return from_codes(np.full(n, SPLITS.index("test"), np.int8), SPLITS)
-    values = held.texts[layout.split]
-    read = [split_named(name) for name in values.categories]
-    unknown = np.isin(values.codes, [code for code, split in enumerate(read) if split is None])
-    if unknown.any():
-        first = str(values[int(unknown.argmax())])
-        problem = f"the split {first!r} in {held.places.name_rows(unknown)} is none of those expected"
-        raise DataError(problem, where=held.places.source, remedy=f"Expected {expected_splits()}.")
-    codes = np.array([SPLITS.index(split) for split in read if split is not None], np.int8)
-    return from_codes(codes[values.codes], SPLITS)
+    return keep_complete_rows(held, [name for name in needed if name is not None], skip=skip)
 
 
 def _split_remarks(held: Columns, layout: _Layout) -> list[Remark]:
@@ -311,12 +268,3 @@ def _read_decisions(
         higher = scores[name] > highest
         best[higher], highest[higher] = index, scores[name][higher]
     return from_codes(best, classes)
-
-
-def _pack_texts(values: pd.Categorical) -> ExtensionArray:
-    packed: ExtensionArray = pd.Series(values.categories, dtype=PACKED_TEXT).array.take(values.codes)
-    return packed
-
-
-def _row_numbers(n: int) -> ExtensionArray:
-    return pd.Series(pa.array(np.arange(n)).cast(pa.string()), dtype=PACKED_TEXT).array

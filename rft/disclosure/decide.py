@@ -44,7 +44,11 @@ def decide_withheld(
     always = [Counted(split, (name,)) for split in parts for name in names]
     people = _code_units(frame, parts)
     groups = _Groupings(frame, [*always, *counted], parts, people, below).decide_groups(already or {})
-    classes = {split: _decide_classes(frame["label"].iloc[rows], people[split], below) for split, rows in parts.items()}
+    labels = frame.get("label")  # transcripts have none
+    classes = {
+        split: frozenset() if labels is None else _decide_classes(labels.iloc[rows], people[split], below)
+        for split, rows in parts.items()
+    }
     small = (split for split, rows in parts.items() if 0 < _count_units(rows, people[split]) < below)
     return Withheld(below, groups, {split: hidden for split, hidden in classes.items() if hidden}, frozenset(small))
 

@@ -40,11 +40,13 @@ def _describe_parameters(run: AuditRun, data: tuple[str, ...]) -> Json:
     inputs = {"inputs": [{"format": INPUT_FORMATS[model.modality]}]} if model.modality in INPUT_FORMATS else {}
     return {
         "approach": {"type": "supervised"},
-        "task": "classification",
+        "task": model.task_kind.label,
         **named,
         "datasets": [{"ref": reference} for reference in data],
         **inputs,
-        "outputs": [{"format": f"probabilities of the classes {', '.join(model.classes)}"}],
+        "outputs": [
+            {"format": f"probabilities of the classes {', '.join(model.classes)}" if model.classes else "text"}
+        ],
     }
 
 

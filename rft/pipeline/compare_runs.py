@@ -169,6 +169,8 @@ def _compare_by_plugins(pair: RunPair) -> list[Section]:
     """Return what each plugin finds; one that cannot compare the runs says why."""
     sections: list[Section] = []
     for name, registered in discover_plugins().items():
+        if registered.plugin.explain_task(pair.task):
+            continue
         try:
             pair.withheld.require_split(SPLIT)
             section = registered.plugin.compare_runs(pair)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rft.plugins import Plugin, Registered
-from rft.plugins.pillar import state_pillar
+from rft.plugins.pillar import state_inapplicable, state_pillar
 from rft.records import Contrast, ModelFacts, Pillar, Section
 from rft.report.format.words import end_sentence
 
@@ -26,7 +26,9 @@ def state_pillars(
     """
     by_plugin = {section.plugin: section for section in sections}
     return tuple(
-        state_pillar(plugin.name, plugin.pillar, section, *_summarize(plugin, section, model))
+        state_inapplicable(plugin.name, plugin.pillar, reason)
+        if (reason := plugin.explain_task(model.task))
+        else state_pillar(plugin.name, plugin.pillar, section, *_summarize(plugin, section, model), task=model.task)
         for plugin, section in ((entry.plugin, by_plugin.get(entry.plugin.name)) for entry in registered)
         if plugin.pillar is not None
     )

@@ -109,7 +109,8 @@ def locate_rules(settings: LoadedConfig, path: str | Path, overrides: Sequence[s
 
 def list_possible_findings(active: Sequence[ActivePlugin], settings: LoadedConfig) -> Possible:
     """Return what an audit with these plugins may find."""
-    return list_possible([(participant.plugin, participant.options) for participant in active], settings.core.data)
+    taking_part = [(participant.plugin, participant.options) for participant in active]
+    return list_possible(taking_part, settings.core.data, settings.core.task)
 
 
 def read_settings(path: str | Path, overrides: Sequence[str], registry: Mapping[str, Registered]) -> LoadedConfig:
@@ -145,7 +146,7 @@ def check_requirements(participant: ActivePlugin, settings: LoadedConfig) -> Non
     where = f"[{registered.plugin.name}]"
     if unmet := registered.unmet_requirements(options):
         raise ConfigError(f"needs {'; '.join(unmet.values())}", where=where, remedy=registered.install_hint())
-    for key in registered.plugin.needs:
+    for key in registered.plugin.needs_for(settings.core.task):
         if not getattr(settings.core.data, key):
             raise ConfigError(f"needs data.{key}, which is not set", where=where, remedy=f"Add {key} = ... to [data].")
 

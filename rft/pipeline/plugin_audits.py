@@ -8,7 +8,7 @@ from typing import Any
 from rft.errors import EvidenceError, IntegrityError, Unavailable
 from rft.pipeline.plan import ActivePlugin
 from rft.plugins import AuditedModel, Plugin
-from rft.records import FindingDefinition, Section
+from rft.records import Absence, FindingDefinition, Section, TaskName
 
 log = logging.getLogger("rft")
 
@@ -19,6 +19,8 @@ def audit_with_plugin(participant: ActivePlugin, audited: AuditedModel) -> Secti
     Raises:
         EvidenceError, IntegrityError: a promise that does not hold is more than an audit that is missing.
     """
+    if (section_of_other := state_inapplicable_audit(participant.plugin, audited.facts.task)) is not None:
+        return section_of_other
     try:
         section: Section = participant.plugin.audit(audited, participant.options)
     except Unavailable as reason:
@@ -37,8 +39,17 @@ def state_failed_audit(plugin: Plugin[Any], error: Exception) -> Section:
     return _state_missing_audit(plugin, f"the plugin failed ({type(error).__name__}); the terminal said more")
 
 
-def _state_missing_audit(plugin: Plugin[Any], reason: str) -> Section:
+def state_inapplicable_audit(plugin: Plugin[Any], task: TaskName) -> Section | None:
+    """Return the section of a plugin that does not apply to a task; None where it does."""
+    reason = plugin.explain_task(task)
+    return _state_missing_audit(plugin, reason, absence="not_applicable") if reason else None
+
+
+def _state_missing_audit(plugin: Plugin[Any], reason: str, absence: Absence | None = None) -> Section:
+    """Return the section of an audit that was not made. It is missed, unless nobody asked for what does not apply."""
     definition = FindingDefinition(
         f"{plugin.name}.audit", "Audit not made", f"The {plugin.name} audit gave no result in this run."
     )
-    return Section(plugin=plugin.name, findings=(definition.state_not_measured(reason),), audit_missing=True)
+    finding = definition.state_not_measured(reason, absence=absence)
+    is_missed = absence is None or not plugin.always_on
+    return Section(plugin=plugin.name, findings=(finding,), audit_missing=is_missed)

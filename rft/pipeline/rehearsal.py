@@ -16,7 +16,7 @@ from rft.data import Dataset
 from rft.data.splits import suggest_test_share
 from rft.number_format import format_count
 from rft.pipeline.plan import AuditPlan
-from rft.pipeline.plugin_audits import audit_with_plugin
+from rft.pipeline.plugin_audits import audit_with_plugin, state_inapplicable_audit
 from rft.pipeline.targets.audited import build_audited_model
 from rft.pipeline.targets.prediction_table import tabulate_predictions
 from rft.plugins import AuditedModel
@@ -43,6 +43,9 @@ class Rehearsal:
 
 def rehearse_audits(plan: AuditPlan, dataset: Dataset) -> Rehearsal:
     """Run the audits that read predictions alone, on predictions of these examples without a mistake."""
+    if not dataset.classes:  # error counts of transcripts without a mistake do not vary, and have no interval
+        stated = [state_inapplicable_audit(active.plugin, plan.settings.core.task) for active in plan.active]
+        return Rehearsal((), [section for section in stated if section is not None and section.audit_missing], {})
     audited = _predict_without_mistake(plan, dataset)
     sections, missing, seconds = [], [], {}
     for participant in plan.active:

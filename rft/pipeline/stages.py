@@ -173,6 +173,8 @@ def _find_small_cells(
 
 def _count_cases(participant: ActivePlugin, audited: AuditedModel) -> tuple[Counted, ...] | Section:
     """Return the rows that a plugin's numbers of groups rest on, or the section of one that cannot say: no audit."""
+    if participant.plugin.explain_task(audited.facts.task):  # its audit says so
+        return ()
     try:
         return tuple(participant.plugin.count_cases(audited, participant.options))
     except Unavailable:  # it refuses its audit for the same reason, and says so then

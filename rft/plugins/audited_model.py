@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.errors import Unavailable
-from rft.records import ModelFacts, Split
+from rft.records import ModelFacts, Split, WordOccurrences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,9 @@ class AuditedModel:
         seed: the number that all seeds of the run come from.
         splits: ``train`` and ``test``, perhaps ``validation``.
         predictions: one row an example of every split: split, id, unit, label, prediction, ``score_<class>``
-            (probabilities), ``group_<attribute>`` (None where missing). Labels are class names.
+            (probabilities), ``group_<attribute>`` (None where missing). Labels are class names. Of transcripts the
+            counts of ``rft.stats.scores.error_rates`` stand in the place of label, prediction and scores.
+        words: of transcripts, every word of the references; its rows are those of ``predictions``.
         remarks: what was noticed when the data was read.
         model: the classifier in eval mode, on ``device``; a batch of inputs in, logits out.
         inputs: ``inputs.batch(split, rows)`` reads examples as the model wants them.
@@ -53,6 +55,7 @@ class AuditedModel:
     seed: int
     splits: Mapping[str, Split]
     predictions: pd.DataFrame
+    words: WordOccurrences | None = None
     remarks: Sequence[Remark] = ()
     model: InputClassifier | None = None
     inputs: Inputs | None = None

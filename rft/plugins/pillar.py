@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from rft import number_format
-from rft.records import Claim, ClaimState, Contrast, Finding, Pillar, Section
+from rft.records import Claim, ClaimState, Contrast, Finding, Pillar, Section, TaskName
 
 NOT_ASKED = "Not requested in this run, so nothing is known."
 
@@ -20,10 +20,12 @@ class ClaimDefinition:
         label: what is asked, in a few words.
         findings: ids, in which ``*`` stands for any text; the first that a run has answers it. What several claims of a
             pillar name belongs to the last of them, which is the narrowest.
+        tasks: of which it can be asked.
     """
 
     label: str
     findings: tuple[str, ...]
+    tasks: tuple[TaskName, ...] = ("classification",)
 
     def names(self, id: str) -> bool:
         """Return whether a finding is among those that answer the claim."""
@@ -49,6 +51,8 @@ def state_pillar(
     section: Section | None,
     summary: str,
     contrasts: tuple[Contrast, ...] = (),
+    *,
+    task: TaskName = "classification",
 ) -> Pillar:
     """Return a plugin's row in the overview of a run.
 
@@ -58,15 +62,23 @@ def state_pillar(
         section: what it found; None where it took no part.
         summary: the answer in a sentence or two.
         contrasts: the largest gaps between groups.
+        task: of what was audited.
     """
     findings = section.findings if section else ()
-    answers: dict[str, list[Finding]] = {claim.label: [] for claim in definition.claims}
+    asked = [claim for claim in definition.claims if task in claim.tasks]
+    answers: dict[str, list[Finding]] = {claim.label: [] for claim in asked}
     for finding in findings:
-        named = [claim.label for claim in definition.claims if claim.names(finding.id)]
+        named = [claim.label for claim in asked if claim.names(finding.id)]
         if named:
             answers[named[-1]].append(finding)
     claims = tuple(stated for label, answering in answers.items() for stated in _state_claims(label, answering))
     return Pillar(plugin=plugin, label=definition.label, summary=summary, claims=claims, contrasts=contrasts)
+
+
+def state_inapplicable(plugin: str, definition: PillarDefinition, reason: str) -> Pillar:
+    """Return the row of a plugin that does not apply to what was audited, with the reason."""
+    claims = tuple(Claim(label=claim.label, state="not_applicable") for claim in definition.claims)
+    return Pillar(plugin=plugin, label=definition.label, summary=f"Does not apply: {reason}.", claims=claims)
 
 
 def _state_claims(label: str, findings: Sequence[Finding]) -> list[Claim]:

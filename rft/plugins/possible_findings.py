@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,16 +13,16 @@ from rft.config.schema import DataConfig, Rule
 from rft.errors import ConfigError, near
 from rft.plugins.protocol import Plugin
 from rft.plugins.registry import discover_plugins
-from rft.records import AuditRun
+from rft.records import AuditRun, TaskName
 
 MOST_NAMES = 8  # of findings that an error lists
 Possible = dict[str, tuple[str, ...] | None]
 """Plugin that takes part -> the ids that its findings may have, ``*`` for any text; None where it does not say."""
 
 
-def list_possible(taking_part: Iterable[tuple[Plugin[Any], Options]], data: DataConfig) -> Possible:
-    """Return the findings that these plugins may have with these options."""
-    listed = {plugin.name: plugin.list_findings(options, data) for plugin, options in taking_part}
+def list_possible(taking_part: Iterable[tuple[Plugin[Any], Options]], data: DataConfig, task: TaskName) -> Possible:
+    """Return the findings that these plugins may have with these options, of an audit of this task."""
+    listed = {plugin.name: plugin.list_findings_for(task, options, data) for plugin, options in taking_part}
     return {name: None if ids is None else tuple(ids) for name, ids in listed.items()}
 
 
@@ -38,7 +38,8 @@ def list_possible_of_run(run: AuditRun) -> Possible:
         try:
             plugin = registry[name].plugin
             data = DataConfig.model_validate(config.get("data", {}))
-            listed = list_possible([(plugin, plugin.options.model_validate(config.get(name, {})))], data)[name]
+            options = plugin.options.model_validate(config.get(name, {}))
+            listed = list_possible([(plugin, options)], data, run.model.task)[name]
         except (KeyError, ValidationError):
             listed = None
         possible[name] = None if listed is None else (*listed, *held.get(name, ()))
@@ -65,9 +66,14 @@ def check_rule(rule: Rule, possible: Possible, *, where: str = "policy") -> None
         raise ConfigError(
             f"{rule.finding!r} cannot occur here, so that no rule on it could be settled",
             where=where,
-            remedy=near(rule.finding, list(names))
-            or f"Findings of [{table}] here: {', '.join(names[:MOST_NAMES])}, ...",
+            remedy=near(rule.finding, list(names)) or _list_some(table, names),
         )
+
+
+def _list_some(table: str, names: Sequence[str]) -> str:
+    if not names:
+        return f"[{table}] does not apply here, and has no findings: remove the rule."
+    return f"Findings of [{table}] here: {', '.join(names[:MOST_NAMES])}, ..."
 
 
 def _may_be(name: str, finding: str) -> bool:

@@ -16,7 +16,7 @@ from rft.config.schema import Config, DataConfig
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.number_format import format_count
 from rft.plugins.pillar import NOT_ASKED, PillarDefinition
-from rft.records import Contrast, JsonObject, ModelFacts, Section, Split
+from rft.records import TASKS, Contrast, JsonObject, ModelFacts, Section, Split, TaskName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,7 @@ class RunPair:
         names: what the two runs are called.
         seed: of resampling.
         withheld: what may not leave the machine; the values of its groups are missing in ``before``.
+        task: what both models do.
         configs: of both, in which a plugin finds what its table asked for; empty where they are not known.
     """
 
@@ -50,6 +51,7 @@ class RunPair:
     seed: int
     withheld: Withheld = NOTHING
     configs: tuple[JsonObject, ...] = ()
+    task: TaskName = "classification"
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class Plugin(ABC, Generic[OptionsT]):
         always_on: runs without a table of its own.
         requires: distributions that it needs beyond rft's own dependencies.
         needs: keys of ``[data]`` that must be set (``groups``, ``positive``, ``unit``).
+        tasks: what it audits, by ``rft.records.TASKS``; of any other task it says that it does not apply.
         options: the model of its table, validated with the rest of the config.
         reads_predictions_alone: its audit needs nothing but predictions: ``rft check`` rehearses it on some without a
             mistake, which tells what the test split can settle at best, and how long the audit takes.
@@ -145,6 +148,7 @@ class Plugin(ABC, Generic[OptionsT]):
     always_on: ClassVar[bool] = False
     requires: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
+    tasks: ClassVar[tuple[TaskName, ...]] = ("classification",)
     options: type[OptionsT]
     reads_predictions_alone: ClassVar[bool] = False
     pillar: ClassVar[PillarDefinition | None] = None
@@ -152,6 +156,17 @@ class Plugin(ABC, Generic[OptionsT]):
     @abstractmethod
     def audit(self, audited: AuditedModel, options: OptionsT) -> Section:
         """Return the section. Raise ``Unavailable`` with a reason when the audit as a whole cannot be made."""
+
+    def explain_task(self, task: TaskName) -> str:
+        """Return why it does not apply to a task, as a reason; empty where it does."""
+        if task in self.tasks:
+            return ""
+        own = " and ".join(TASKS[name].audited for name in self.tasks)
+        return f"the {self.name} audit is of {own}, and these are {TASKS[task].audited}"
+
+    def needs_for(self, task: TaskName) -> tuple[str, ...]:
+        """Return those of ``needs`` that an audit of this task makes use of; none where it does not apply."""
+        return self.needs if task in self.tasks else ()
 
     def requires_for(self, options: OptionsT) -> tuple[str, ...]:
         """Return those of ``requires`` that these options make use of; all by default."""
@@ -166,6 +181,10 @@ class Plugin(ABC, Generic[OptionsT]):
         A rule on another finding is refused before any work: it could never be settled.
         """
         return None
+
+    def list_findings_for(self, task: TaskName, options: OptionsT, data: DataConfig) -> Iterable[str] | None:
+        """Return what ``list_findings`` does, of an audit of this task; nothing where the plugin does not apply."""
+        return self.list_findings(options, data) if task in self.tasks else ()
 
     def examine_data(self, options: OptionsT, examined: ExaminedData) -> Iterable[str]:
         """Return what can be said of its audit before anything is run, a sentence each, for ``rft check``.

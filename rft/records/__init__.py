@@ -68,6 +68,8 @@ from rft.records.runs import (
 )
 from rft.records.sections import OWN_FOLDERS, Chapter, Section, Source
 from rft.records.split import IN_MEMORY, InputFile, Recordings, Split, Texts
+from rft.records.task import TASKS, TaskKind, TaskName
+from rft.records.words import WordOccurrences
 
 __all__ = [
     "CHANGE",
@@ -75,6 +77,7 @@ __all__ = [
     "FORMAT_VERSION",
     "IN_MEMORY",
     "OWN_FOLDERS",
+    "TASKS",
     "About",
     "Absence",
     "Adjusted",
@@ -125,11 +128,14 @@ __all__ = [
     "SplitFacts",
     "Status",
     "Table",
+    "TaskKind",
+    "TaskName",
     "TextPreprocessingFacts",
     "Texts",
     "Training",
     "Verdict",
     "VolatileFacts",
+    "WordOccurrences",
     "asset_name",
     "bars_figure",
     "describe_columns",

@@ -15,6 +15,7 @@ from rft.records.overview import Pillar
 from rft.records.preprocessing import PreprocessingFacts
 from rft.records.sections import Section
 from rft.records.split import InputFile
+from rft.records.task import TASKS, TaskKind, TaskName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,12 +206,15 @@ class Training(Record):
 class ModelFacts(Record):
     """What was audited, as it stands in ``audit.json`` under ``model``.
 
+    ``task`` is what the model does; ``classes`` is empty where that has none.
     ``preprocessing`` and ``revision`` are those of a model that others trained; of a backbone, it says them itself.
     ``unit`` is the column of the data whose values are the units: examples with the same value count as one. None where
     each example counts by itself; empty where the column is not named to strangers.
+    ``normalizer`` is what was made alike in transcripts before they were compared.
     """
 
     name: str
+    task: TaskName = "classification"
     modality: str
     classes: tuple[str, ...]
     positive: str | None = None
@@ -219,13 +223,18 @@ class ModelFacts(Record):
     revision: str | None = None
     model_sha256: str | None = None
     unit: str | None = None
+    normalizer: str | None = None
     training: Training
 
     def name_items(self) -> str:
         """Return what examples are called: ``images``."""
-        return {"image": "images", "text": "texts", "audio": "recordings", "predictions": "rows"}.get(
-            self.modality, "examples"
-        )
+        read = {"image": "images", "text": "texts", "audio": "recordings", "predictions": "rows"}
+        return self.task_kind.items or read.get(self.modality, "examples")
+
+    @property
+    def task_kind(self) -> TaskKind:
+        """What is said of its task."""
+        return TASKS[self.task]
 
     def name_unit(self, *, declared: bool = True) -> str:
         """Return what counts as one, with the column that says so: ``unit (face_id)``; ``example`` unless declared."""

@@ -42,7 +42,7 @@ class Split:
         ids: (N,) strings, unique over all splits.
         items: (N,) what the reader of the modality needs to load one example (a path for images); empty where only
             predictions are known.
-        labels: (N,) indices into ``classes`` of the run, int64.
+        labels: (N,) indices into ``classes`` of the run, int64; (0,) where the task has no classes.
         groups: attribute -> (N,) strings; None where the value is missing.
         units: (N,) strings naming whose data each row is, or None when no unit was declared.
         digests: (N,) sha256 of the bytes of each item, as hex; None where there are no items.

@@ -55,6 +55,17 @@ split = "split"
 [predictions]
 file = "scores.csv"
 """
+TRANSCRIPTS = """
+name = "tiny"
+[data]
+groups = ["camera"]
+unit = "person"
+[predictions]
+file = "transcripts.csv"
+reference = "said"
+hypothesis = "written"
+normalizer = "simple"
+"""
 PRIVATE = "[privacy]\nepsilon = 20.0\n"
 CLASSES = 'classes = ["blue", "red"]\n'
 MODES = {
@@ -72,6 +83,7 @@ MODES = {
     "a factory": IMAGES + '[model]\nfactory = "built:build"\nclasses = ["blue", "red"]\nimage_size = 32\n',
     "scores alone": ALONE + 'score = "p_red"\n',
     "decisions alone": ALONE + 'prediction = "decision"\n',
+    "transcripts": TRANSCRIPTS,
 }
 MODES_OF_LAYERS = ("texts, a layer", "texts, adapters everywhere", "private, nothing frozen")
 # For each key a value, as TOML, that changes something where the key applies.
@@ -128,6 +140,9 @@ VALUES = {
     "predictions.score": '"p_red"',
     "predictions.scores": '{red = "p_red", blue = "p_blue"}',
     "predictions.threshold": "0.9",
+    "predictions.reference": '"said"',
+    "predictions.hypothesis": '"written"',
+    "predictions.normalizer": '"none"',
     "train.epochs": "5",
     "train.optimizer": '"sgd"',
     "train.learning_rate": "0.3",
@@ -229,7 +244,19 @@ def classes_in(annotation: Any) -> Iterator[type]:
 
 # Where that value is what the mode has without the key: adapters alone freeze nothing by its place.
 OF_LAYERS = {"model.row_norm": "true", "train.optimizer": '"adamw"', "train.schedule": '"cosine"'}
+OF_TRANSCRIPTS = ("predictions.reference", "predictions.hypothesis", "predictions.normalizer")
+OF_CLASSES = (
+    *("data.label", "data.classes", "data.positive", "performance.bins"),
+    *(f"predictions.{key}" for key in ("layout", "prediction", "score", "scores", "threshold")),
+    *(f"fairness.{key}" for key in ("metrics", "classes", "control_feature", "min_group_size", "min_reported_size")),
+    *("fairness.tables", "fairness.ll144"),
+)
 VALUES_OF_A_MODE = {
+    **{
+        ("transcripts", key): value.replace("accuracy", "word_error_rate")
+        for key, value in VALUES.items()
+        if key.startswith("policy.")
+    },
     ("texts, adapters everywhere", "model.freeze"): '"encoder.layer.2"',
     **{(mode, key): value for mode in MODES_OF_LAYERS for key, value in OF_LAYERS.items()},
 }
@@ -250,6 +277,8 @@ BESIDE = {
     "fairness.max_intersection_order": ("data.groups=['camera', 'half']",),
     "report.show_examples": ("attribution.samples=2",),
 }
+
+STANDS_ALONE = {("transcripts", "report.show_examples")}  # words of transcripts are shown by themselves
 
 # What the small data of these modes cannot show: all items can be read, one bin and too few rows to mitigate are all
 # that there are, memory is no result, and the pipeline of resnet18 is the only one that it has. Private runs are seeded
@@ -278,7 +307,8 @@ EFFECT_SHOWN_BY = {
 
 def overrides_of(mode: str, key: str) -> list[str]:
     """Return what sets a key, and what it stands beside."""
-    beside = [line for start, lines in BESIDE.items() if key.startswith(start) for line in lines]
+    starts = [start for start in BESIDE if key.startswith(start) and (mode, start) not in STANDS_ALONE]
+    beside = [line for start in starts for line in BESIDE[start]]
     table = key.rpartition(".")[0]
     place = table if table in ("policy", "attribution.shortcut") else key  # a list of tables is given as a whole
     kind = "tokens = ['a']" if 'text = "text"' in MODES[mode] else "region = [0.0, 0.0, 0.5, 0.5]"
@@ -380,9 +410,11 @@ ALONE_REFUSED = (
 def expected(mode: str) -> set[str]:
     """Return the keys that have no effect in a mode."""
     private = "epsilon" in MODES[mode]
+    if mode == "transcripts":
+        return keys_below(*ALONE_REFUSED, *OF_CLASSES) - {"report.show_examples"}
     if mode in ("scores alone", "decisions alone"):
         more = {"performance.bins", "fairness.ll144.basis"} if mode == "decisions alone" else {"predictions.scores"}
-        return keys_below(*ALONE_REFUSED) | more | {"predictions.layout", *more_of(mode)}
+        return keys_below(*ALONE_REFUSED) | more | {"predictions.layout", *OF_TRANSCRIPTS, *more_of(mode)}
     kind = "texts" if 'text = "text"' in MODES[mode] else "images"
     keys = PLAIN[kind] | SHORTCUTS[kind]
     if mode == "images in folders":
@@ -469,6 +501,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table["decision"] = np.where(share > 0.6, "red", "blue")
     table.to_csv(folder / "scores.csv", index=False)
     write_mark(folder)
+    said = pd.DataFrame({"person": [f"person {number % 12}" for number in range(48)]})
+    said["camera"] = np.where(said.index % 2 == 0, "a", "b")
+    said["half"] = np.where(said.index % 12 < 6, "one", "other")
+    said["id"] = [f"case {number}" for number in said.index]
+    said["split"] = np.where(said.index < 36, "test", "train")
+    said["said"] = [f"Well, {'so ' * (number % 5)}it went." for number in said.index]
+    said["written"] = [f"well {'so ' * (number % 4)}it went" for number in said.index]
+    said.to_csv(folder / "transcripts.csv", index=False)
     FAMILIES["bert"].load(folder)
     write_hub_folder(folder / "classifier", small_bert(), letter_tokenizer())
     (folder / "built.py").write_text(BUILT, encoding="utf-8")

@@ -117,7 +117,7 @@ def test_a_config_is_accepted(snippet: Snippet, tmp_path: Path) -> None:
     loaded = load_config(path, [], {name: entry.plugin.options for name, entry in registered.items()})
     for name, options in loaded.plugins.items():
         registered[name].plugin.check(options, loaded.core.data)
-        assert all(getattr(loaded.core.data, key) for key in registered[name].plugin.needs), name
+        assert all(getattr(loaded.core.data, key) for key in registered[name].plugin.needs_for(loaded.core.task)), name
 
 
 def check_policy(snippet: Snippet, tables: dict[str, Any], path: Path) -> None:

@@ -22,7 +22,7 @@ def test_a_config_is_valid_and_explained(path: Path) -> None:
     registered = discover_plugins()
     loaded = loader.load_config(path, [], {name: entry.plugin.options for name, entry in registered.items()})
     for name in loaded.plugins:
-        assert all(getattr(loaded.core.data, key) for key in registered[name].plugin.needs)
+        assert all(getattr(loaded.core.data, key) for key in registered[name].plugin.needs_for(loaded.core.task))
     assert len((path.parent / "README.md").read_text(encoding="utf-8").splitlines()) >= 8
 
 

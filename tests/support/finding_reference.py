@@ -21,6 +21,7 @@ from rft.plugins.privacy.attacks.scores import FPR_BY_COLUMN
 from rft.records.findings import CHANGE
 from rft.references import WESTFALL_YOUNG
 from rft.stats.gaps import rate_difference
+from rft.stats.scores.error_rates import COMPARED, ERROR_RATES
 from tests.support import ROOT
 from tests.support.definition_sites import Variables, evaluate_site, list_sites
 
@@ -141,6 +142,7 @@ STAND_INS: Variables = {
 ACCURACY = SimpleNamespace(accuracy=SimpleNamespace(value=None))
 MITIGATED = SimpleNamespace(before=ACCURACY, after=ACCURACY)
 AFTER_AND_BEFORE = [{"suffix": "", "words": "after mitigation"}, {"suffix": "_before", "words": "before mitigation"}]
+SPEAKER_GAPS = [{"gap": SimpleNamespace(attribute="<attribute>", rate=ERROR_RATES[name])} for name in COMPARED]
 # What one place states of several things, or what it computes before it can say it.
 VARIANTS: Mapping[str, Sequence[Variables]] = {
     "rft.pipeline.comparison.changes._state_change": [
@@ -180,9 +182,13 @@ VARIANTS: Mapping[str, Sequence[Variables]] = {
     "rft.plugins.fairness.mitigation.findings._state_worst_group": AFTER_AND_BEFORE,
     "rft.plugins.fairness.paired.section._state_change": [{"metric": "<metric>", "words": "<metric>"}],
     "rft.plugins.fairness.present.findings.state_missing_values": [{"missing": "k", "n": "n", "allowed": ""}],
+    "rft.plugins.fairness.recognition.findings.state_gap": SPEAKER_GAPS,
+    "rft.plugins.fairness.recognition.findings.state_worst_group": SPEAKER_GAPS,
     "rft.plugins.performance.audit._against_scores": [{"against": "k", "n": "n"}],
     "rft.plugins.performance.audit._build_finding": [{"name": name} for name in METRICS],
     "rft.plugins.performance.change._state_changes": [{"name": name} for name in CHANGED_METRICS],
+    "rft.plugins.performance.recognition.audit._state_rate": [{"rate": rate} for rate in ERROR_RATES.values()],
+    "rft.plugins.performance.recognition.change._state_change": [{"rate": rate} for rate in ERROR_RATES.values()],
     "rft.plugins.privacy.accounting.findings._epsilon_with_audits_finding": [
         {"len": lambda _: "<n>", "mechanisms": (), "high": False, "spent": SimpleNamespace(accountant="PLD")}
     ],

@@ -24,6 +24,8 @@ STRUCTURE = {
         "table",
         "mode",
         "modality",
+        "task",
+        "normalizer",
         "format_version",
         "created",
     ),

@@ -61,6 +61,8 @@ def _show_plan(checked: AuditCheck) -> None:
     """Print what an audit would run, on which data."""
     assert checked.plan is not None
     assert checked.data is not None
+    from rft.records import TASKS
+
     core = checked.plan.settings.core
     audited = core.model.backbone or core.model.checkpoint or core.model.factory if core.model else "predictions alone"
     headline = _count_impossible(checked) or "nothing stands in the way"
@@ -68,7 +70,7 @@ def _show_plan(checked: AuditCheck) -> None:
     out.say(
         f"  model      {audited}{'' if core.external else ', fine-tuned'}",
         *([f"  weights    {checked.weights}"] if checked.weights else []),
-        f"  classes    {', '.join(checked.classes)}",
+        f"  classes    {', '.join(checked.classes)}" if checked.classes else f"  task       {TASKS[core.task].label}",
     )
     for name, facts in checked.data.splits.items():
         units = "" if facts.n_units is None else f" of {format_count(facts.n_units)} units"

@@ -94,11 +94,12 @@ def read_columns(files: Sequence[TableFile], request: ColumnRequest) -> Columns:
     if not ends[-1]:
         raise DataError("holds no rows", where=places.source)
     _check_kinds(settled, tables)
+    _check_sentences(settled, tables, request.sentences)
     starts = [int(end) - table.num_rows for end, table in zip(ends, tables, strict=True)]
     class_names = [format_of(file).list_class_names(file) for file in settled]
     texts = {
         name: [
-            _read_labels(table[name], name, file, names.get(name))
+            _read_labels(table[name], name, file, names.get(name), keep_empty=name in request.sentences)
             for table, file, names in zip(tables, settled, class_names, strict=True)
         ]
         for name in request.texts
@@ -208,6 +209,15 @@ def _check_kinds(files: Sequence[TableFile], tables: Sequence[pa.Table]) -> None
                 )
 
 
+def _check_sentences(files: Sequence[TableFile], tables: Sequence[pa.Table], names: Sequence[str]) -> None:
+    """Raise ``DataError`` where a column of sentences holds something else."""
+    for file, table in zip(files, tables, strict=True):
+        for name in names:
+            kind = _name_kind(table[name].type)
+            if kind not in (None, TEXTS) and table[name].null_count < len(table):
+                raise DataError(f"column {name!r} holds {kind}; expected a text in each cell", where=file.name)
+
+
 def _name_kind(kind: pa.DataType) -> str | None:
     """Return what a column holds, in words; None for nothing at all."""
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -217,11 +227,12 @@ def _name_kind(kind: pa.DataType) -> str | None:
     return None if pa.types.is_null(value) else str(value)
 
 
+TEXTS = "texts"
 _KINDS: dict[Callable[[pa.DataType], bool], str] = {
     pa.types.is_integer: "whole numbers",
     pa.types.is_floating: "decimal numbers",
-    pa.types.is_string: "texts",
-    pa.types.is_large_string: "texts",
+    pa.types.is_string: TEXTS,
+    pa.types.is_large_string: TEXTS,
 }
 
 
@@ -299,9 +310,11 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def _read_labels(column: pa.ChunkedArray, name: str, file: TableFile, names: Sequence[str] | None) -> pd.Categorical:
+def _read_labels(
+    column: pa.ChunkedArray, name: str, file: TableFile, names: Sequence[str] | None, *, keep_empty: bool
+) -> pd.Categorical:
     """Return a column as codes of its distinct values; of numbers that the file gives names, these names."""
-    values = _read_categorical(column, name, file.name)
+    values = _read_categorical(column, name, file.name, keep_empty=keep_empty)
     if names is None:
         return values
     known = {str(number): class_name for number, class_name in enumerate(names)}
@@ -315,12 +328,12 @@ def _read_labels(column: pa.ChunkedArray, name: str, file: TableFile, names: Seq
     return from_codes(codes[values.codes], names).remove_unused_categories()
 
 
-def _read_categorical(column: pa.ChunkedArray, name: str, source: str) -> pd.Categorical:
-    """Return a column as codes of its distinct values, each read as it stands."""
+def _read_categorical(column: pa.ChunkedArray, name: str, source: str, *, keep_empty: bool) -> pd.Categorical:
+    """Return a column as codes of its distinct values, each read as it stands; an empty one is missing unless kept."""
     encoded = column if pa.types.is_dictionary(column.type) else _encode_values(column, name, source)
     whole = encoded.unify_dictionaries().combine_chunks()
     whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    values = _read_as_texts(whole.dictionary, name, source)
+    values = _read_as_texts(whole.dictionary, name, source, keep_empty=keep_empty)
     codes = whole.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
     if len(kept := values.dropna().unique()) == len(values):
         return from_codes(codes, kept)
@@ -338,14 +351,14 @@ def _encode_values(column: pa.ChunkedArray, name: str, source: str) -> pa.Chunke
     return pc.dictionary_encode(column)
 
 
-def _read_as_texts(values: pa.Array, name: str, source: str) -> pd.Series:
-    """Return (D,) distinct values as texts, None for an empty one."""
+def _read_as_texts(values: pa.Array, name: str, source: str, *, keep_empty: bool) -> pd.Series:
+    """Return (D,) distinct values as texts, None for an empty one that is not kept."""
     if pa.types.is_integer(values.type):
         values = values.cast(pa.string())
     texts = pd.Series(values.to_pandas(), name=name)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return pd.Series([text_of(value, name, "", source) for value in texts.astype(object)], dtype=object)
-    return texts.where(texts != "") if (texts == "").any() else texts
+    return texts.where(texts != "") if not keep_empty and (texts == "").any() else texts
 
 
 def _read_floats(column: pa.ChunkedArray, name: str, places: Places, start: int) -> np.ndarray:

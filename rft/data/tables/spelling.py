@@ -85,15 +85,17 @@ def quote_name(name: str) -> str:
 
 
 def spelling_remarks(
-    labels: pd.Categorical, groups: Mapping[str, pd.Categorical], units: pd.Categorical | None
+    labels: pd.Categorical | None, groups: Mapping[str, pd.Categorical], units: pd.Categorical | None
 ) -> Iterator[Remark]:
     """Yield what is unusual about the values of labels, groups and units; ``(N,)`` each, a missing one has code -1."""
-    yield from _alike_remark(labels, "alike_labels", "labels", "classes")
+    if labels is not None:
+        yield from _alike_remark(labels, "alike_labels", "labels", "classes")
     for attribute, values in groups.items():
         yield from _alike_remark(values, f"alike_groups.{attribute}", f"groups by {attribute}", "groups")
     if units is not None:
         yield from _alike_units(units)
-    yield from _missing_remark(labels, "missing_labels", "labels", "a class", _WRITTEN_BY_PROGRAMS)
+    if labels is not None:
+        yield from _missing_remark(labels, "missing_labels", "labels", "a class", _WRITTEN_BY_PROGRAMS)
     for attribute, values in groups.items():
         yield from _missing_remark(
             values, f"missing_spellings.{attribute}", f"groups by {attribute}", "a group", MISSING

@@ -117,12 +117,15 @@ class ColumnRequest:
     Attributes:
         texts: of few distinct values: labels, groups, units.
         numbers: of numbers; readers of text give them as they stand, so that what is no number can be told by its row.
+        sentences: of ``texts``, those in which each cell is a text: a number is refused, and where the file tells an
+            empty text from no cell, it is one.
         contents: of the items themselves, which may be larger than memory: given as they are, some rows at a time.
         enough_rows: of each file, after which it is not read on; None: all are read.
     """
 
     texts: Sequence[str]
     numbers: Sequence[str] = ()
+    sentences: Sequence[str] = ()
     contents: Sequence[str] = ()
     enough_rows: int | None = None
 

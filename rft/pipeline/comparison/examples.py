@@ -14,9 +14,12 @@ from rft.disclosure.withheld import Counted, Withheld
 from rft.errors import DataError
 from rft.plugins import RunPair
 from rft.records import AuditRun
+from rft.stats.scores.error_rates import RAW_CHARACTERS, RAW_WORDS
 
 PREDICTIONS = "predictions.parquet"
 SPLIT = "test"
+# What the data says of an example and no model changes: its label, or the length of its reference.
+SAID = ("label", RAW_WORDS, RAW_CHARACTERS)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def share_examples(
     positive = runs[0].model.positive if runs[0].model.positive == runs[1].model.positive else None
     shown = hidden.mask_predictions(first)
     configs = tuple(run.run.config for run in runs)
-    pair = RunPair(shown, second, runs[0].model.classes, positive, names, runs[0].run.seed, hidden, configs)
+    model = runs[0].model
+    pair = RunPair(shown, second, model.classes, positive, names, runs[0].run.seed, hidden, configs, model.task)
     return SharedExamples(pair, len(shared), left_out, _are_identical(first, second))
 
 
@@ -91,12 +95,18 @@ def _read_predictions(folder: Path) -> pd.DataFrame:
 def _explain_not_paired(
     runs: Sequence[AuditRun], names: tuple[str, str], first: pd.DataFrame, second: pd.DataFrame, withheld: Withheld
 ) -> str:
+    if runs[0].model.task != runs[1].model.task:
+        return (
+            f"{names[0]} is of {runs[0].model.task_kind.audited}, and {names[1]} of {runs[1].model.task_kind.audited}"
+        )
+    if runs[0].model.normalizer != runs[1].model.normalizer:
+        return f"{names[0]} was made with the normaliser {runs[0].model.normalizer}, {names[1]} with another"
     if runs[0].model.classes != runs[1].model.classes:
         return f"the classes of {names[1]} are not those of {names[0]}"
     if first.empty:
         return "the runs share no test examples"
     groups = [str(name) for name in first.columns if _is_group(name) and name in second.columns]
-    for column in ("label", "unit", *groups):
+    for column in (*(name for name in SAID if name in first), "unit", *groups):
         if differing := _count_differing(first[column], second[column]):
             count = "some" if withheld.is_small(differing) else f"{differing:,}"
             return f"{count} of {len(first):,} shared test examples have another {column} in {names[1]}"
@@ -117,7 +127,8 @@ def _explain_few_left_out(frames: Sequence[pd.DataFrame], shared: np.ndarray, wi
 def _decide_for_shared(predictions: pd.DataFrame, withheld: Withheld) -> Withheld:
     """Return what may not leave the machine of the shared examples: what either run withholds, and small counts."""
     attributes = [str(name).removeprefix("group_") for name in predictions.columns if _is_group(name)]
-    masks = [(predictions["label"] == label).to_numpy() for label in predictions["label"].unique()]
+    labels = predictions["label"] if "label" in predictions else predictions["split"]  # transcripts have no classes
+    masks = [(labels == label).to_numpy() for label in labels.unique()]
     masks += [~mask for mask in masks]
     counted = [Counted(SPLIT, (name,), mask) for name in attributes for mask in masks]
     already = {name: list(names) for name, names in withheld.groups.items()}
@@ -125,6 +136,8 @@ def _decide_for_shared(predictions: pd.DataFrame, withheld: Withheld) -> Withhel
 
 
 def _are_identical(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    if "prediction" not in first:  # of transcripts errors are kept, and not what was written
+        return False
     scores = [name for name in first.columns if str(name).startswith("score_") and name in second.columns]
     return not _count_differing(first["prediction"], second["prediction"]) and all(
         np.array_equal(first[name].to_numpy(), second[name].to_numpy(), equal_nan=True) for name in scores

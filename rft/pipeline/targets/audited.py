@@ -33,6 +33,7 @@ def build_audited_model(
     core = settings.core
     facts = ModelFacts(
         name=core.name,
+        task=core.task,
         modality=modality,
         classes=dataset.classes,
         positive=core.data.positive,
@@ -41,6 +42,7 @@ def build_audited_model(
         revision=revision,
         model_sha256=model_sha256,
         unit=core.data.unit or _find_unit_column(dataset),
+        normalizer=core.predictions.normalizer if core.predictions else None,
         training=training,
     )
     return AuditedModel(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
 
 from rft import data
 from rft.config.loader import LoadedConfig
 from rft.data.tables.in_memory import TableInMemory
 from rft.pipeline.targets.audited import build_audited_model
 from rft.plugins import AuditedModel
-from rft.records import Training
+from rft.records import TaskName, Training
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,26 @@ def read_predictions_alone(
     Raises:
         RftError: the table is not as ``[data]`` and ``[predictions]`` say.
     """
+    return _READERS[settings.core.task](settings, table)
+
+
+def _read_decisions(settings: LoadedConfig, table: TableInMemory | None) -> tuple[data.Dataset, AuditedModel]:
     dataset, predictions = data.read_predictions(settings.core, settings.folder, table)
+    return dataset, _audit_table(settings, dataset, predictions)
+
+
+def _read_transcripts(settings: LoadedConfig, table: TableInMemory | None) -> tuple[data.Dataset, AuditedModel]:
+    dataset, predictions, words = data.read_transcripts(settings.core, settings.folder, table)
+    audited = _audit_table(settings, dataset, predictions)
+    return dataset, replace(audited, words=words, show_examples=settings.core.report.show_examples)
+
+
+def _audit_table(settings: LoadedConfig, dataset: data.Dataset, predictions: pd.DataFrame) -> AuditedModel:
     training = Training(mode="external")
-    return dataset, build_audited_model(settings, dataset, predictions, modality="predictions", training=training)
+    return build_audited_model(settings, dataset, predictions, modality="predictions", training=training)
+
+
+_READERS: Mapping[TaskName, Callable[[LoadedConfig, TableInMemory | None], tuple[data.Dataset, AuditedModel]]] = {
+    "classification": _read_decisions,
+    "recognition": _read_transcripts,
+}

@@ -23,6 +23,7 @@ from rft.plugins.dataset.recordings import (
     tabulate_recordings,
 )
 from rft.records import (
+    TASKS,
     About,
     Cell,
     Columns,
@@ -59,6 +60,7 @@ CASE_UNITS = (
     "texts",
     "images",
     "recordings",
+    "utterances",
 )  # of remarks that count cases, not names or files
 
 
@@ -71,6 +73,7 @@ class Dataset(Plugin[DatasetOptions]):
 
     name = "dataset"
     always_on = True
+    tasks = tuple(TASKS)
     options = DatasetOptions
 
     def audit(self, audited: AuditedModel, options: DatasetOptions) -> Section:
@@ -89,7 +92,7 @@ class Dataset(Plugin[DatasetOptions]):
             _shared_units(splits, audited.facts),
             _shared_items(splits),
             _duplicate_items(splits),
-            _smallest_class(splits.get("train"), classes, audited.withheld),
+            *([_smallest_class(splits.get("train"), classes, audited.withheld)] if classes else []),
             *(_missing_groups(splits, attribute, audited.withheld) for attribute in attributes),
             *map(compare_rates, grouped),
             *map(compare_lengths, grouped),
@@ -109,7 +112,7 @@ class Dataset(Plugin[DatasetOptions]):
                 "labels": "by_split",
                 "groups": "by_split",
             },
-            figures=(_labels_figure(), *map(_groups_figure, attributes)),
+            figures=(*([_labels_figure()] if tables["labels"] else []), *map(_groups_figure, attributes)),
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
 
-from rft.config.applicability import TRAINED, Applies
+from rft.config.applicability import CLASSES, TRAINED, Applies
 from rft.config.schema import DataConfig
 from rft.config.tables.base import MOST
 from rft.disclosure.withheld import Counted
@@ -18,12 +18,15 @@ from rft.plugins import AuditedModel, ExaminedData, Options, Plugin, RunPair
 from rft.plugins.fairness.legal import Ll144Options, TableName, check_attributes, check_options
 from rft.plugins.fairness.mitigation import MitigationOptions
 from rft.plugins.fairness.overview import PILLAR, list_contrasts, summarize_fairness
-from rft.records import Contrast, ModelFacts, Section
+from rft.records import TASKS, Contrast, ModelFacts, Section, TaskName
 from rft.stats.scores.classification import MetricName
 
 if TYPE_CHECKING:
     from rft.plugins.fairness.mitigation.saved_rule import MitigatedModel
 
+SHARES_OF_CASES = Applies(
+    lambda run, _: run.task == "classification", "error rates are compared from 5 speakers of a group on"
+)
 DEFAULT_MIN_REPORTED_SIZE = 10
 MOST_CROSSED = 16  # attributes: of more, no combination has the cases that are compared
 MITIGATED = ("accuracy", "gap", "worst_group_accuracy")  # what mitigation states, after it and before
@@ -34,26 +37,29 @@ class FairnessOptions(Options):
 
     attributes: list[str] | None = Field(default=None, min_length=1)
     """The group attributes to look at; by default all of `data.groups`."""
-    metrics: list[MetricName] = Field(default=["accuracy", "selection_rate", "tpr", "fpr"], min_length=1)
+    metrics: Annotated[list[MetricName], CLASSES] = Field(
+        default=["accuracy", "selection_rate", "tpr", "fpr"], min_length=1
+    )
     """What is compared between groups."""
     classes: Annotated[
         list[str] | None,
         Field(min_length=1),
+        CLASSES,
         Applies(lambda run, _: run.classes != 2, "of two classes the favourable one says all"),
     ] = None
     """Of more than two classes, those to set against the rest beside the favourable one; by default all."""
     max_intersection_order: int = Field(default=2, ge=1, le=MOST_CROSSED)
     """How many attributes are crossed at most; 1 for no intersections."""
-    control_feature: str | None = None
+    control_feature: Annotated[str | None, CLASSES] = None
     """A group attribute within whose values the others are compared once more."""
-    min_group_size: int = Field(default=30, ge=2, le=MOST)
+    min_group_size: Annotated[int, SHARES_OF_CASES] = Field(default=30, ge=2, le=MOST)
     """Groups with fewer independent cases of a metric, such as positives of a TPR, are inconclusive: shown, but not
     compared. Cases are examples, or units where these repeat."""
-    min_reported_size: int | None = Field(default=None, ge=1, le=MOST)
+    min_reported_size: Annotated[int | None, SHARES_OF_CASES] = Field(default=None, ge=1, le=MOST)
     """Groups with fewer have no number; by default 10, or `min_group_size` if that is less."""
-    tables: list[TableName] = Field(default=[])
+    tables: Annotated[list[TableName], CLASSES] = Field(default=[])
     """Tables in the form of legal texts, without any judgement."""
-    ll144: Ll144Options | None = None
+    ll144: Annotated[Ll144Options | None, CLASSES] = None
     """What the table of Local Law 144 needs to know."""
     mitigation: Annotated[
         MitigationOptions | None,
@@ -93,8 +99,13 @@ class Fairness(Plugin[FairnessOptions]):
     reads_predictions_alone = True
     requires = ("fairlearn",)
     needs = ("groups", "positive")
+    tasks = tuple(TASKS)
     options = FairnessOptions
     pillar = PILLAR
+
+    def needs_for(self, task: TaskName) -> tuple[str, ...]:
+        """Transcripts have no favourable class."""
+        return ("groups",) if task == "recognition" else self.needs
 
     def summarize(self, section: Section | None, model: ModelFacts) -> str:
         """Return the gap that matters most, or why there is none."""
@@ -112,7 +123,7 @@ class Fairness(Plugin[FairnessOptions]):
         """Return how the gaps between groups changed from one run to the other."""
         from rft.plugins.fairness.paired.section import compare_models
 
-        return compare_models(pair)
+        return None if pair.task == "recognition" else compare_models(pair)
 
     def load_model(self, folder: Path) -> MitigatedModel | None:
         """Return the mitigated model of a run; see ``MitigatedModel.predict``."""
@@ -137,13 +148,25 @@ class Fairness(Plugin[FairnessOptions]):
                     )
         check_attributes(options.ll144, options.attributes or data.groups)
 
-    def list_findings(self, options: FairnessOptions, data: DataConfig) -> Iterator[str]:
-        """Yield the ids that its findings may have: of attributes, of these crossed, and within a control feature."""
+    def list_findings_for(self, task: TaskName, options: FairnessOptions, data: DataConfig) -> Iterator[str]:
+        """Yield the ids that its findings may have, of an audit of this task."""
+        from rft.plugins.fairness.recognition.audit import list_speaker_findings
+
+        if task == "recognition":
+            return list_speaker_findings(self._name_groupings(options, data))
+        return self.list_findings(options, data)
+
+    def _name_groupings(self, options: FairnessOptions, data: DataConfig) -> list[str]:
+        """Return the attributes that are compared, and these crossed."""
         from rft.predictions.table import CROSSING_SEPARATOR
 
         attributes = options.attributes or data.groups
         orders = range(1, min(options.max_intersection_order, len(attributes)) + 1)
-        names = [CROSSING_SEPARATOR.join(crossed) for n in orders for crossed in combinations(attributes, n)]
+        return [CROSSING_SEPARATOR.join(crossed) for n in orders for crossed in combinations(attributes, n)]
+
+    def list_findings(self, options: FairnessOptions, data: DataConfig) -> Iterator[str]:
+        """Yield the ids that its findings may have: of attributes, of these crossed, and within a control feature."""
+        names = self._name_groupings(options, data)
         kinds = [f"{mean}{metric}" for metric in options.metrics for mean in ("", "macro_")]
         compared = [form.format(kind) for kind in kinds for form in ("{}_gap", "{}_ratio", "worst_{}")]
         for name in names:
@@ -159,7 +182,13 @@ class Fairness(Plugin[FairnessOptions]):
     def examine_data(self, options: FairnessOptions, examined: ExaminedData) -> Iterator[str]:
         """Yield which attributes have fewer than two groups of the size that is compared; raises ``ConfigError``."""
         from rft.plugins.fairness.measure.group_counts import describe_small_groups
+        from rft.plugins.fairness.recognition.audit import describe_small_speaker_groups
 
+        if examined.core.task == "recognition":
+            if "test" in examined.splits:
+                for attribute in options.attributes or examined.core.data.groups:
+                    yield from describe_small_speaker_groups(examined.splits, attribute)
+            return
         for name in options.classes or ():
             if name not in examined.classes:
                 remedy = near(name, list(examined.classes)) or f"The classes are {', '.join(examined.classes)}."
@@ -174,13 +203,19 @@ class Fairness(Plugin[FairnessOptions]):
     def count_cases(self, audited: AuditedModel, options: FairnessOptions) -> Iterator[Counted]:
         """Return the test rows that numbers of groups rest on: see ``rft.plugins.Plugin.count_cases``."""
         from rft.plugins.fairness.audit import count_cases
+        from rft.plugins.fairness.recognition.audit import count_speaker_cases
 
+        if audited.facts.task == "recognition":
+            return count_speaker_cases(audited, options)
         return count_cases(audited, options, positive=self._require_positive(audited))
 
     def audit(self, audited: AuditedModel, options: FairnessOptions) -> Section:
-        """Return the section; needs predictions with groups, and a favourable class."""
+        """Return the section; needs predictions with groups, and of classes a favourable one."""
         from rft.plugins.fairness.audit import audit_groups
+        from rft.plugins.fairness.recognition.audit import audit_speakers
 
+        if audited.facts.task == "recognition":
+            return audit_speakers(audited, options)
         return audit_groups(audited, options, positive=self._require_positive(audited))
 
     def _require_positive(self, audited: AuditedModel) -> str:

@@ -55,7 +55,7 @@ def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: s
     )
     cases = f"{options.min_group_size} {audited.facts.name_units(declared=plan.rows.units is not None)}"
     told = tuple(_say_whom_to_test(finding, cases) for finding in section.findings)
-    section = section.model_copy(update={"findings": told, "unanswered": _name_unanswered(section)})
+    section = section.model_copy(update={"findings": told, "unanswered": name_unanswered(section)})
     return section if mitigated is None else _with_mitigated(section, mitigated, audited, options, positive)
 
 
@@ -67,7 +67,7 @@ def _say_whom_to_test(finding: Finding, cases: str) -> Finding:
     return finding.model_copy(update={"remedy": f"Test at least {cases} of each group by {by}, and audit again."})
 
 
-def _name_unanswered(section: Section) -> str | None:
+def name_unanswered(section: Section) -> str | None:
     """Return the first gap of groups where none at all could be measured: then nothing is known of how they fare."""
     gaps = [finding for finding in section.findings if finding.about.attributes and "_gap." in finding.id]
     return gaps[0].id if gaps and all(gap.value is None for gap in gaps) else None

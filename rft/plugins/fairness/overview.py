@@ -6,20 +6,21 @@ from collections.abc import Iterator
 
 from rft import number_format
 from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
-from rft.records import Contrast, Finding, GroupRate, ModelFacts, Row, Section
+from rft.records import TASKS, Contrast, Finding, GroupRate, ModelFacts, Row, Section
 from rft.stats.scores.classification import METRICS
 
+ANY_TASK = tuple(TASKS)
 PILLAR = PillarDefinition(
     "Fairness",
     (
-        ClaimDefinition("Gaps between groups", ("fairness.*_gap.*",)),
-        ClaimDefinition("Worst group", ("fairness.worst_*",)),
-        ClaimDefinition("Combined groups", ("fairness.*_gap.* x *", "fairness.intersection.*")),
+        ClaimDefinition("Gaps between groups", ("fairness.*_gap.*",), ANY_TASK),
+        ClaimDefinition("Worst group", ("fairness.worst_*",), ANY_TASK),
+        ClaimDefinition("Combined groups", ("fairness.*_gap.* x *", "fairness.intersection.*"), ANY_TASK),
         ClaimDefinition("Legal thresholds", ("fairness.four_fifths*", "fairness.ll144*")),
         ClaimDefinition("Ways to narrow gaps", ("fairness.mitigation.*",)),
     ),
 )
-_FIRST_METRIC = "accuracy"
+_FIRST_METRICS = ("accuracy", "word_error_rate")
 
 
 def summarize_fairness(section: Section | None, model: ModelFacts) -> str:
@@ -46,8 +47,8 @@ def _is_gap_of_one_attribute(finding: Finding) -> bool:
 
 
 def _rank_gap(finding: Finding) -> tuple[bool, bool, float]:
-    """Put first what chance does not explain, then gaps in accuracy, then the largest."""
-    return (finding.status != "warn", finding.about.metric != _FIRST_METRIC, -(finding.value or 0.0))
+    """Put first what chance does not explain, then gaps in accuracy or in wrong words, then the largest."""
+    return (finding.status != "warn", finding.about.metric not in _FIRST_METRICS, -(finding.value or 0.0))
 
 
 def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
@@ -103,7 +104,7 @@ def _list_rates(finding: Finding, section: Section, positive: str | None) -> lis
 
 def _define_metric(metric: str | None, positive: str | None) -> str:
     """Say what a metric is in parentheses; nothing for accuracy, whose name says it."""
-    if metric not in METRICS or metric == _FIRST_METRIC:
+    if metric not in METRICS or metric in _FIRST_METRICS:
         return ""
     return f" ({METRICS[metric].definition.format(c=positive or 'each class')})"
 

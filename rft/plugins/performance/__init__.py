@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from rft.config.applicability import Applies
+from rft.config.applicability import CLASSES, Applies
 from rft.config.schema import DataConfig
 from rft.config.tables.base import Count
 from rft.plugins import AuditedModel, Options, Plugin, RunPair
 from rft.plugins.performance.overview import PILLAR, summarize_performance
-from rft.records import ModelFacts, Section
+from rft.records import TASKS, ModelFacts, Section, TaskName
 
 
 class PerformanceOptions(Options):
     """``[performance]``: how well the model predicts; always on."""
 
     bins: Annotated[
-        Count, Applies(lambda run, _: run.scores, "calibration is that of probabilities, and none are given")
+        Count, CLASSES, Applies(lambda run, _: run.scores, "calibration is that of probabilities, and none are given")
     ] = 10
     """Largest number of bins of the calibration error."""
 
@@ -27,6 +27,7 @@ class Performance(Plugin[PerformanceOptions]):
     name = "performance"
     reads_predictions_alone = True
     always_on = True
+    tasks = tuple(TASKS)
     options = PerformanceOptions
     pillar = PILLAR
 
@@ -40,14 +41,29 @@ class Performance(Plugin[PerformanceOptions]):
 
         return [f"{self.name}.{name}" for name in (*METRICS, "decisions_against_scores")]
 
+    def list_findings_for(self, task: TaskName, options: PerformanceOptions, data: DataConfig) -> list[str]:
+        """Return the ids that its findings may have, of an audit of this task."""
+        from rft.stats.scores.error_rates import ERROR_RATES
+
+        if task == "recognition":
+            return [f"{self.name}.{name}" for name in ERROR_RATES]
+        return self.list_findings(options, data)
+
     def audit(self, audited: AuditedModel, options: PerformanceOptions) -> Section:
         """Return the section; needs nothing but the audited model's predictions and classes."""
         from rft.plugins.performance.audit import audit
+        from rft.plugins.performance.recognition.audit import audit_transcripts
+
+        if audited.facts.task == "recognition":
+            return audit_transcripts(audited)
 
         return audit(audited, bins=options.bins)
 
     def compare_runs(self, pair: RunPair) -> Section:
         """Return how accuracy and its relatives changed from one run to the other."""
         from rft.plugins.performance.change import compare_performance
+        from rft.plugins.performance.recognition.change import compare_transcripts
 
+        if pair.task == "recognition":
+            return compare_transcripts(pair)
         return compare_performance(pair)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rft import number_format
 from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, find_measured, write_value
-from rft.records import ModelFacts, Section
+from rft.records import ModelFacts, Section, TaskName
 
+RECOGNITION: tuple[TaskName, ...] = ("recognition",)
 PILLAR = PillarDefinition(
     "Works",
     (
@@ -13,6 +14,9 @@ PILLAR = PillarDefinition(
         ClaimDefinition("ROC AUC", ("performance.roc_auc",)),
         ClaimDefinition("Calibration of the scores", ("performance.ece",)),
         ClaimDefinition("Baseline to compare with", ("performance.baseline_accuracy",)),
+        ClaimDefinition("Word error rate", ("performance.word_error_rate",), RECOGNITION),
+        ClaimDefinition("Character error rate", ("performance.character_error_rate",), RECOGNITION),
+        ClaimDefinition("Word error rate without normaliser", ("performance.raw_word_error_rate",), RECOGNITION),
     ),
 )
 
@@ -21,6 +25,8 @@ def summarize_performance(section: Section | None, model: ModelFacts) -> str:
     """Return how often the model is right, beside always giving the most frequent answer."""
     if section is None:
         return NOT_ASKED
+    if model.task == "recognition":
+        return _summarize_recognition(section, model)
     accuracy = find_measured(section, "performance.accuracy")
     if accuracy is None:
         return "How often it is right was not measured."
@@ -33,6 +39,19 @@ def summarize_performance(section: Section | None, model: ModelFacts) -> str:
     if accuracy.interval.low > baseline.value:
         return f"{right}; {always} reaches {reached}."
     return f"{right}, which is not shown to be better than {always}: that reaches {reached}."
+
+
+def _summarize_recognition(section: Section, model: ModelFacts) -> str:
+    """Return the word error rate, and what it is without the normaliser."""
+    rate = find_measured(section, "performance.word_error_rate")
+    if rate is None:
+        return "How often its words are wrong was not measured."
+    said = f"Word error rate {write_value(rate)} on test {model.name_items()}{_count_cases(rate.n or 0, model)}"
+    raw = find_measured(section, "performance.raw_word_error_rate")
+    if raw is None or raw.value is None:
+        return f"{said}, of the texts as they stand."
+    without = number_format.format_quantity(raw.value, raw.unit)
+    return f"{said} with the normaliser {model.normalizer}; {without} without it."
 
 
 def _count_cases(n: int, model: ModelFacts) -> str:

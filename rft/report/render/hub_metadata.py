@@ -61,8 +61,8 @@ def write_front_matter(run: AuditRun, shown: AuditRun) -> Markup:
     card = read_card_facts(run)
     results = _list_results(shown)
     metadata: dict[str, Yaml] = {"library_name": "rft"}
-    if run.model.modality in PIPELINES:
-        metadata["pipeline_tag"] = PIPELINES[run.model.modality]
+    if pipeline := _find_pipeline(run):
+        metadata["pipeline_tag"] = pipeline
     metadata |= _describe_license(card.license)
     if base_model := card.base_model or _find_base_model(run):
         metadata["base_model"] = base_model
@@ -75,6 +75,11 @@ def write_front_matter(run: AuditRun, shown: AuditRun) -> Markup:
     if results:
         metadata["model-index"] = [{"name": run.run.name, "results": [_write_result(run, card, results)]}]
     return Markup("\n".join(_write_yaml(metadata)))
+
+
+def _find_pipeline(run: AuditRun) -> str:
+    """Return the hub's name of the task; empty where it is not known."""
+    return run.model.task_kind.hub_pipeline or PIPELINES.get(run.model.modality, "")
 
 
 def _describe_license(license: str) -> dict[str, Yaml]:
@@ -104,7 +109,7 @@ def _write_result(run: AuditRun, card: CardFacts, results: Sequence[Finding]) ->
     """Return the results on the test split. It has a name on the hub only where one data set alone is given."""
     named = card.datasets[0] if len(card.datasets) == 1 else UNNAMED_DATA
     entry = _HubResult(
-        task={"type": PIPELINES.get(run.model.modality, "other"), "name": "classification"},
+        task={"type": _find_pipeline(run) or "other", "name": run.model.task_kind.label},
         dataset={"type": named, "name": f"test split of {run.run.name}", "split": "test"},
         metrics=[
             {"type": finding.card_metric, "name": finding.title, "value": round(finding.value or 0.0, DECIMALS)}

@@ -20,7 +20,7 @@ def write_byline(run: AuditRun) -> tuple[str, ...]:
     counts = _write_counts({name: facts.n for name, facts in splits})
     return (
         backbone.name if backbone else _external_model_label(run) or _label_without_config(run),
-        f"{len(run.model.classes)} classes",
+        f"{len(run.model.classes)} classes" if run.model.classes else run.model.task_kind.label,
         f"{counts} {run.model.name_items()}",
         *_count_units(run),
         number_format.format_date(run.run.volatile.created),
@@ -69,13 +69,18 @@ def _predictions_label(run: AuditRun) -> str:
 
 
 def _name_task(run: AuditRun) -> str:
-    return "classification" if is_predictions_alone(run) else f"{run.model.modality} classification"
+    label = run.model.task_kind.label
+    return label if is_predictions_alone(run) else f"{run.model.modality} {label}"
 
 
 def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ...]:
     """Return what is known of the model and its task."""
     model = run.model
-    facts = [("Task", _name_task(run)), ("Classes", ", ".join(model.classes))]
+    facts = [("Task", _name_task(run))]
+    if model.classes:
+        facts.append(("Classes", ", ".join(model.classes)))
+    if model.normalizer is not None:
+        facts.append(("Normaliser", model.normalizer))
     if model.positive is not None:
         facts.append(("Favourable outcome", model.positive))
     if external_model := _external_model_label(run):

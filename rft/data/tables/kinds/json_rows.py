@@ -29,8 +29,21 @@ def read_json(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
     """Yield the keys that are asked for as columns of strings; null where there is nothing; raises ``DataError``."""
     names, rows = request.names, json_objects(file)
     while block := list(islice(rows, request.rows_at_once)):
-        held = {name: [text_of(row.get(name), name, place, file.name) for place, row in block] for name in names}
+        held = {
+            name: [_read_cell(row.get(name), name, place, file.name, name in request.sentences) for place, row in block]
+            for name in names
+        }
         yield pa.table({name: _to_strings(column) for name, column in held.items()})
+
+
+def _read_cell(value: Any, name: str, place: str, source: str, is_sentence: bool) -> str | None:
+    """Return a cell as ``text_of`` does; of a sentence, which may be empty, anything but a text is refused."""
+    if is_sentence and isinstance(value, str):
+        return value
+    if is_sentence and isinstance(value, int | float) and not pd.isna(value):
+        problem = f"column {name!r} holds {type(value).__name__}; expected a text in each cell"
+        raise DataError(problem, where=f"{source}, {place}")
+    return text_of(value, name, place, source)
 
 
 def _to_strings(cells: list[str | None]) -> pa.Array:

@@ -23,8 +23,8 @@ def describe_small_groups(
             rest on some of the rows, such as a TPR, there are fewer.
         drawn_share: the share of test, where rft drew the split.
     """
-    sizes = _count_cases([splits["test"]], attribute)
-    totals = _count_cases(splits.values(), attribute)
+    sizes = count_cases_by_group([splits["test"]], attribute)
+    totals = count_cases_by_group(splits.values(), attribute)
     small = [name for name in sorted(totals.index) if sizes.get(name, 0) < min_group_size]
     if not small:
         return
@@ -42,7 +42,7 @@ def describe_small_groups(
     )
 
 
-def _count_cases(splits: Iterable[Split], attribute: str) -> pd.Series:
+def count_cases_by_group(splits: Iterable[Split], attribute: str) -> pd.Series:
     """Return group -> its cases in some splits: units where these are known, otherwise examples."""
     parts = [
         pd.DataFrame({"group": split.groups[attribute], "case": split.ids if split.units is None else split.units})

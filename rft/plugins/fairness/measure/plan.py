@@ -60,15 +60,15 @@ class ComparisonPlan:
             Unavailable: there is no group attribute, the options name one or a class that does not exist, or an
                 attribute has more than ``MAX_GROUPS`` groups.
         """
-        known = {name: _withhold_groups(grouping, withheld) for name, grouping in _read_groupings(frame).items()}
-        control = None if options.control_feature is None else _select_groupings(known, [options.control_feature])[0]
-        attributes = _select_groupings(known, options.attributes or list(known))
-        crossed, omitted = _cross_attributes(attributes, options.max_intersection_order)
+        known = {name: withhold_groups(grouping, withheld) for name, grouping in read_groupings(frame).items()}
+        control = None if options.control_feature is None else select_groupings(known, [options.control_feature])[0]
+        attributes = select_groupings(known, options.attributes or list(known))
+        crossed, omitted = cross_attributes(attributes, options.max_intersection_order)
         targets, unasked = _choose_targets(classes, options.classes, positive)
         return cls(
             rows=PredictionArrays.from_frame(frame, classes),
             attributes=tuple(attributes),
-            crossed=tuple(_withhold_groups(grouping, withheld) for grouping in crossed),
+            crossed=tuple(withhold_groups(grouping, withheld) for grouping in crossed),
             control=control,
             planned_metrics=tuple(_plan_metrics(options.metrics, targets, classes)),
             positive=tuple(classes).index(positive),
@@ -152,13 +152,15 @@ class ComparisonPlan:
         return GroupedPredictions(self.rows, everybody)
 
 
-def _withhold_groups(grouping: Grouping, withheld: Withheld) -> Grouping:
+def withhold_groups(grouping: Grouping, withheld: Withheld) -> Grouping:
+    """Return a grouping without the groups that are withheld."""
     return grouping.withhold_groups(
         withheld.groups_of(grouping.attribute), hides=withheld.hides_groups_of(grouping.attribute)
     )
 
 
-def _read_groupings(frame: pd.DataFrame) -> dict[str, Grouping]:
+def read_groupings(frame: pd.DataFrame) -> dict[str, Grouping]:
+    """Return attribute -> its grouping of (N,) rows of predictions; raises ``Unavailable`` where there is none."""
     columns = [str(name) for name in frame.columns if str(name).startswith("group_")]
     if not columns:
         raise Unavailable("the data has no group attributes (data.groups)")
@@ -167,7 +169,8 @@ def _read_groupings(frame: pd.DataFrame) -> dict[str, Grouping]:
     }
 
 
-def _select_groupings(known: dict[str, Grouping], names: Sequence[str]) -> list[Grouping]:
+def select_groupings(known: dict[str, Grouping], names: Sequence[str]) -> list[Grouping]:
+    """Return the groupings by these attributes; raises ``Unavailable`` for one that is not there or too fine."""
     for name in names:
         if name not in known:
             hint = near(name, list(known)) or f"There are {', '.join(known)}."
@@ -180,7 +183,7 @@ def _select_groupings(known: dict[str, Grouping], names: Sequence[str]) -> list[
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def _cross_attributes(attributes: Sequence[Grouping], max_intersection_order: int) -> tuple[list[Grouping], list[str]]:
+def cross_attributes(attributes: Sequence[Grouping], max_intersection_order: int) -> tuple[list[Grouping], list[str]]:
     """Return the intersections of up to that many attributes, and a sentence for each that has too many groups."""
     crossed, omitted = [], []
     for size in range(2, max_intersection_order + 1):

@@ -1,0 +1,1 @@
+"""Transcripts of a speech recogniser: made alike, aligned, and counted utterance by utterance."""
