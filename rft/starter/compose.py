@@ -96,6 +96,8 @@ def _item_table_entries(table: ItemTable, kind: FileKind, folder: Path) -> Itera
 def _label_entries(proposal: Proposal) -> Iterator[Entry]:
     """Yield what says labels, classes and the favourable one."""
     roles = proposal.roles
+    if roles.is_recognition:
+        return
     counted = ", ".join(f"{name} ({format_count(n)})" for name, n in roles.class_counts.items())
     if roles.label is not None:
         column = proposal.source.sample.columns[roles.label.value]
@@ -131,7 +133,8 @@ def _people_entries(proposal: Proposal) -> Iterator[Entry]:
     for guess in others.others:
         yield Entry("", reason=f"few values too, if these are groups: {guess.value}, {guess.reason}")
     if roles.unit is not None:
-        reason = f"whose data a row is: {roles.unit.reason}; they stay on one side of a split that rft draws"
+        drawn = "" if roles.is_recognition else "; they stay on one side of a split that rft draws"
+        reason = f"whose data a row is: {roles.unit.reason}{drawn}"
         yield Entry("unit", roles.unit.value, reason)
     elif roles.without_unit:
         yield Entry("", reason=roles.without_unit)
@@ -189,6 +192,11 @@ def _prediction_tables(proposal: Proposal, folder: Path) -> Iterator[Table]:
     entries = [Entry("file", relative_path(source.path, folder), rows if source.sample.whole else f"first {rows} seen")]
     if predicted.rft:
         entries.append(Entry("layout", "rft", "its columns are those of the predictions of a run"))
+    if predicted.reference is not None and predicted.hypothesis is not None:
+        entries.append(Entry("reference", predicted.reference.value, predicted.reference.reason))
+        entries.append(Entry("hypothesis", predicted.hypothesis.value, predicted.hypothesis.reason))
+        choice = 'or "none", or "whisper_english" for English: error rates depend on it, and stand without it beside'
+        entries.append(Entry("normalizer", "simple", choice))
     if predicted.prediction is not None:
         entries.append(Entry("prediction", predicted.prediction.value, predicted.prediction.reason))
     if predicted.scores:
@@ -218,6 +226,8 @@ def _plugin_problem(name: str, registry: Mapping[str, Registered]) -> str | None
 
 def _privacy_table(proposal: Proposal, registry: Mapping[str, Registered]) -> Table:
     problem = _plugin_problem("privacy", registry)
+    if proposal.roles.is_recognition:
+        return Table("privacy", f"{LEFT_OUT}: it does not apply to transcripts", active=False)
     if proposal.epsilon is not None:
         reason = "trained with differential privacy, and attacked"
         reason = f"{reason}; {problem}" if problem else reason
@@ -252,14 +262,17 @@ def _fairness_table(proposal: Proposal, registry: Mapping[str, Registered]) -> T
         "fewer test examples, or persons where they repeat, are shown, not compared",
         active=False,
     )
+    compared = f"compares {join_names([guess.value for guess in roles.groups])}"
+    if roles.is_recognition and roles.groups:
+        return Table("fairness", f"{compared}, by groups of 5 speakers and more")
     if not proposal.compares_groups:
         lacks = (
             "data.positive, the favourable class, which only you know: give --positive, or add it"
-            if roles.groups
+            if roles.groups and not roles.is_recognition
             else "data.groups: no column of groups of people was found, or named with --group"
         )
         return Table("fairness", f"{LEFT_OUT}: it needs {lacks}", [size], active=False)
-    return Table("fairness", f"compares {join_names([guess.value for guess in roles.groups])}", [size])
+    return Table("fairness", compared, [size])
 
 
 def _attribution_tables(proposal: Proposal, registry: Mapping[str, Registered]) -> Iterator[Table]:
@@ -284,14 +297,19 @@ def _policy_tables(proposal: Proposal) -> Iterator[Table]:
     """Yield rules as they could stand: only their owner knows the bounds."""
     because = Entry("because", "release criterion ...")
     reason = "without a rule nothing is judged; yours could be"
+    is_recognition = proposal.roles.is_recognition
+    quality = [Entry("finding", "performance.accuracy"), Entry("min", 0.8)]
+    if is_recognition:
+        quality = [Entry("finding", "performance.word_error_rate"), Entry("max", 0.2)]
     yield Table(
         "policy",
         reason,
-        [Entry("finding", "performance.accuracy"), Entry("min", 0.8), because],
+        [*quality, because],
         active=False,
         repeated=True,
     )
     if proposal.compares_groups:
-        finding = f"fairness.accuracy_gap.{proposal.roles.groups[0].value}"
+        metric = "word_error_rate" if is_recognition else "accuracy"
+        finding = f"fairness.{metric}_gap.{proposal.roles.groups[0].value}"
         entries = [Entry("finding", finding), Entry("max", 0.1), because]
         yield Table("policy", "", entries, active=False, repeated=True)

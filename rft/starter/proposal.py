@@ -37,8 +37,8 @@ class Proposal:
 
     @property
     def compares_groups(self) -> bool:
-        """Whether there are groups, and a favourable class to compare them by."""
-        return bool(self.roles.groups) and self.positive is not None
+        """Whether there are groups, and of classes a favourable one to compare them by."""
+        return bool(self.roles.groups) and (self.positive is not None or self.roles.is_recognition)
 
 
 def propose_config(source: Source, wishes: Wishes, asker: Asker | None) -> Proposal:
@@ -82,6 +82,10 @@ def _check_training_wishes(wishes: Wishes, roles: Roles) -> None:
 
 def _choose_positive(source: Source, wishes: Wishes, roles: Roles, asker: Asker | None) -> Guess | None:
     """Return the favourable class; a column of scores that decides alone must have it, and is of that class."""
+    if roles.is_recognition:
+        if wishes.positive is not None:
+            raise ConfigError("transcripts have no classes: leave it out", where="--positive")
+        return None
     predicted = roles.predictions
     score = predicted.score if predicted and predicted.prediction is None else None
     needed_for = f"the column {score.value!r}" if score else "--group" if roles.groups else None

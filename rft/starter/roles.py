@@ -15,7 +15,13 @@ from rft.starter.questions import Asker
 from rft.starter.source import Source
 from rft.starter.tables import columns
 from rft.starter.tables.columns import GroupGuesses, Guess
-from rft.starter.tables.prediction_columns import RFT_GROUP, PredictionColumns, find_prediction_columns
+from rft.starter.tables.prediction_columns import (
+    RFT_GROUP,
+    PredictionColumns,
+    find_prediction_columns,
+    find_transcript_columns,
+)
+from rft.starter.tables.sample import TableSample
 from rft.starter.wishes import ColumnWishes
 
 Modality = Literal["image", "text", "audio", "predictions"]
@@ -53,6 +59,11 @@ class Roles:
     other_groups: GroupGuesses = field(default_factory=lambda: GroupGuesses((), (), ()))
 
     @property
+    def is_recognition(self) -> bool:
+        """Whether the predictions are transcripts of a speech recogniser."""
+        return self.predictions is not None and self.predictions.reference is not None
+
+    @property
     def taken(self) -> set[str]:
         """The columns that are something already."""
         single = (self.item, self.label, self.split, self.unit, self.id)
@@ -83,13 +94,26 @@ def assign_roles(source: Source, wishes: ColumnWishes, asker: Asker | None) -> R
     units = [] if wishes.unit else columns.find_unit_columns(source.sample, roles.taken)
     roles.unit = _guess_as_given(wishes.unit)
     roles.id = _guess_as_given(wishes.id) or columns.find_id_column(source.sample, roles.taken)
-    _assign_label(roles, source, wishes, units, asker)
+    if not roles.is_recognition:
+        _assign_label(roles, source, wishes, units, asker)
     units = [guess for guess in units if guess.value not in roles.taken]
     if roles.unit is None:
         roles.unit, roles.without_unit = questions.choose_unit(units, asker)
+    if roles.unit is None and roles.is_recognition:
+        raise _no_speakers(source, units)
     roles.other_units = tuple(guess for guess in units if guess.value not in roles.taken)
     _assign_groups(roles, source, wishes, asker)
     return roles
+
+
+def _no_speakers(source: Source, units: Sequence[Guess]) -> DataError:
+    """Return the error for transcripts of which no column says who speaks."""
+    candidates = f"; {join_names([guess.value for guess in units])} could" if units else ""
+    return DataError(
+        f"no column says who speaks, which the intervals of error rates rest on{candidates}",
+        where=source.path.name,
+        remedy=f"Name it with --unit; the columns are {join_names(list(source.sample.columns))}.",
+    )
 
 
 def _check_wishes(source: Source, wishes: ColumnWishes) -> None:
@@ -127,7 +151,7 @@ def _assign_items(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
     held = next(((modality, column) for modality, column in found.items() if column is not None), None)
     if held is not None:
         roles.modality, roles.item = held
-    elif (predictions := find_prediction_columns(sample, wishes.label)) is not None:
+    elif (predictions := _find_predictions(sample, wishes.label)) is not None:
         roles.modality, roles.predictions = "predictions", predictions
     elif texts := columns.find_text_columns(sample, [name for _, name in wishes.flags]):
         roles.modality, roles.item = "text", texts[0]
@@ -138,6 +162,12 @@ def _assign_items(roles: Roles, source: Source, wishes: ColumnWishes) -> None:
             remedy="Name one with --image, --text, --audio, --prediction or --score; "
             f"the columns are {join_names(list(sample.columns))}.",
         )
+
+
+def _find_predictions(sample: TableSample, label: str | None) -> PredictionColumns | None:
+    """Return the columns of transcripts, or of what a classifier predicted; None where there are neither."""
+    transcripts = find_transcript_columns(sample) if label is None else None
+    return transcripts or find_prediction_columns(sample, label)
 
 
 def _assign_split(roles: Roles, source: Source, wishes: ColumnWishes) -> None:

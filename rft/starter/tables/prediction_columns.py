@@ -9,11 +9,13 @@ import numpy as np
 
 from rft.data.predictions import SUM_TO_ONE
 from rft.data.tables.spelling import normal_form
+from rft.data.transcripts.normalizers import simplify_text
 from rft.starter.tables.columns import Guess, find_label_columns
 from rft.starter.tables.sample import ColumnSample, TableSample
-from rft.starter.tables.words import PREDICTIONS, SCORES, find_word, rank_by_words, split_words
+from rft.starter.tables.words import HYPOTHESES, PREDICTIONS, REFERENCES, SCORES, find_word, rank_by_words, split_words
 
 RFT_COLUMNS = {"split", "id", "label", "prediction"}  # of the predictions.parquet of a run
+ROWS_LOOKED_AT, FEWEST_IN_COMMON = 500, 0.25  # rows; share of words that a reference and its hypothesis share
 RFT_GROUP, RFT_SCORE = "group_", "score_"
 
 
@@ -28,6 +30,7 @@ class PredictionColumns:
         score_class: the class that ``score`` is named after; None where its name says nothing.
         scores: class -> the column with its probability.
         scores_reason: why ``scores`` are believed to be that.
+        reference, hypothesis: of a speech recogniser, the columns of what was said and of what it wrote.
     """
 
     rft: bool = False
@@ -36,12 +39,35 @@ class PredictionColumns:
     score_class: str | None = None
     scores: tuple[tuple[str, str], ...] = ()
     scores_reason: str = ""
+    reference: Guess | None = None
+    hypothesis: Guess | None = None
 
     @property
     def names(self) -> list[str]:
         """The columns."""
-        single = [guess.value for guess in (self.prediction, self.score) if guess is not None]
+        named = (self.prediction, self.score, self.reference, self.hypothesis)
+        single = [guess.value for guess in named if guess is not None]
         return [*single, *(column for _, column in self.scores)]
+
+
+def find_transcript_columns(sample: TableSample) -> PredictionColumns | None:
+    """Return the columns of references and hypotheses, told by their names and by words that both have in common.
+
+    None where there are none: a name alone, such as ``text`` beside ``prediction``, decides nothing.
+    """
+    named = [name for name, column in sample.columns.items() if column.n > 0]
+    as_texts = [name for name in named if find_word(name, PREDICTIONS) and find_word(name, REFERENCES)]  # pred_text
+    for hypothesis in dict.fromkeys([*rank_by_words(named, HYPOTHESES), *as_texts]):
+        said = rank_by_words((name for name in sample.columns if name != hypothesis), REFERENCES)
+        for reference in said:
+            shared = _share_in_common(sample.columns[reference], sample.columns[hypothesis])
+            if shared >= FEWEST_IN_COMMON:
+                reason = f"called after it, and {shared:.0%} of its words stand in the same row of"
+                return PredictionColumns(
+                    reference=Guess(reference, f"what was said: {reason} {hypothesis}"),
+                    hypothesis=Guess(hypothesis, "what a recogniser wrote: called after it"),
+                )
+    return None
 
 
 def looks_like_a_run(sample: TableSample) -> bool:
@@ -75,6 +101,21 @@ def find_prediction_columns(sample: TableSample, label: str | None) -> Predictio
         return None
     score_class = None if score is None else _named_class(score.value, list(classes))
     return PredictionColumns(False, prediction, score, score_class, scores, reason)
+
+
+def _share_in_common(reference: ColumnSample, hypothesis: ColumnSample) -> float:
+    """Return the share of the words of some references that stand in the hypothesis of their row."""
+    found = n = 0
+    for said, written in zip(_first_texts(reference), _first_texts(hypothesis), strict=True):
+        words, other = simplify_text(said).split(), {*simplify_text(written).split()}
+        n += len(words)
+        found += sum(word in other for word in words)
+    return found / n if n else 0.0
+
+
+def _first_texts(column: ColumnSample) -> list[str]:
+    names = [*(str(name) for name in column.values.categories), ""]  # the last one is that of code -1
+    return [names[code] for code in column.values.codes[:ROWS_LOOKED_AT].tolist()]
 
 
 def _holds_decisions(column: ColumnSample, classes: Collection[str]) -> bool:

@@ -52,6 +52,18 @@ SOUNDS = ("audio", "sound", "speech", "wav", "recording", "waveform", "voice")
 # Not "target" and "category": of a comment these are often the people that it is about.
 LABELS = ("label", "labels", "class", "y", "truth", "groundtruth", "true", "actual", "outcome")
 PREDICTIONS = ("prediction", "predictions", "predicted", "pred", "preds", "yhat", "ypred", "decision")
+REFERENCES = (
+    "reference",
+    "ref",
+    "transcript",
+    "transcription",
+    "sentence",
+    "utterance",
+    "text",
+    "groundtruth",
+    "truth",
+)
+HYPOTHESES = ("hypothesis", "hypotheses", "hyp", "asr", "recognized", "recognised", "decoded")
 SCORES = ("score", "yscore", "probability", "prob", "proba", "confidence", "p", "risk")
 IDS = ("id", "uuid", "guid", "key", "index", "rowid")
 
