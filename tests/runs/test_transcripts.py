@@ -243,7 +243,7 @@ def test_what_cannot_be_read_is_told_in_a_line(case: str) -> None:
         ({"hypothesis": "said"}, "the column 'said' is given two meanings"),
         ({"plugins": {"fairness": {"metrics": ["accuracy"]}}}, "transcripts have no classes"),
         ({"plugins": {"fairness": {"min_group_size": 9}}}, "compared from 5 speakers"),
-        ({"policy": [{"finding": "performance.accuracy", "min": 0.5}]}, "cannot occur in this audit"),
+        ({"policy": [{"finding": "performance.accuracy", "min": 0.5}]}, "cannot occur here"),
     ],
 )
 def test_what_contradicts_itself_is_refused(changed: dict[str, Any], message: str) -> None:

@@ -54,12 +54,12 @@ def audit_groups(audited: AuditedModel, options: FairnessOptions, *, positive: s
         card_tables={"by_group": "Groups"},
     )
     cases = f"{options.min_group_size} {audited.facts.name_units(declared=plan.rows.units is not None)}"
-    told = tuple(_say_whom_to_test(finding, cases) for finding in section.findings)
+    told = tuple(say_whom_to_test(finding, cases) for finding in section.findings)
     section = section.model_copy(update={"findings": told, "unanswered": name_unanswered(section)})
     return section if mitigated is None else _with_mitigated(section, mitigated, audited, options, positive)
 
 
-def _say_whom_to_test(finding: Finding, cases: str) -> Finding:
+def say_whom_to_test(finding: Finding, cases: str) -> Finding:
     """Return a finding about groups, with what to do where some are too small for it; ``cases`` is how many do."""
     if not finding.small_groups or finding.remedy:
         return finding

@@ -12,7 +12,7 @@ from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.chapter_content import ChapterContent, merge_chapters
 from rft.plugins.fairness import FairnessOptions
-from rft.plugins.fairness.audit import name_unanswered
+from rft.plugins.fairness.audit import name_unanswered, say_whom_to_test
 from rft.plugins.fairness.measure.group_counts import count_cases_by_group
 from rft.plugins.fairness.measure.plan import cross_attributes, read_groupings, select_groupings, withhold_groups
 from rft.plugins.fairness.present import findings as common
@@ -50,7 +50,8 @@ def audit_speakers(audited: AuditedModel, options: FairnessOptions) -> Section:
         notes=[*_write_notes(audited), *omitted],
         card_tables={"by_group": "Groups"},
     )
-    return section.model_copy(update={"unanswered": name_unanswered(section)})
+    told = tuple(say_whom_to_test(finding, f"{MIN_UNITS} speakers") for finding in section.findings)
+    return section.model_copy(update={"findings": told, "unanswered": name_unanswered(section)})
 
 
 def count_speaker_cases(audited: AuditedModel, options: FairnessOptions) -> Iterator[Counted]:
