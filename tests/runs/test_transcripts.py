@@ -45,7 +45,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def audit(table: pd.DataFrame | None = None, **changed: Any) -> FinishedRun:
+def audit_table(table: pd.DataFrame | None = None, **changed: Any) -> FinishedRun:
     return rft.audit_predictions(make_transcripts() if table is None else table, **{**ARGUMENTS, **changed})
 
 
@@ -61,7 +61,7 @@ def write_config(folder: Path, table: pd.DataFrame, config: str = CONFIG, name: 
 
 
 def test_a_planted_gap_is_found_and_microphones_are_cleared_with_what_would_have_been_found() -> None:
-    run = audit(policy=[{"finding": "fairness.word_error_rate_gap.accent", "max": 0.05}])
+    run = audit_table(policy=[{"finding": "fairness.word_error_rate_gap.accent", "max": 0.05}])
     gap, cleared = (run[f"fairness.word_error_rate_gap.{name}"] for name in ("accent", "microphone"))
     assert gap.status == "warn"
     assert gap.interval.low > 0.05
@@ -77,7 +77,7 @@ def test_a_planted_gap_is_found_and_microphones_are_cleared_with_what_would_have
 
 
 def test_overall_rates_stand_raw_beside_normalised_and_are_made_of_their_parts() -> None:
-    run = audit()
+    run = audit_table()
     rates = {row["metric"]: row for row in run.section("performance").table("error_rates")}
     whole = rates["word_error_rate"]
     parts = [rates[f"{kind}_rate"]["value"] for kind in ("substitution", "deletion", "insertion")]
@@ -92,38 +92,38 @@ def test_overall_rates_stand_raw_beside_normalised_and_are_made_of_their_parts()
 
 
 def test_without_normaliser_there_is_one_rate() -> None:
-    run = audit(normalizer="none")
+    run = audit_table(normalizer="none")
     assert "performance.raw_word_error_rate" not in run
     assert "raw" not in run.section("performance").table("error_rates")[0]
 
 
 def test_a_group_of_four_speakers_is_not_measured_and_leaves_rules_open() -> None:
     finding = "fairness.word_error_rate_gap.accent"
-    run = audit(make_transcripts(small=4), policy=[{"finding": finding, "max": 0.9}])
+    run = audit_table(make_transcripts(small=4), policy=[{"finding": finding, "max": 0.9}])
     rows = {row["group"]: row for row in run.section("fairness").table("errors") if row["attribute"] == "accent"}
     assert rows["island"]["wer"] is None
     assert rows["island"]["status"] == "too few (4 speakers, 5 are needed)"
     assert run[finding].small_groups == ("island",)
     assert run.verdict.status == "uncertain"
     assert "island" in run.verdict.rules[0].explanation
-    five = audit(make_transcripts(small=5))
+    five = audit_table(make_transcripts(small=5))
     rows = {row["group"]: row for row in five.section("fairness").table("errors") if row["attribute"] == "accent"}
     assert rows["island"]["wer"] is not None
 
 
 def test_gaps_are_corrected_for_their_number() -> None:
-    gaps = audit().section("fairness").table("gaps")
+    gaps = audit_table().section("fairness").table("gaps")
     p_values = sorted(row["p"] for row in gaps)
     assert min(row["p_holm"] for row in gaps) == pytest.approx(len(p_values) * p_values[0])
 
 
 def test_words_are_shown_where_examples_may_be_and_enough_speakers_said_them() -> None:
-    hidden = audit()
+    hidden = audit_table()
     assert "wrong_words" not in hidden.section("fairness").tables
     assert "show_examples" in " ".join(hidden.section("fairness").notes)
     table = make_transcripts()
     table.loc[0, "said"] = "Zanzibar"
-    shown = audit(table, report={"show_examples": True})
+    shown = audit_table(table, report={"show_examples": True})
     words = shown.section("fairness").table("wrong_words")
     assert {row["group"] for row in words} == {"coast", "hills", "headset", "phone"}
     assert all(row["n"] >= 5 and row["wrong"] <= row["said"] for row in words)
@@ -134,7 +134,7 @@ def test_words_are_shown_where_examples_may_be_and_enough_speakers_said_them() -
 def test_no_transcript_is_kept_in_the_run_folder(tmp_path: Path) -> None:
     table = make_transcripts()
     table.loc[0, "said"] = "Zanzibar secret"
-    run = audit(table, out=tmp_path / "run")
+    run = audit_table(table, out=tmp_path / "run")
     assert not set(pd.read_parquet(tmp_path / "run" / "predictions.parquet")) & {"label", "prediction", "reference"}
     assert run.model.task == "recognition"
     for path in (tmp_path / "run").rglob("*"):
@@ -145,7 +145,7 @@ def test_no_transcript_is_kept_in_the_run_folder(tmp_path: Path) -> None:
 
 
 def test_small_groups_are_withheld() -> None:
-    run = audit(make_transcripts(small=6), report={"suppress_below": 8, "show_examples": True})
+    run = audit_table(make_transcripts(small=6), report={"suppress_below": 8, "show_examples": True})
     rows = run.section("fairness").table("by_group")
     of_island = [row for row in rows if row["group"] == "island"]
     assert of_island
@@ -154,13 +154,13 @@ def test_small_groups_are_withheld() -> None:
 
 
 def test_what_does_not_apply_says_so() -> None:
-    run = audit(plugins={"fairness": {}, "privacy": {}, "attribution": {}})
+    run = audit_table(plugins={"fairness": {}, "privacy": {}, "attribution": {}})
     for plugin in ("privacy", "attribution"):
         finding = run[f"{plugin}.audit"]
         assert finding.absence == "not_applicable"
         assert "these are transcripts of speech" in finding.reason
     assert run.verdict.status == "uncertain"  # they were asked for
-    assert audit().verdict.status == "no_rules"  # what nobody asked for is not missed
+    assert audit_table().verdict.status == "no_rules"  # what nobody asked for is not missed
     claims = [claim for pillar in run.pillars if pillar.plugin == "privacy" for claim in pillar.claims]
     assert {claim.state for claim in claims} == {"not_applicable"}
 
@@ -168,14 +168,14 @@ def test_what_does_not_apply_says_so() -> None:
 def test_two_recognisers_are_compared_speaker_by_speaker(tmp_path: Path) -> None:
     table = make_transcripts()
     better = table.assign(written=table["written"].where(table.index % 2 == 0, table["said"]))
-    audit(table, out=tmp_path / "before")
-    audit(better, out=tmp_path / "after")
+    audit_table(table, out=tmp_path / "before")
+    audit_table(better, out=tmp_path / "after")
     compared = compare_runs(tmp_path / "before", tmp_path / "after")
     changes = {finding.id: finding for section in compared.sections for finding in section.findings}
     change = changes["change.performance.word_error_rate"]
     assert change.interval.high < 0
     assert compared.not_paired == ""
-    audit(better, out=tmp_path / "other", normalizer="none")
+    audit_table(better, out=tmp_path / "other", normalizer="none")
     assert "normaliser" in compare_runs(tmp_path / "before", tmp_path / "other").not_paired
 
 
@@ -185,7 +185,7 @@ def test_every_file_gives_the_findings_of_the_frame(tmp_path: Path, name: str) -
     table["written"] = table["written"].replace("", "a")
     table.loc[[2, 3], "written"] = None
     run = rft.audit(write_config(tmp_path, table, name=name))
-    assert run["performance.word_error_rate"] == audit(table)["performance.word_error_rate"]
+    assert run["performance.word_error_rate"] == audit_table(table)["performance.word_error_rate"]
     assert run["dataset.empty_hypotheses"].value == 2
 
 
@@ -228,7 +228,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
 def test_what_cannot_be_read_is_told_in_a_line(case: str) -> None:
     change, message = REFUSED[case]
     with pytest.raises(DataError, match=message) as raised:
-        audit(change(make_transcripts()))
+        audit_table(change(make_transcripts()))
     assert len(str(raised.value).splitlines()) <= 2
 
 
@@ -248,7 +248,7 @@ def test_what_cannot_be_read_is_told_in_a_line(case: str) -> None:
 )
 def test_what_contradicts_itself_is_refused(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        audit(**changed)
+        audit_table(**changed)
 
 
 def test_numbers_in_lines_of_json_are_refused(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_numbers_in_lines_of_json_are_refused(tmp_path: Path) -> None:
 def test_rows_without_a_reference_are_skipped_on_request() -> None:
     table = make_transcripts()
     table.loc[5, "said"] = None
-    assert audit(table, on_error="skip").data.skipped == 1
+    assert audit_table(table, on_error="skip").data.skipped == 1
 
 
 def test_check_and_init_know_transcripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
