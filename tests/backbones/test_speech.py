@@ -67,9 +67,9 @@ def test_layers_are_those_that_the_library_counts(name: str, tmp_path: Path) -> 
         key = {"waveform": "input_values", "spectrum": "input_features"}
         taken = {key.get(column, column): tensor for column, tensor in inputs.items()}
         with torch.no_grad():
-            own = network(**taken, output_hidden_states=True).hidden_states
-        assert len(own) == len(layers)
-        for theirs, ours in zip(own, layers, strict=True):
+            library_states = network(**taken, output_hidden_states=True).hidden_states
+        assert len(library_states) == len(layers)
+        for theirs, ours in zip(library_states, layers, strict=True):
             assert torch.allclose(theirs.mean(dim=1)[0], ours, atol=1e-5)
     settings = ModelConfig(backbone="transformers/own", layer=4)
     with pytest.raises(ModelError, match="it has 3 layers, and there is no layer 4"):
