@@ -201,7 +201,8 @@ def test_a_log_has_the_verdict_and_each_rule_that_does_not_hold(
     assert (code, first > 0) == (1, way != ["--quiet"])
     broken, unsettled, absent = lines[first + 1 :]
     assert re.fullmatch(
-        r"rft: fail: performance\.accuracy is at least 0\.9: 0\.\d+, interval 0\.\d+ to 0\.\d+: "
+        r"rft: fail: performance\.accuracy is at least 0\.9: 0\.\d+, interval 0\.\d+ to 0\.\d+ at 97\.5 %, since the "
+        r"rules name 2 estimates: "
         r"below the bound, even allowing for chance \(release criterion R-1\)",
         broken,
     ), broken

@@ -386,14 +386,18 @@ def shortcut_finding(name: str, value: float, **changes: Any) -> Finding:
 )
 def test_what_the_model_looks_at(findings: tuple[Finding, ...], sentence: str) -> None:
     shares = (("stamp", 0.45), ("stamp", 0.05), ("stamp", 0.1), ("hat", 0.1))
-    tables: dict[str, Table] = {"shortcuts": [{"name": name, "flip_share": share} for name, share in shares]}
+    tables: dict[str, Table] = {
+        "shortcuts": [{"name": name, "flip_share": share, "condition": "swap"} for name, share in shares]
+    }
     section = Section(plugin="attribution", findings=findings, tables=tables)
     assert summarize_attribution(section, MODEL) == sentence
     assert summarize_attribution(None, MODEL) == NOT_ASKED
 
 
 def test_words_are_replaced_and_not_taken_from_another_class() -> None:
-    tables: dict[str, Table] = {"shortcuts": [{"name": "fit", "flip_share": share} for share in (0.45, 0.05)]}
+    tables: dict[str, Table] = {
+        "shortcuts": [{"name": "fit", "flip_share": share, "condition": "swap"} for share in (0.45, 0.05)]
+    }
     section = Section(plugin="attribution", findings=(shortcut_finding("fit", 0.4, status="warn"),), tables=tables)
     assert summarize_attribution(section, MODEL.model_copy(update={"modality": "text"})) == (
         "The model relies on the words “fit”: changing them alters 0.40 [0.35, 0.45] more of the predictions than "

@@ -34,6 +34,8 @@ from rft.runtime.libraries import library_import
 
 WHERE = "model.backbone"
 LONGEST = 512  # tokens, unless model.max_length asks for more
+# What a network calls its main input -> the key of ``[data]`` that names the column of such examples.
+KEYS = {"input_ids": "text", "pixel_values": "image", "input_values": "audio", "input_features": "audio"}
 
 
 def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, seed: int) -> tuple[Any, Any]:
@@ -47,7 +49,8 @@ def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, s
         raise ModelError(
             f"{config.model_type} has an encoder and a decoder, which no plugin supports",
             where=source.where,
-            remedy="Take an encoder (BERT's family) or a causal model (GPT's family).",
+            remedy="Take an encoder (BERT's family) or a causal model (GPT's family); of a model of speech, name the "
+            "column as data.audio, which takes its encoder.",
         )
     if modality == "text" and getattr(config, "vision_config", None) is not None:
         raise ModelError(
@@ -61,7 +64,7 @@ def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, s
         network = load_pretrained(source, tower or config) if pretrained else build_untrained(source, tower or config)
     takes = getattr(network, "main_input_name", "input_ids")
     if takes != {"text": "input_ids", "image": "pixel_values"}[modality]:
-        key = {"input_ids": "text", "pixel_values": "image"}.get(takes)
+        key = KEYS.get(takes)
         remedy = f"It takes {takes}: name the column as data.{key}." if key else f"It takes {takes}."
         raise ModelError(f"this model does not take {modality}s", where=source.where, remedy=remedy)
     return network.eval(), tower or config

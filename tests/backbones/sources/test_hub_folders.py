@@ -384,7 +384,9 @@ def test_a_text_model_is_refused_for_images_and_the_other_way_round(model_folder
     families.write_hub_folder(tmp_path / "both" / "own", families.build_clip(), families.letter_tokenizer())
     with pytest.raises(ModelError, match=r"(?s)clip takes texts and images together.*name the column as data\.image"):
         read(tmp_path / "both")
-    with pytest.raises(ModelError, match=r"torchvision has backbones for images only\nTexts: transformers/<name>"):
+    with pytest.raises(
+        ModelError, match=r"torchvision has backbones for images only\nFor texts and speech: transformers/<name>"
+    ):
         load_backbone(ModelConfig(backbone="torchvision/resnet18"), tmp_path, modality="text", seed=0, offline=True)
 
 
