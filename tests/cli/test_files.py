@@ -14,6 +14,7 @@ from rft.errors import OutputError
 from rft.report import save
 from tests.support.small_run import small_artifacts, small_run
 
+WRITTEN = (0, 3)  # a comparison of so few examples settles nothing, and is written
 REFUSED = f"exists already, and {OF_SOMETHING_ELSE}"
 
 
@@ -44,22 +45,22 @@ COMMANDS: dict[str, Command] = {
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_second_call_replaces_what_the_first_one_made(runs: list[str], name: str) -> None:
     arguments = COMMANDS[name](runs)
-    assert invoke_rft(*arguments)[0] == 0
+    assert invoke_rft(*arguments)[0] in WRITTEN
     written = Path(name).read_bytes()
-    assert invoke_rft(*arguments)[0] == 0
+    assert invoke_rft(*arguments)[0] in WRITTEN
     assert Path(name).read_bytes() == written
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_somebody_edited_since_stays(runs: list[str], name: str) -> None:
     arguments = COMMANDS[name](runs)
-    assert invoke_rft(*arguments)[0] == 0
+    assert invoke_rft(*arguments)[0] in WRITTEN
     edited = Path(name).read_text(encoding="utf-8") + "my remark"
     Path(name).write_text(edited, encoding="utf-8")
     code, stderr = invoke_rft(*arguments)
     assert (code, f"{name}: {REFUSED} Replace it with --force" in stderr) == (2, True), stderr
     assert Path(name).read_text(encoding="utf-8") == edited
-    assert invoke_rft(*arguments, "--force")[0] == 0
+    assert invoke_rft(*arguments, "--force")[0] in WRITTEN
     assert "my remark" not in Path(name).read_text(encoding="utf-8")
 
 
@@ -70,7 +71,7 @@ def test_what_was_made_of_another_run_stays(runs: list[str]) -> None:
     assert (code, REFUSED in stderr) == (2, True)
     assert invoke_rft("export", runs[0], "--format", "json", "--out", "findings.csv")[0] == 2, "nor of another format"
     assert Path("findings.csv").read_bytes() == first
-    assert invoke_rft("compare", *runs)[0] == 0
+    assert invoke_rft("compare", *runs)[0] in WRITTEN
     assert invoke_rft("compare", *reversed(runs))[0] == 2
     Path("backbones.html").write_text("mine", encoding="utf-8")
     code, stderr = invoke_rft("compare-backbones", "audit.toml", "torchvision/resnet18=random")
@@ -80,9 +81,9 @@ def test_what_was_made_of_another_run_stays(runs: list[str]) -> None:
 def test_the_same_run_is_known_by_its_folder_however_it_is_named(
     runs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert invoke_rft("compare", *runs)[0] == 0
+    assert invoke_rft("compare", *runs)[0] in WRITTEN
     monkeypatch.chdir(tmp_path / "runs")
-    assert invoke_rft("compare", "one", str(tmp_path / runs[1]), "--out", "../compare.html")[0] == 0
+    assert invoke_rft("compare", "one", str(tmp_path / runs[1]), "--out", "../compare.html")[0] in WRITTEN
 
 
 def test_what_is_made_of_nothing_takes_force(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_without_a_state_folder_a_file_is_written_and_then_takes_force(
     (tmp_path / "state").write_text("a file, no folder", encoding="utf-8")
     monkeypatch.setenv("RFT_STATE", str(tmp_path / "state"))
     arguments = ("export", runs[0], "--format", "csv")
-    assert invoke_rft(*arguments)[0] == 0
+    assert invoke_rft(*arguments)[0] in WRITTEN
     assert invoke_rft(*arguments)[0] == 2
 
 

@@ -103,6 +103,6 @@ def test_class_folders_without_a_table_say_that_there_is_no_unit(folder: Path) -
     code, stdout, _ = invoke_rft("init", "photos", *RANDOM)
     assert code == 0
     assert NOT_GIVEN in stdout
-    assert "lay it beside the images and run rft init again" in (folder / "audit.toml").read_text(
+    assert "lay it beside the files and run rft init again" in (folder / "audit.toml").read_text(
         encoding="utf-8"
     ).replace("\n# ", " ")
