@@ -25,7 +25,6 @@ from rft.records import AuditRun
 from rft.runtime.float32 import describe_float32, ieee_float32
 from rft.training import linear_heads
 from tests.runs.test_texts_and_images import ALL, TRAIN, write_data
-from tests.support.families import FAMILIES
 
 SAME = 1e-6  # of a probability
 SAME_HALF = 1e-4  # where a rounding to float16 lies between, on the edge of which the last bit of a float32 decides

@@ -100,7 +100,7 @@ class AudioInputs:
         samples = self.preprocessing.count_samples(np.array([len(recording.samples)]), np.array([recording.rate]))
         if samples[0] < least:
             raise DataError(
-                f"is too short: {samples[0]} samples at the model's rate of {rate:,} a second; it takes {least} or more",
+                f"is too short: {samples[0]} samples at {rate:,} a second, of which the model takes {least} or more",
                 where=short_path(item),
                 remedy="Remove it.",
             )
