@@ -69,7 +69,7 @@ def list_clips(words: tuple[str, ...], seed: int) -> list[Clip]:
     return clips
 
 
-def speak(clip: Clip, folder: Path, speed: int) -> None:
+def write_clip(clip: Clip, folder: Path, speed: int) -> None:
     """Write a clip's file, a WAV."""
     path = folder / clip.file
     if clip.voice in FLITE:
@@ -99,7 +99,7 @@ if __name__ == "__main__":
     drawn = random.Random(arguments.seed)
     speeds = [drawn.choice(WORDS_A_MINUTE) for _ in clips]
     with ThreadPoolExecutor(2) as pool:
-        for _ in pool.map(lambda pair: speak(pair[0], here, pair[1]), zip(clips, speeds, strict=True)):
+        for _ in pool.map(lambda pair: write_clip(pair[0], here, pair[1]), zip(clips, speeds, strict=True)):
             pass
     if doubles := count_doubles(clips, here):
         raise SystemExit(f"{doubles} clips are the same for several voices: this espeak-ng lacks some of them")

@@ -32,7 +32,7 @@ def require_voices() -> None:
             pytest.skip(f"{program} is not installed")
 
 
-def speak(folder: Path, words: str) -> Path:
+def write_spoken_words(folder: Path, words: str) -> Path:
     """Write the clips of an example and return its config."""
     path = copy_example("speech-commands", folder)
     subprocess.run([sys.executable, "prepare.py", "--words", words], cwd=path.parent, check=True)
@@ -48,7 +48,7 @@ def rates_by_group(run: AuditRun, attribute: str) -> dict[str, float]:
 @pytest.mark.slow
 def test_commands_are_known_in_voices_that_were_never_heard(tmp_path: Path) -> None:
     require_voices()
-    path = speak(tmp_path, "commands")
+    path = write_spoken_words(tmp_path, "commands")
     run = rft.audit(path, tmp_path / "run", overrides=WITHOUT_SHADOWS)
     assert run.finding("performance.accuracy").interval.low >= 0.8
     assert run.finding("dataset.duplicate_items").value == 0
@@ -68,7 +68,7 @@ def test_commands_are_known_in_voices_that_were_never_heard(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_ten_digits_are_known_in_voices_that_were_never_heard(tmp_path: Path) -> None:
     require_voices()
-    path = speak(tmp_path, "digits")
+    path = write_spoken_words(tmp_path, "digits")
     run = rft.audit(path, tmp_path / "run", overrides=[*WITHOUT_SHADOWS, "data.positive=zero"])
     assert run.finding("performance.accuracy").value >= 0.9
     assert min(rates_by_group(run, "sex").values()) >= 0.9
