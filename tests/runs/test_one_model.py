@@ -24,9 +24,7 @@ from rft.plugins.attribution.network import Network
 from rft.records import AuditRun
 from rft.runtime.float32 import describe_float32, ieee_float32
 from rft.training import linear_heads
-from tests.conftest import CONFIG, write_images
-from tests.runs.test_texts_and_images import TRAIN, write_texts
-from tests.support.families import FAMILIES
+from tests.runs.test_texts_and_images import ALL, TRAIN, write_data
 
 SAME = 1e-6  # of a probability
 SAME_HALF = 1e-4  # where a rounding to float16 lies between, on the edge of which the last bit of a float32 decides
@@ -34,26 +32,20 @@ SAME_HALF = 1e-4  # where a rounding to float16 lies between, on the edge of whi
 
 def write_audit(folder: Path, family: str, model: str, more: str = "") -> Path:
     """Write data, a model as the hub lays it out, and the config of an audit of both."""
-    FAMILIES[family].load(folder)
-    data = CONFIG.split("[model]")[0]
-    if family == "hf_vit":
-        write_images(folder / "data")
-    else:
-        write_texts(folder)
-        data = data.replace("data/images.csv", "texts.csv").replace('image = "file"', 'text = "text"')
-        data = data.replace('unit = "person"\n', "")
+    data = write_data(folder, family)
     path = folder / "audit.toml"
     path.write_text(f'{data}\n[model]\nbackbone = "transformers/own"\n{model}\n{TRAIN}{more}', encoding="utf-8")
     return path
 
 
 def inputs_of(run: AuditRun, folder: Path) -> list:
-    """Return the texts, or the paths of the images, in the order of the predictions."""
+    """Return the texts, or the paths of the images or recordings, in the order of the predictions."""
     if run.model.modality == "text":
         table = pd.read_csv(folder / "texts.csv")
         return [*table[table["split"] == "train"]["text"], *table[table["split"] == "test"]["text"]]
-    table = pd.read_csv(folder / "data" / "images.csv")
-    return [folder / "data" / name for split in ("train", "test") for name in table[table["split"] == split]["file"]]
+    place = folder / "clips.csv" if run.model.modality == "audio" else folder / "data" / "images.csv"
+    table = pd.read_csv(place)
+    return [place.parent / name for split in ("train", "test") for name in table[table["split"] == split]["file"]]
 
 
 def read_predictions(run_folder: Path) -> pd.DataFrame:
@@ -74,6 +66,7 @@ def assert_same(run_folder: Path, wanted: list, tolerance: float) -> None:
 QUICK = {
     *(("bert", "all", precision, "float32") for precision in ("auto", "bfloat16", "int8")),
     *(("hf_vit", "layer", precision, "float32") for precision in ("bfloat16", "int8")),
+    *(("whisper", "all", precision, "float32") for precision in ("auto", "bfloat16", "int8")),
     *(
         ("bert", "layer", "bfloat16", "float16"),
         ("gpt2", "all", "bfloat16", "float32"),
@@ -83,7 +76,7 @@ QUICK = {
 WAYS = [
     pytest.param(*way, marks=[] if way in QUICK else pytest.mark.slow)
     for way in product(
-        ("bert", "gpt2", "hf_vit"),
+        ("bert", "gpt2", "hf_vit", "whisper", "wav2vec2", "wav2vec2/group"),
         ("all", "layer"),
         ("auto", "float32", "bfloat16", "int8"),
         ("float32", "float16"),
@@ -95,7 +88,7 @@ WAYS = [
 def test_the_saved_model_predicts_what_the_audit_predicted(
     tmp_path: Path, family: str, freeze: str, precision: str, cache: str
 ) -> None:
-    keys = f'freeze = "{FAMILIES[family].layer if freeze == "layer" else "all"}"\n'
+    keys = f'freeze = "{ALL[family].layer if freeze == "layer" else "all"}"\n'
     path = write_audit(tmp_path, family, f'{keys}precision = "{precision}"\ncache = "{cache}"')
     if (family, precision) == ("gpt2", "int8"):  # its layers are of a kind of its own
         with pytest.raises(ModelError, match="linear layers of the frozen part, and none runs in it"):

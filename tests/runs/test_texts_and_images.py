@@ -12,8 +12,11 @@ import rft
 from rft.errors import ConfigError
 from rft.records import AuditRun
 from tests.conftest import CONFIG, write_images
+from tests.support.audio_cases import encode_sound, make_tone
 from tests.support.families import FAMILIES
+from tests.support.speech_families import SPEECH
 
+ALL = FAMILIES | SPEECH
 PLUGINS = "[privacy]\nepsilon = 20.0\nmechanism_runs = 0\n[fairness]\nmin_group_size = 5\n[attribution]\nsamples = 2\n"
 CLASSES = ('label = "colour"', 'label = "colour"\nclasses = ["blue", "red"]')  # private training asks for them
 TRAIN = '[train]\nepochs = 3\noptimizer = "adamw"\nlearning_rate = 0.01\nbatch_size = 8\n'
@@ -35,13 +38,13 @@ WAYS = {
     "none": 'freeze = "none"',
     "adapters everywhere": 'tune = "lora"\nlora = {{ target = ["{target}"] }}',
 }
-TARGETS = {"bert": "query", "gpt2": "c_attn", "hf_vit": "q_proj"}
+TARGETS = {"bert": "query", "gpt2": "c_attn", "hf_vit": "q_proj", "whisper": "q_proj", "wav2vec2": "q_proj"}
 
 
 # Every cell of the table; by default all of it frozen, and in one family each other way too but the two longest.
-QUICK_WAYS = ("all", "layer", "adapters")
+QUICK = {("bert", "all"), ("bert", "layer"), ("bert", "adapters"), ("whisper", "layer")}
 CELLS = [
-    pytest.param(family, way, marks=[] if family == "bert" and way in QUICK_WAYS else pytest.mark.slow)
+    pytest.param(family, way, marks=[] if (family, way) in QUICK else pytest.mark.slow)
     for family in TARGETS
     for way in WAYS
 ]
@@ -59,19 +62,43 @@ def write_texts(folder: Path) -> None:
     pd.DataFrame(rows).to_csv(folder / "texts.csv", index=False)
 
 
+def write_clips(folder: Path, n: int = 40) -> pd.DataFrame:
+    """Write tones of a pitch by class and of .1 to .3 s, two of each person, and ``clips.csv``; return the table."""
+    rng = np.random.default_rng(0)
+    (folder / "clips").mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(n):
+        label, hertz = (("red", 400.0), ("blue", 1200.0))[number % 2]
+        person = number // 2
+        tone = make_tone(rng.uniform(0.1, 0.3), hertz=hertz * rng.uniform(0.9, 1.1))
+        (folder / "clips" / f"{number:03}.wav").write_bytes(encode_sound(tone))
+        split, camera = "train" if number < n // 2 else "test", ("left", "right")[person % 2]
+        row = {"file": f"clips/{number:03}.wav", "colour": label, "person": f"{person:03}", "camera": camera}
+        rows.append(row | {"split": split})
+    table = pd.DataFrame(rows)
+    table.to_csv(folder / "clips.csv", index=False)
+    return table
+
+
+def write_data(folder: Path, family: str) -> str:
+    """Write the data of a family's modality, and the family as the hub lays it out; return the config's beginning."""
+    ALL[family].load(folder)
+    config = CONFIG.split("[model]")[0]
+    if family in SPEECH:
+        write_clips(folder)
+        return config.replace("data/images.csv", "clips.csv").replace('image = "file"', 'audio = "file"')
+    if family == "hf_vit":
+        write_images(folder / "data")
+        return config
+    write_texts(folder)
+    config = config.replace("data/images.csv", "texts.csv").replace('image = "file"', 'text = "text"')
+    return config.replace('unit = "person"\n', "")
+
+
 def write_audit(folder: Path, family: str, model: str) -> Path:
     """Write the data and the config of an audit, and the model as the hub lays it out in the folder ``own``."""
-    texts = family in ("bert", "gpt2")
-    FAMILIES[family].load(folder)
-    if texts:
-        write_texts(folder)
-    else:
-        write_images(folder / "data")
-    data = CONFIG.split("[model]")[0].replace(*CLASSES)
-    if texts:
-        data = data.replace("data/images.csv", "texts.csv").replace('image = "file"', 'text = "text"')
-        data = data.replace('unit = "person"\n', "")
-    keys = model.format(layer=FAMILIES[family].layer, target=TARGETS.get(family, ""))
+    data = write_data(folder, family).replace(*CLASSES)
+    keys = model.format(layer=ALL[family].layer, target=TARGETS.get(family, ""))
     path = folder / "audit.toml"
     path.write_text(f'{data}\n[model]\nbackbone = "transformers/own"\n{keys}\n{TRAIN}{PLUGINS}', encoding="utf-8")
     return path
@@ -90,7 +117,10 @@ def test_every_plugin_works_with_every_way_of_freezing(tmp_path: Path, family: s
     if "adapters" in way:
         pytest.importorskip("peft")
     run = rft.audit(write_audit(tmp_path, family, WAYS[way]), tmp_path / "run")
-    assert {plugin: plugin_outcome(run, plugin) for plugin in FIRST} == dict.fromkeys(FIRST, "measured")
+    expected = dict.fromkeys(FIRST, "measured")
+    if family in SPEECH:
+        expected["attribution"] = "attribution explains images and texts, not audio"
+    assert {plugin: plugin_outcome(run, plugin) for plugin in FIRST} == expected
     assert run.finding("training.frozen_changed").value == 0
     assert run.finding("training.trained_unmoved").value == 0
     assert run.model.training.cached is (way not in ("none", "adapters everywhere"))

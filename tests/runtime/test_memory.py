@@ -29,6 +29,7 @@ def probe_memory(kind: str, folder: Path, megabytes: int) -> dict[str, Any]:
     [
         pytest.param("mobilenet_v2", 300, marks=pytest.mark.slow),
         pytest.param("text", 300, marks=pytest.mark.slow),
+        pytest.param("speech", 300, marks=pytest.mark.slow),
         pytest.param("resnet50", 400, marks=pytest.mark.slow),
     ],
 )

@@ -56,6 +56,14 @@ def test_bytes_are_what_their_column_is_called_after(tmp_path: Path, column: str
     assert start(tmp_path / "clips.parquet")["data"][key] == column
 
 
+def test_a_voice_is_whose_a_row_is_and_a_second_split_is_no_label(clips: Path) -> None:
+    rows = make_rows().rename(columns={"speaker": "voice", "label": "word"})
+    rows.assign(other_split=rows["split"].to_numpy()[::-1]).to_csv(clips / "table.csv", index=False)
+    config = start(clips / "table.csv")
+    assert (config["data"]["label"], config["data"]["unit"], config["data"]["split"]) == ("word", "voice", "split")
+    assert "other_split" not in (clips / "audit.toml").read_text()
+
+
 def test_a_column_that_the_user_names(tmp_path: Path) -> None:
     rows = make_rows().drop(columns="file")
     cells = pa.array([encode_sound(make_tone(0.01))] * N, pa.binary())

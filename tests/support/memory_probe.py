@@ -15,12 +15,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from rft.backbones.sources.speech.encoders import SpeechBackbone
+from rft.data.audio.inputs import AudioInputs
+from rft.data.audio.preprocessing import AudioPreprocessing
+from rft.data.audio.spectrum import SpectrumExtractor
 from rft.data.images.inputs import ImageInputs
 from rft.data.images.preprocessing import plain_preprocessing
 from rft.features import Store
 from rft.features.extract import extract_features
 from rft.runtime import memory
 from rft.runtime.allocator import keep_freed_memory
+from tests.support.audio_cases import encode_sound, make_tone
 from tests.support.features_cases import split_of
 
 Batch = dict[str, Tensor]
@@ -37,6 +42,8 @@ class Recording(nn.Module):
         self.sizes.append(len(next(iter(batch.values()))))
         if "pixels" in batch:
             return {"features": self.network(batch["pixels"])}
+        if "spectrum" in batch:
+            return {"features": self.network(batch)}
         return {"features": self.network(**batch).last_hidden_state, "attention_mask": batch["attention_mask"]}
 
 
@@ -76,11 +83,31 @@ def make_comments(n: int) -> tuple[nn.Module, Words, list[tuple[int, int]]]:
     return BertModel(BertConfig(vocab_size=1000, **sizes)), Words(), items
 
 
+def write_clips(folder: Path, n: int) -> tuple[nn.Module, AudioInputs, list[Path]]:
+    """Return a small encoder of Whisper's kind with random weights and recordings of .5 to 20 s for it."""
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+    sizes = {"d_model": 64, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 8192}
+    network = WhisperModel(WhisperConfig(**sizes, decoder_layers=1, decoder_attention_heads=2)).get_encoder()
+    rng, items = np.random.default_rng(0), []
+    for number in range(n):
+        items.append(folder / f"{number}.wav")
+        items[-1].write_bytes(encode_sound(make_tone(rng.uniform(0.5, 20), hertz=rng.uniform(100, 2000))))
+    extractor = SpectrumExtractor(WhisperFeatureExtractor())
+    preprocessing = AudioPreprocessing(16_000, extractor=extractor, samples_per_token=320)
+    return SpeechBackbone(network, None), AudioInputs({}, preprocessing, 60.0), items
+
+
 def main(kind: str, folder: Path, megabytes: int) -> None:
     keep_freed_memory()
     torch.manual_seed(0)
     torch.set_num_threads(2)
-    network, inputs, items = make_comments(100) if kind == "text" else write_photos(folder, kind, 120)
+    if kind == "text":
+        network, inputs, items = make_comments(100)
+    elif kind == "speech":
+        network, inputs, items = write_clips(folder, 100)
+    else:
+        network, inputs, items = write_photos(folder, kind, 120)
     before = memory.resident_bytes()
     limit = before + megabytes * 10**6
     prefix = Recording(network)

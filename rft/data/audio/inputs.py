@@ -22,6 +22,17 @@ from rft.records import Split
 class PreparesRecordings(Protocol):
     """What makes the input of a model of a recording: ``rft.data.audio.preprocessing.AudioPreprocessing``."""
 
+    @property
+    def rate(self) -> int:
+        """Samples a second that the model takes."""
+
+    @property
+    def min_samples(self) -> int:
+        """Of which the model makes its first vector."""
+
+    def count_samples(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
+        """Return (N,) how many samples they become at this rate."""
+
     def count_tokens(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Return (N,) how many vectors recordings of (N,) samples at (N,) rates become in the model, about."""
 
@@ -85,14 +96,15 @@ class AudioInputs:
                 where=short_path(item),
                 remedy="Leave the files as they are while rft runs.",
             )
-        waveform = self.preprocessing(recording)
-        if not len(waveform):
+        least, rate = self.preprocessing.min_samples, self.preprocessing.rate
+        samples = self.preprocessing.count_samples(np.array([len(recording.samples)]), np.array([recording.rate]))
+        if samples[0] < least:
             raise DataError(
-                f"is too short: its {len(recording.samples)} samples leave none at the rate of the model",
+                f"is too short: {samples[0]} samples at {rate:,} a second, of which the model takes {least} or more",
                 where=short_path(item),
                 remedy="Remove it.",
             )
-        return waveform
+        return self.preprocessing(recording)
 
     def _measure(self, item: FileSource) -> tuple[int, int]:
         recording = read_recording(item, self.max_seconds)

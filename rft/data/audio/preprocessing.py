@@ -31,6 +31,7 @@ class AudioPreprocessing:
         max_seconds: that the model takes at most; None where it has no limit. Longer recordings are refused, not cut.
         extractor: makes a spectrum of the samples, where the model takes one.
         processor: the feature extractor of transformers that said so, or None.
+        min_samples: of which the model makes its first vector; shorter recordings are refused.
         samples_per_token: of these, how many go into one vector of the model: what a recording costs.
 
     Raises:
@@ -42,6 +43,7 @@ class AudioPreprocessing:
     max_seconds: float | None = None
     extractor: SpectrumExtractor | None = None
     processor: Any = field(default=None, repr=False)
+    min_samples: int = 1
     samples_per_token: int = 1
 
     def __post_init__(self) -> None:
@@ -67,6 +69,7 @@ class AudioPreprocessing:
         """Return the reader of recordings for these splits; raises ``DataError`` for one that the model cannot take."""
         if self.max_seconds is not None:
             self._require_short(splits, self.max_seconds)
+        self._require_long(splits)
         return AudioInputs(splits, self, config.max_seconds)
 
     def _require_short(self, splits: Mapping[str, Split], most: float) -> None:
@@ -78,6 +81,21 @@ class AudioPreprocessing:
                 where="data.audio",
                 remedy=f'Cut them into utterances; or set data.max_seconds = {most:g}, and data.on_error = "skip" to '
                 "leave them out and count them.",
+            )
+
+    def _require_long(self, splits: Mapping[str, Split]) -> None:
+        counts = [
+            self.count_samples(split.recordings.frames, split.recordings.rates)
+            for split in splits.values()
+            if split.recordings is not None
+        ]
+        samples = np.concatenate([np.empty(0, np.int64), *counts])
+        if n := int((samples < self.min_samples).sum()):
+            raise DataError(
+                f"{n:,} of {len(samples):,} recordings are shorter than the {1000 * self.min_samples / self.rate:g} ms "
+                "of which the model makes its first vector",
+                where="data.audio",
+                remedy="Remove their rows: nothing can be heard in them.",
             )
 
     def count_samples(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:

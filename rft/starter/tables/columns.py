@@ -230,7 +230,13 @@ def _count_values(column: ColumnSample) -> str:
 def _has_few_values(column: ColumnSample, most: int) -> bool:
     """Tell whether values are so few, and repeat so often, that they name classes or groups."""
     short = column.mean_words < FREE_TEXT_WORDS
-    return short and 2 <= column.distinct <= min(most, column.n / 2) and not _holds_decimals(column)
+    few = 2 <= column.distinct <= min(most, column.n / 2)
+    return short and few and not _holds_decimals(column) and not _names_splits(column)
+
+
+def _names_splits(column: ColumnSample) -> bool:
+    """Tell whether every cell names a split: a table may bring more than one way to part it."""
+    return all(split_named(value) is not None for value in column.counts)
 
 
 def _holds_decimals(column: ColumnSample) -> bool:

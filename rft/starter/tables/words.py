@@ -30,7 +30,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], str]] = {
 UNITS = (
     *("person", "patient", "subject", "participant", "individual", "applicant", "defendant", "candidate", "speaker"),
     *("client", "customer", "user", "author", "reviewer", "writer", "student", "employee", "member", "respondent"),
-    *("donor", "identity", "face", "household", "family"),
+    *("donor", "identity", "face", "household", "family", "voice"),
 )
 TEXTS = (
     *(

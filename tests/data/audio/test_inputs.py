@@ -134,7 +134,9 @@ class TestBatches:
     def test_what_leaves_no_sample_is_too_short(self, tmp_path: Path) -> None:
         path = tmp_path / "click.wav"
         path.write_bytes(encode_sound(np.float32([0.5]), rate=384_000))
-        with pytest.raises(DataError, match="is too short: its 1 samples leave none"):
+        with pytest.raises(
+            DataError, match="is too short: 0 samples at 16,000 a second, of which the model takes 1 or more"
+        ):
             next(AudioInputs({}, PLAIN, 60).batches([path], [[0]]))
 
     def test_what_the_model_cannot_take_is_refused_before_it_is_read(self, tmp_path: Path) -> None:
@@ -142,6 +144,9 @@ class TestBatches:
         with pytest.raises(DataError, match="1 of 2 recordings last longer than the 1 s that the model takes"):
             AudioPreprocessing(16_000, max_seconds=1).inputs({"test": split}, CONFIG, 0)
         assert AudioPreprocessing(16_000, max_seconds=1.5).inputs({"test": split}, CONFIG, 0)
+        with pytest.raises(DataError, match=r"1 of 2 recordings are shorter than the 500\.062 ms of which"):
+            AudioPreprocessing(16_000, min_samples=8001).inputs({"test": split}, CONFIG, 0)
+        assert AudioPreprocessing(16_000, min_samples=8000).inputs({"test": split}, CONFIG, 0)
 
 
 def test_the_facts_say_what_was_done_and_are_told_from_others() -> None:

@@ -12,7 +12,13 @@ from torch import nn
 from rft.backbones.sources import ctranslate2, snapshot, transformers
 from rft.backbones.sources.image_processor import FILES
 from rft.backbones.sources.snapshot import PretrainedFolder
-from rft.backbones.sources.speech.encoders import Layer, SpeechBackbone, count_layers, takes_waveforms
+from rft.backbones.sources.speech.encoders import (
+    Layer,
+    SpeechBackbone,
+    count_fewest_samples,
+    count_layers,
+    takes_waveforms,
+)
 from rft.config.schema import ModelConfig
 from rft.data.audio.preprocessing import AudioPreprocessing
 from rft.data.audio.spectrum import SpectrumExtractor
@@ -63,14 +69,23 @@ def prepare_audio(network: nn.Module, processor: Any) -> AudioPreprocessing:
             int(processor.sampling_rate),
             "zero-mean-unit-variance" if normalised else "none",
             processor=processor,
+            # SEW squeezes so many of the vectors that the convolutions make into its first one.
+            min_samples=int(count_fewest_samples(network, torch.tensor(getattr(config, "squeeze_factor", 1)))),
             samples_per_token=math.prod(config.conv_stride),
         )
     extractor = SpectrumExtractor(processor)
     positions = getattr(config, "max_source_positions", None) if config.model_type == "whisper" else None
     hop = processor.hop_length if positions else extractor.rate // 100  # kaldi's frames are 10 ms apart
     seconds = None if positions is None else 2 * positions * hop / extractor.rate
+    # Kaldi's windows are 25 ms wide, and as many as the stride are stacked to a vector.
+    fewest = 1 if positions else extractor.rate // 40 + (processor.stride - 1) * hop
     return AudioPreprocessing(
-        extractor.rate, max_seconds=seconds, extractor=extractor, processor=processor, samples_per_token=2 * hop
+        extractor.rate,
+        max_seconds=seconds,
+        extractor=extractor,
+        processor=processor,
+        min_samples=fewest,
+        samples_per_token=2 * hop,
     )
 
 

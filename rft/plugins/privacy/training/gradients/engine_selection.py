@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rft.backbones.sources.speech.encoders import SpeechBackbone
 from rft.errors import ConfigError
 from rft.plugins.privacy.training.gradients.engines import (
     ENGINES,
@@ -40,6 +41,7 @@ MIN_GRADIENT_SHARE = (
     1e-4  # of an example's whole gradient: what is smaller, such as the bias of attention keys, is rounding
 )
 TEXT_LENGTHS = (6, 3, 5)  # tokens of the made-up texts, one each: different, so that padding takes part
+CLIPS = {"waveform", "spectrum"}  # columns of clips, of which the encoder says how much becomes one of these tokens
 ENGINE_FAILURES = (
     RuntimeError,
     ValueError,
@@ -260,14 +262,29 @@ def perturb_parameters(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def make_up_examples(task: Task, suffix: nn.Module, rows: int) -> tuple[Batch, Tensor]:
-    """Return examples of the shape of the first real one, with labels; the same in every run."""
+    """Return examples of the kind of the first real one, with labels; the same in every run."""
     rng = torch.Generator().manual_seed(0)
     real = task.features.batch(torch.tensor([0]))
     lengths = torch.tensor(TEXT_LENGTHS).repeat(-(-rows // len(TEXT_LENGTHS)))[:rows]
+    if real.keys() & CLIPS:
+        encoder = next(module for module in suffix.modules() if isinstance(module, SpeechBackbone))
+        made_up = encoder.make_up_inputs(lengths, rng)
+    else:
+        made_up = _make_up_columns(real, suffix, lengths, rng)
+    batch = {name: values.to(task.device) for name, values in made_up.items()}
+    training = suffix.training
+    with torch.no_grad():
+        classes = suffix.eval()(batch).shape[1]
+    suffix.train(training)
+    return batch, torch.arange(rows, device=task.device) % classes
+
+
+def _make_up_columns(real: Batch, suffix: nn.Module, lengths: Tensor, rng: torch.Generator) -> Batch:
+    """Return columns of the shapes of real ones, of which the (B,) lengths of texts alone are others."""
     mask = torch.arange(max(TEXT_LENGTHS)) < lengths[:, None]
     batch: Batch = {}
     for name, column in real.items():
-        shape = [rows, *column.shape[1:]]
+        shape = [len(lengths), *column.shape[1:]]
         if "attention_mask" in real:
             shape[1] = max(TEXT_LENGTHS)
         if name == "attention_mask":
@@ -279,16 +296,10 @@ def make_up_examples(task: Task, suffix: nn.Module, rows: int) -> tuple[Batch, T
         else:
             known = _vocabulary_size(suffix)  # special tokens, padding among them, are at its ends
             values = torch.randint(known // 4, known // 2 + 1, shape, generator=rng, dtype=column.dtype)
-        if "attention_mask" in real:
-            values = values * mask.reshape(
-                *mask.shape, *[1] * (values.dim() - 2)
-            )  # padded with zeros, as real ones are
-        batch[name] = values.to(task.device)
-    training = suffix.training
-    with torch.no_grad():
-        classes = suffix.eval()(batch).shape[1]
-    suffix.train(training)
-    return batch, torch.arange(rows, device=task.device) % classes
+        if "attention_mask" in real:  # padded with zeros, as real ones are
+            values = values * mask.reshape(*mask.shape, *[1] * (values.dim() - 2))
+        batch[name] = values
+    return batch
 
 
 def _vocabulary_size(suffix: nn.Module) -> int:
