@@ -158,7 +158,7 @@ VARIANTS: Mapping[str, Sequence[Variables]] = {
         f"rft.plugins.attribution.quality_findings.define_{quality}": [{"method": method} for method in METHOD_NAMES]
         for quality in ("insertion", "randomization", "stability")
     },
-    "rft.plugins.attribution.images.quality_gap._state_gap": [
+    "rft.plugins.attribution.quality_gap._state_gap": [
         {"method": method, "attribute": "<attribute>"} for method in METHODS_OF["image"]
     ],
     "rft.plugins.attribution.shortcuts.findings._define_shortcut": [

@@ -21,7 +21,7 @@ from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.plugins import Plugin
 from rft.plugins.attribution import SECOND_OPINIONS, Attribution, AttributionOptions
-from rft.plugins.attribution.images.mean_maps import MIN_MAPS_PER_GROUP
+from rft.plugins.attribution.group_means import MIN_MAPS_PER_GROUP
 from rft.plugins.attribution.images.section import _mean_training_image
 from rft.plugins.attribution.quality_findings import NO_CASES
 from rft.records import Section

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rft.disclosure.withheld import NOTHING, Withheld
-from rft.plugins.attribution.images.quality_gap import gap_findings
+from rft.plugins.attribution.quality_gap import gap_findings
 from rft.records import Finding
 
 

@@ -14,6 +14,7 @@ from rft.plugins.attribution import METHODS_OF, AttributionOptions, findings, in
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.modality_words import Wording
 from rft.plugins.attribution.network import Network, explain_failure
+from rft.plugins.attribution.replacement_shift import replacements_table
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, unsuited_shortcut
 from rft.plugins.attribution.texts import examples, profile
@@ -25,7 +26,6 @@ from rft.plugins.attribution.texts.replacements import (
     choose_token,
     find_removal,
     measure_replacements,
-    replacements_table,
 )
 from rft.plugins.attribution.texts.shortcuts.named_words import measure_words
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader, TokenizedTexts
@@ -174,7 +174,7 @@ def _build_tables(
             for condition in test.intervention.conditions
         ],
         "shortcuts_by_group": rows_by_group({test.shortcut.name: test.intervention for test in tests}, audited),
-        "replacements": replacements_table(replacements, choose_token(replacements).name),
+        "replacements": replacements_table(replacements, choose_token(replacements).name, "baseline"),
         "completeness": [row for of_method in scores for row in _completeness_rows(of_method)],
         "position_profile": [row for of_method in scores[:1] for row in profile.profile_table(texts, of_method, units)],
     }

@@ -10,7 +10,7 @@ import numpy as np
 
 from rft.disclosure.withheld import MISSING, Withheld
 from rft.number_format import format_fixed
-from rft.plugins.attribution.images.mean_maps import Memberships
+from rft.plugins.attribution.group_means import Memberships
 from rft.plugins.attribution.modality_words import METHOD_NAMES
 from rft.records import About, Finding, FindingDefinition, Interval
 from rft.stats import multiplicity
