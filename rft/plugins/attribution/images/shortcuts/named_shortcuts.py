@@ -29,8 +29,8 @@ from rft.plugins.attribution.shortcuts.choices import Choice, change_together, f
 from rft.plugins.attribution.shortcuts.findings import (
     ShortcutTest,
     judge_shortcuts,
+    list_unsuited,
     unmeasured_shortcut,
-    unsuited_shortcut,
 )
 from rft.plugins.attribution.shortcuts.options import Shortcut
 from rft.plugins.attribution.shortcuts.wording import ShortcutWording, patch_wording, region_wording
@@ -57,8 +57,8 @@ def change_images(
     audited: AuditedModel, network: Network, images: TestImages, explained: Explained, shortcuts: Sequence[Shortcut]
 ) -> tuple[list[ShortcutChanges], list[Finding]]:
     """Return what swapping each region and planting each patch did, and the findings of shortcuts that are neither."""
-    unsuited = [unsuited_shortcut(shortcut, "images") for shortcut in shortcuts if shortcut.region is None]
-    named = [shortcut for shortcut in shortcuts if shortcut.region is not None]
+    unsuited = list_unsuited(shortcuts, "image", "images")
+    named = [shortcut for shortcut in shortcuts if shortcut.modality == "image"]
     regions = [shortcut for shortcut in named if shortcut.patch is None]
     numbers = {shortcut.name: number for number, shortcut in enumerate(shortcuts, start=1)}
     try:
