@@ -86,6 +86,8 @@ COLUMNS: dict[str, Columns] = {
             "attribute": "attribute",
             "group": "group",
             "n": "count",
+            "row": "key",
+            "place": "key",
             "part": "key",
             "value": "estimate",
         },

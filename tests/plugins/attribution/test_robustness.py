@@ -34,7 +34,7 @@ from rft.plugins.attribution.images.robustness import (
 )
 from rft.plugins.attribution.images.suited_methods import Attributed
 from rft.plugins.attribution.network import Network
-from rft.plugins.attribution.quality_gap import MIN_IMAGES_PER_GROUP
+from rft.plugins.attribution.quality_gap import MIN_PER_GROUP
 from rft.stats.intervals import mean_interval
 from tests.support.attribution_cases import Convolutional, Frozen, Region, explain_pixels, noise, whole_batch
 
@@ -227,7 +227,7 @@ def test_quality_by_group_from_thirty_images_on_and_never_of_withheld_groups() -
         pytest.approx(gain[31:61].mean()),
         pytest.approx(interval.low),
         pytest.approx(interval.high),
-        MIN_IMAGES_PER_GROUP,
+        MIN_PER_GROUP,
     )
     undefined = [row for row in rows if row["measure"] == "likeness to the contrast of the image"]
     assert all((row["value"], row["n"]) == (None, 0) for row in undefined)

@@ -21,7 +21,7 @@ from rft.plugins.attribution.images.robustness import (
 from rft.plugins.attribution.images.suited_methods import Attributed
 from rft.plugins.attribution.modality_words import Wording
 from rft.plugins.attribution.network import Network, explain_failure
-from rft.plugins.attribution.quality_gap import MIN_IMAGES_PER_GROUP
+from rft.plugins.attribution.quality_gap import MIN_PER_GROUP
 from rft.records import Finding, Row
 from rft.stats.intervals import clip_interval, mean_interval
 
@@ -127,7 +127,7 @@ def unmeasured_quality(method: str, words: Wording) -> Iterator[Finding]:
 def tabulate_quality(
     quality: MapQuality, memberships: Memberships, units: np.ndarray | None, withheld: Withheld
 ) -> Iterator[Row]:
-    """Yield the rows of ``map_quality``: over all images, and of groups with ``MIN_IMAGES_PER_GROUP`` or more.
+    """Yield the rows of ``map_quality``: over all images, and of groups with ``MIN_PER_GROUP`` or more.
 
     Args:
         quality: of one method.
@@ -140,7 +140,7 @@ def tabulate_quality(
         counts = {name: int((names == name).sum()) for name in sorted(set(names))}
         hidden = withheld.find_small_groups(counts) if attribute is not None else frozenset()
         for name, count in counts.items():
-            if attribute is not None and (name == MISSING or name in hidden or count < MIN_IMAGES_PER_GROUP):
+            if attribute is not None and (name == MISSING or name in hidden or count < MIN_PER_GROUP):
                 continue
             for measure_name, measure in quality.list_measures().items():
                 yield {

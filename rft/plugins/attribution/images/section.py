@@ -34,7 +34,7 @@ from rft.plugins.attribution.images.shortcuts.region_swaps import TestImages
 from rft.plugins.attribution.images.suited_methods import Attributed, attribute_images
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.plugins.attribution.network import Network, batch_slices
-from rft.plugins.attribution.quality_gap import MIN_IMAGES_PER_GROUP, gap_findings
+from rft.plugins.attribution.quality_gap import MIN_PER_GROUP, gap_findings
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.records import Finding, Row, Section, Table, select_columns
 from rft.runtime.progress import track_progress
@@ -97,7 +97,7 @@ _CAPTIONS = {
     "shortcuts_by_group": GROUPS_CAPTION,
     "map_quality": "How far maps can be believed: means over images with their intervals. Deletion and insertion are "
     "shares of the lead of the predicted class over the others; likeness and stability are rank correlations. Groups "
-    f"with {MIN_IMAGES_PER_GROUP} explained images or more have rows of their own.",
+    f"with {MIN_PER_GROUP} explained images or more have rows of their own.",
     "completeness": "Integrated gradients of each explained image: gradients spent, how much of the map the last "
     "doubling of the steps changed, and how far off the attributions are along the path, relative to the change of the "
     "logit.",
@@ -172,7 +172,7 @@ def _map_findings(
             memberships: dict[str | None, np.ndarray] = {
                 attribute: values[explained.rows[maps.sound]] for attribute, values in groups.items()
             }
-            yield from gap_findings(name, gains, memberships, units, audited.withheld)
+            yield from gap_findings(name, gains, memberships, units, audited.withheld, words)
 
 
 def _build_tables(

@@ -24,14 +24,16 @@ def cut_windows(spectrum: ShortTimeSpectrum) -> np.ndarray:
     """Return (W, 1, K) which frames have their middle in each of W equal windows of the recording."""
     count = count_windows(spectrum.seconds)
     window = np.minimum((spectrum.times / spectrum.seconds * count).astype(int), count - 1)
-    return window[None, None, :] == np.arange(count)[:, None, None]
+    within: np.ndarray = window[None, None, :] == np.arange(count)[:, None, None]
+    return within
 
 
 def cut_bands(spectrum: ShortTimeSpectrum) -> np.ndarray:
     """Return (``BANDS``, F, 1) which bins have their middle in each band, the lowest first."""
     edges = list_band_edges(spectrum.rate)
     band = np.minimum(np.searchsorted(edges, spectrum.hertz, side="right") - 1, BANDS - 1)
-    return band[None, :, None] == np.arange(BANDS)[:, None, None]
+    within: np.ndarray = band[None, :, None] == np.arange(BANDS)[:, None, None]
+    return within
 
 
 PARTS_OF: Mapping[str, CutParts] = {"window_occlusion": cut_windows, "band_occlusion": cut_bands}  # by method

@@ -33,10 +33,12 @@ def tabulate_profiles(
     groups = list_groups([_pool_scores(each) for each in scores], memberships, withheld)
     return {
         "mean_parts": [
-            group.row_keys() | {"n": len(group.shares), "part": part, "value": float(value)}
+            group.row_keys()
+            | {"n": len(group.shares), "row": 1, "place": place, "part": names[group.method][place - 1]}
+            | {"value": float(value)}
             for group in groups
             if group.drawn
-            for part, value in zip(names[group.method], group.shares.mean(axis=0), strict=True)
+            for place, value in enumerate(group.shares.mean(axis=0), start=1)
         ],
         "mean_map_counts": [group.count_row() for group in groups if group.attribute is not None],
     }
@@ -55,19 +57,21 @@ def draw_profiles(table: Table) -> Iterator[Figure]:
     for method, attribute in dict.fromkeys((row["method"], row["attribute"]) for row in table):
         rows = [row for row in table if (row["method"], row["attribute"]) == (method, attribute)]
         by, name = f" by {attribute}" if attribute else "", METHOD_NAMES[str(method)]
-        sides = "bands" if method == "band_occlusion" else "tenths of their time"
+        bands = method == "band_occlusion"
+        sides = "bands from low to high" if bands else "tenths of their time from first to last"
         yield heatmap_figure(
             id=f"mean_parts_{method}_{str(attribute).replace(' ', '_')}" if attribute else f"mean_parts_{method}",
             table="mean_parts",
-            x="part",
-            y="group" if attribute else "method",
+            x="place",
+            y="row",
             value="value",
+            facet="group" if attribute else None,
             n="n",
             where={"method": method, "attribute": attribute},
-            x_label="share of the attribution",
+            x_label=f"share of the attribution, in {sides}",
             title=f"Where the model listens{by}: {name}",
-            alt=f"Mean {name} of the explained test recordings{by}, in {sides}: above zero what speaks for the "
-            f"predicted class, below zero what speaks against it. {_say_strongest(rows)}",
+            alt=f"Mean {name} of the explained test recordings{by}, a strip each, in {sides}: above zero what speaks "
+            f"for the predicted class, below zero what speaks against it. {_say_strongest(rows)}",
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rft.plugins.attribution import FILLED_RECORDINGS
 from rft.plugins.attribution.interventions import one_per_unit
 from rft.plugins.attribution.network import Network, batch_slices
 from rft.plugins.attribution.replacement_shift import REPLACED_SHARE, MeasuredReplacement, measure_shift
@@ -21,7 +22,6 @@ from rft.plugins.attribution.speech.parts import PARTS_OF
 from rft.plugins.attribution.speech.spectra import FILLS, Fill, ShortTimeSpectrum
 from rft.runtime.progress import track_progress
 
-MAX_CLIPS = 50  # recordings in which parts are replaced
 NAMES: dict[Fill, str] = {
     "silence": "silence",
     "background": "noise like the quietest tenth of the recording",
@@ -54,7 +54,7 @@ def measure_replacements(
         units: (N,) whose recording each row is, or None; one recording of each is taken.
         rng: source of the recordings and parts.
     """
-    rows = one_per_unit(n, units, rng)[:MAX_CLIPS]
+    rows = one_per_unit(n, units, rng)[:FILLED_RECORDINGS]
     before: list[Tensor] = []
     after: dict[tuple[str, Fill], list[Tensor]] = {(method, fill): [] for method in PARTS_OF for fill in FILLS}
     for part in track_progress(list(batch_slices(len(rows))), "Replacements"):
@@ -82,5 +82,5 @@ def measure_replacements(
 def _draw_parts(parts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the cells of a few random parts."""
     count = max(round(REPLACED_SHARE * len(parts)), 1)
-    chosen: np.ndarray = parts[rng.permutation(len(parts))[:count]].any(axis=0)
-    return chosen
+    cells: np.ndarray = np.logical_or.reduce(parts[rng.permutation(len(parts))[:count]])
+    return cells

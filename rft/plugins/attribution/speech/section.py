@@ -112,8 +112,8 @@ _CAPTIONS = {
     "completeness": "Integrated gradients of each recording that they explain: gradients spent, how much of the "
     "attributions the last doubling of the steps changed, and how far off they are along the path, relative to the "
     "change of the logit.",
-    "mean_parts": "Mean attributions in tenths of the time of a recording, and in bands. Above zero is what speaks for "
-    "the predicted class, below zero what speaks against it, each as a share of all of a recording.",
+    "mean_parts": "Mean attributions in tenths of the time of a recording, and in bands, a strip each. Above zero is "
+    "what speaks for the predicted class, below zero what speaks against it, each as a share of all of a recording.",
     "mean_map_counts": f"Explained recordings of each group; means of fewer than {MIN_MAPS_PER_GROUP} are not drawn.",
     "examples": "Examples from the test split.",
 }
@@ -197,8 +197,10 @@ def _score_findings(audited: AuditedModel, network: Network, explanations: _Expl
         units = sample.explained_units(audited, rows) if len(deletion.gain) else None
         yield findings.deletion_finding(method, deletion.gain, units, words, deletion.beyond)
         if len(scores.places) == len(explained):  # of a few recordings there are no groups
-            memberships = {attribute: groups[rows] for attribute, groups in split.groups.items()}
-            yield from gap_findings(method, deletion.gain, memberships, units, audited.withheld)
+            memberships: dict[str | None, np.ndarray] = {
+                attribute: groups[rows] for attribute, groups in split.groups.items()
+            }
+            yield from gap_findings(method, deletion.gain, memberships, units, audited.withheld, words)
 
 
 def _count_same(network: Network, explained: ExplainedClips, scores: Scores, filling: Replacement) -> tuple[int, int]:
@@ -230,7 +232,7 @@ def _build_tables(
         ],
         "shortcuts_by_group": rows_by_group({test.shortcut.name: test.intervention for test in tests}, audited),
         "replacements": [
-            {"method": method} | row
+            {"method": method, **row}
             for method, of_method in replacements.items()
             for row in replacements_table(of_method, of_method[0].name, "filling")
         ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ class SoundChange(Protocol):
         noun: what it is called.
     """
 
-    noun: str
+    noun: ClassVar[str]
 
     def find_share(self, spectrum: ShortTimeSpectrum) -> float:
         """Return how much of the part a recording has, 0 to 1."""
@@ -37,11 +37,14 @@ class SoundChange(Protocol):
 
 @dataclass(frozen=True)
 class Span:
-    """From ``start`` to ``end``, in seconds from the beginning, or, where both are 0 or less, from the end."""
+    """From ``start`` to ``end``, in seconds from the beginning, or, where both are 0 or less, from the end.
+
+    It is taken in whole frames of the transform, which are 8 ms apart.
+    """
 
     start: float
     end: float
-    noun: str = "span"
+    noun: ClassVar[str] = "span"
 
     def find_share(self, spectrum: ShortTimeSpectrum) -> float:
         """Return how much of the span lies within a recording."""
@@ -74,7 +77,7 @@ class Band:
 
     low: float
     high: float
-    noun: str = "band"
+    noun: ClassVar[str] = "band"
 
     def find_share(self, spectrum: ShortTimeSpectrum) -> float:
         """Return how much of the band lies below half the rate."""
@@ -103,7 +106,7 @@ class Background:
     spectrum of the donor's is added. What of the background changes over time, such as a voice, stays.
     """
 
-    noun: str = "background"
+    noun: ClassVar[str] = "background"
 
     def find_share(self, spectrum: ShortTimeSpectrum) -> float:
         """Return 1: every recording has one."""
