@@ -155,12 +155,12 @@ VARIANTS: Mapping[str, Sequence[Variables]] = {
     "rft.plugins.attribution.findings.failed_maps_finding": [{"method": method} for method in METHOD_NAMES],
     "rft.plugins.attribution.findings._define_deletion": [{"method": method} for method in METHOD_NAMES],
     **{
-        f"rft.plugins.attribution.quality_findings.define_{quality}": [
+        f"rft.plugins.attribution.quality.findings.define_{quality}": [
             {"method": method} for method in METHODS_OF["image"]
         ]
         for quality in ("insertion", "randomization", "stability")
     },
-    "rft.plugins.attribution.quality_gap._state_gap": [
+    "rft.plugins.attribution.quality.gaps._state_gap": [
         {"method": method, "attribute": "<attribute>"}
         for method in dict.fromkeys((*METHODS_OF["image"], *METHODS_OF["audio"]))
     ],

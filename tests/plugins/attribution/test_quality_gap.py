@@ -7,7 +7,7 @@ import pytest
 
 from rft.disclosure.withheld import NOTHING, Withheld
 from rft.plugins.attribution.modality_words import IMAGES
-from rft.plugins.attribution.quality_gap import gap_findings
+from rft.plugins.attribution.quality.gaps import gap_findings
 from rft.records import Finding
 
 

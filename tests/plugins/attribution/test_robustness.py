@@ -34,7 +34,7 @@ from rft.plugins.attribution.images.robustness import (
 )
 from rft.plugins.attribution.images.suited_methods import Attributed
 from rft.plugins.attribution.network import Network
-from rft.plugins.attribution.quality_gap import MIN_PER_GROUP
+from rft.plugins.attribution.quality.gaps import MIN_PER_GROUP
 from rft.stats.intervals import mean_interval
 from tests.support.attribution_cases import Convolutional, Frozen, Region, explain_pixels, noise, whole_batch
 

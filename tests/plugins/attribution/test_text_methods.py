@@ -12,9 +12,9 @@ from captum.attr import LayerIntegratedGradients
 from torch import Tensor, nn
 
 from rft.errors import Unavailable
-from rft.plugins.attribution.deletion import find_top_parts
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.path import MAP_TOLERANCE
+from rft.plugins.attribution.quality.deletion import find_top_parts
 from rft.plugins.attribution.texts import profile
 from rft.plugins.attribution.texts.faithfulness import deletion_gain
 from rft.plugins.attribution.texts.methods import Scores, integrated_gradients

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rft.disclosure.withheld import MISSING, Withheld
-from rft.plugins.attribution import findings, quality_findings
+from rft.plugins.attribution import findings
 from rft.plugins.attribution.group_means import Memberships
 from rft.plugins.attribution.images.faithfulness import Faithfulness, measure_faithfulness
 from rft.plugins.attribution.images.robustness import (
@@ -21,7 +21,8 @@ from rft.plugins.attribution.images.robustness import (
 from rft.plugins.attribution.images.suited_methods import Attributed
 from rft.plugins.attribution.modality_words import Wording
 from rft.plugins.attribution.network import Network, explain_failure
-from rft.plugins.attribution.quality_gap import MIN_PER_GROUP
+from rft.plugins.attribution.quality import findings as quality_findings
+from rft.plugins.attribution.quality.gaps import MIN_PER_GROUP
 from rft.records import Finding, Row
 from rft.stats.intervals import clip_interval, mean_interval
 

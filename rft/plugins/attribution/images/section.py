@@ -34,7 +34,7 @@ from rft.plugins.attribution.images.shortcuts.region_swaps import TestImages
 from rft.plugins.attribution.images.suited_methods import Attributed, attribute_images
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.plugins.attribution.network import Network, batch_slices
-from rft.plugins.attribution.quality_gap import MIN_PER_GROUP, gap_findings
+from rft.plugins.attribution.quality.gaps import MIN_PER_GROUP, gap_findings
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.records import Finding, Row, Section, Table, select_columns
 from rft.runtime.progress import track_progress

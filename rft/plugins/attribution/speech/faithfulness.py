@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from rft.plugins.attribution.deletion import PartDeletion, delete_parts
 from rft.plugins.attribution.network import Network, batch_slices
+from rft.plugins.attribution.quality.deletion import PartDeletion, delete_parts
 from rft.plugins.attribution.speech.clips import ExplainedClips
 from rft.plugins.attribution.speech.methods import Scores, occlude_parts
 from rft.plugins.attribution.speech.parts import PARTS_OF

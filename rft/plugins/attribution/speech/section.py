@@ -20,11 +20,11 @@ from rft.plugins.attribution import (
     sample,
 )
 from rft.plugins.attribution.columns import COLUMNS
-from rft.plugins.attribution.deletion import PartDeletion
 from rft.plugins.attribution.group_means import MIN_MAPS_PER_GROUP, list_memberships
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording, explain_unsuited, recording_wording
 from rft.plugins.attribution.network import Network, explain_failure
-from rft.plugins.attribution.quality_gap import gap_findings
+from rft.plugins.attribution.quality.deletion import PartDeletion
+from rft.plugins.attribution.quality.gaps import gap_findings
 from rft.plugins.attribution.replacement_shift import replacements_table
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, list_unsuited

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from rft.plugins.attribution.deletion import delete_parts
 from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.quality.deletion import delete_parts
 from rft.plugins.attribution.texts.methods import Scores
 from rft.plugins.attribution.texts.replacements import Replacement
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTexts

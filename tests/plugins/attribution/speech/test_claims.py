@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rft.plugins.attribution.deletion import PartDeletion
 from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.quality.deletion import PartDeletion
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts
 from rft.plugins.attribution.shortcuts.options import Shortcut
 from rft.plugins.attribution.shortcuts.pairing import plan_swaps
