@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
-from rft.plugins.attribution import quality_findings
 from rft.plugins.attribution.images.class_activation import ClassActivation
 from rft.plugins.attribution.images.explained import Explained
 from rft.plugins.attribution.images.faithfulness import Faithfulness, pool_positive
@@ -34,6 +33,7 @@ from rft.plugins.attribution.images.robustness import (
 )
 from rft.plugins.attribution.images.suited_methods import Attributed
 from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.quality import findings as quality_findings
 from rft.plugins.attribution.quality.gaps import MIN_PER_GROUP
 from rft.stats.intervals import mean_interval
 from tests.support.attribution_cases import Convolutional, Frozen, Region, explain_pixels, noise, whole_batch

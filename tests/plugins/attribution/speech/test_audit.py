@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from torch import nn
 
+from rft.config.applicability import Situation, list_idle_keys
 from rft.config.schema import DataConfig
 from rft.errors import Unavailable
 from rft.plugins.attribution import Attribution, AttributionOptions
@@ -143,3 +144,26 @@ def test_without_a_preprocessing_there_is_nothing_to_change(tmp_path: Path) -> N
     object.__setattr__(audited, "inputs", Foreign())
     with pytest.raises(Unavailable, match="without the preprocessing of their model"):
         Attribution().audit(audited, AttributionOptions())
+
+
+@pytest.mark.parametrize(
+    ("table", "modality", "idle"),
+    [
+        ({"methods": ["window_occlusion", "band_occlusion"]}, "audio", []),
+        ({"methods": ["window_occlusion"]}, "image", ["attribution.methods"]),
+        ({"methods": ["band_occlusion"]}, "text", ["attribution.methods"]),
+        ({"methods": ["word_removal"]}, "audio", ["attribution.methods", "attribution.methods"]),
+        ({"methods": ["gradcam"]}, "audio", ["attribution.methods"]),
+        ({"methods": ["gradcam"]}, "text", ["attribution.methods"]),
+        ({"baseline": "blur"}, "audio", ["attribution.baseline"]),
+        ({"shortcut": [{"name": "x", "seconds": [0, 1]}]}, "audio", []),
+        ({"shortcut": [{"name": "x", "seconds": [0, 1]}]}, "image", ["attribution.shortcut.1.seconds"]),
+        ({"shortcut": [{"name": "x", "background": True, "column": "a", "value": "b"}]}, "audio", []),
+        ({"shortcut": [{"name": "x", "region": [0, 0, 1, 1]}]}, "audio", ["attribution.shortcut.1.region"]),
+        ({"shortcut": [{"name": "x", "tokens": ["a"]}]}, "audio", ["attribution.shortcut.1.tokens"]),
+    ],
+)
+def test_keys_of_another_modality_are_refused(table: dict[str, Any], modality: Any, idle: list[str]) -> None:
+    options = AttributionOptions.model_validate(table)
+    errors = list_idle_keys(options, "attribution", Situation(modality=modality), "audit.toml")
+    assert [str(error.what).partition(":")[0] for error in errors] == idle
