@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rft.disclosure.release import without_tables
-from rft.records import Chapter, Finding, Row, Section, Source, Table, find_column
+from rft.records import ASSET_NAME, Chapter, Finding, Row, Section, Source, Table, find_column
 
 UNNAMED = "groups that are too small to be named"
 REASONS: dict[Source | None, str] = {
@@ -25,7 +25,6 @@ SMALL = "they name, or rest on, groups or classes that are too small"
 
 _PUBLIC: tuple[Source | None, ...] = ("facts", "test", "by_split")
 _SHOWN_SPLIT = "test"
-_ASSET = re.compile(r"[0-9a-f]{64}\.png")
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def _why_not_table(section: Section, name: str, rows: Table, hidden: HiddenNames
     source = section.computed_from.get(name)
     if source not in _PUBLIC:
         return REASONS[source]
-    if any(isinstance(cell, str) and _ASSET.fullmatch(cell) for row in rows for cell in row.values()):
+    if any(isinstance(cell, str) and ASSET_NAME.fullmatch(cell) for row in rows for cell in row.values()):
         return REASONS["examples"]
     columns = section.describe_table(name)
     if not by_group and any(find_column(columns, role) for role in ("attribute", "group")):

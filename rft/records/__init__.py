@@ -18,6 +18,7 @@ from rft.records.columns import (
 )
 from rft.records.definitions import FindingDefinition, MeasuredStatus
 from rft.records.figures import (
+    ASSET_NAME,
     FIGURE_KINDS,
     Figure,
     Outline,
@@ -72,6 +73,7 @@ from rft.records.task import TASKS, TaskKind, TaskName
 from rft.records.words import WordOccurrences
 
 __all__ = [
+    "ASSET_NAME",
     "CHANGE",
     "FIGURE_KINDS",
     "FORMAT_VERSION",

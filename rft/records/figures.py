@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict, Unpack
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from rft.records.base import Cell, Record, Row
 
 Scale = Literal["linear", "log"]
+ASSET_NAME = re.compile(r"[0-9a-f]{64}\.(?:png|wav)")  # as ``asset_name`` makes them
 
 
 class Outline(Record):
@@ -105,7 +107,7 @@ FIGURE_KINDS = {
         names=("facet", "y", "x"),
         groups=("y", "x"),
     ),
-    "images": FigureKind(("asset", "caption"), ("group",)),
+    "images": FigureKind(("asset", "caption"), ("group", "clip")),
     "tokens": FigureKind(("token", "value"), ("text", "caption", "special")),
 }
 
@@ -249,16 +251,20 @@ def heatmap_figure(
     return _build_figure("heatmap", encode, {"centre": centre, "centre_label": centre_label}, frame)
 
 
-def images_figure(*, asset: str, caption: str, group: str | None = None, **frame: Unpack[FigureFrame]) -> Figure:
+def images_figure(
+    *, asset: str, caption: str, group: str | None = None, clip: str | None = None, **frame: Unpack[FigureFrame]
+) -> Figure:
     """Return a figure of images.
 
     Args:
         asset: column of names made by ``asset_name``.
         caption: column of the text below an image.
         group: column of the heading under which it stands.
+        clip: column of names, made by ``asset_name`` too, of the sound that is played beside an image.
         frame: what every figure has.
     """
-    return _build_figure("images", {"asset": asset, "caption": caption, "group": group}, {}, frame)
+    encode = {"asset": asset, "caption": caption, "group": group, "clip": clip}
+    return _build_figure("images", encode, {}, frame)
 
 
 def tokens_figure(
@@ -284,9 +290,9 @@ def tokens_figure(
     return _build_figure("tokens", encode, {}, frame)
 
 
-def asset_name(png: bytes) -> str:
-    """Return the name of an image in the folder ``assets``: its sha256 and ``.png``."""
-    return hashlib.sha256(png).hexdigest() + ".png"
+def asset_name(content: bytes) -> str:
+    """Return the name of an image or a clip in the folder ``assets``: its sha256, and ``.png`` or ``.wav``."""
+    return hashlib.sha256(content).hexdigest() + (".wav" if content.startswith(b"RIFF") else ".png")
 
 
 def _name_scale(scale: Scale) -> str | None:

@@ -276,18 +276,28 @@ def _fairness_table(proposal: Proposal, registry: Mapping[str, Registered]) -> T
 
 
 def _attribution_tables(proposal: Proposal, registry: Mapping[str, Registered]) -> Iterator[Table]:
-    if proposal.backbone is None or proposal.roles.modality == "audio":  # attribution explains images and texts
+    if proposal.backbone is None or proposal.roles.modality == "predictions":
         return
     problem = _plugin_problem("attribution", registry)
     reason = "what the model looks at" if problem is None else f"what the model looks at; {problem}"
     yield Table("attribution", reason, active=problem is None)
-    is_image = proposal.roles.modality == "image"
-    where = Entry("region", [0.0, 0.9, 0.3, 1.0], "left, top, right, bottom, as shares") if is_image else None
-    words = Entry("tokens", ["..."], "whole words or phrases")
+    suspect, name, where = {
+        "image": (
+            "a region",
+            "watermark",
+            Entry("region", [0.0, 0.9, 0.3, 1.0], "left, top, right, bottom, as shares"),
+        ),
+        "text": ("words", "greeting", Entry("tokens", ["..."], "whole words or phrases")),
+        "audio": (
+            "background noise",
+            "room",
+            Entry("background", True, "or seconds = [0, 0.1], hertz = [0, 100]"),
+        ),
+    }[proposal.roles.modality]
     yield Table(
         "attribution.shortcut",
-        f"{'a region' if is_image else 'words'} that the model should not lean on",
-        [Entry("name", "watermark" if is_image else "greeting"), where or words],
+        f"{suspect} that the model should not lean on",
+        [Entry("name", name), where],
         active=False,
         repeated=True,
     )

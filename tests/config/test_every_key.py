@@ -218,6 +218,9 @@ VALUES = {
     "attribution.shortcut.tokens": "[{name = 'it', tokens = ['a']}]",
     "attribution.shortcut.swap": "[{name = 'it', swap = 'gender'}]",
     "attribution.shortcut.change": "[{name = 'it', tokens = ['a'], change = 'other_words'}]",
+    "attribution.shortcut.seconds": "[{name = 'it', seconds = [0.0, 0.1]}]",
+    "attribution.shortcut.hertz": "[{name = 'it', hertz = [0.0, 100.0]}]",
+    "attribution.shortcut.background": "[{name = 'it', background = true}]",
     "attribution.shortcut.max_pairs": "[{name = 'it', KIND, max_pairs = 11}]",
     "attribution.shortcut.min_flip_rate": "[{name = 'it', KIND, min_flip_rate = 0.4}]",
 }
@@ -285,6 +288,9 @@ STANDS_ALONE = {("transcripts", "report.show_examples")}  # words of transcripts
 # here, so that they can be compared, and nothing of what they promise is audited then.
 EFFECT_SHOWN_BY = {
     "data.audio": "tests/data/audio/test_datasets.py",
+    "attribution.shortcut.seconds": "tests/plugins/attribution/speech/test_swaps.py",
+    "attribution.shortcut.hertz": "tests/plugins/attribution/speech/test_swaps.py",
+    "attribution.shortcut.background": "tests/plugins/attribution/speech/test_swaps.py",
     "data.on_error": "tests/data/test_folders.py",
     "data.separator": "tests/data/test_table_files.py",
     "data.encoding": "tests/data/test_table_files.py",
@@ -382,14 +388,19 @@ PLAIN = {
     "images": keys_below("data.text", *OF_RECORDINGS, *SOURCES, *OTHERS, *LORA, *OF_TEXTS, "predictions", *OF_SGD),
     "texts": keys_below("data.image", *OF_RECORDINGS, *SOURCES, *OTHERS, *LORA, *OF_IMAGES, "predictions", *OF_SGD),
 }
+SOUNDS = ("attribution.shortcut.seconds", "attribution.shortcut.hertz", "attribution.shortcut.background")
 SHORTCUTS = {
-    "images": {"attribution.shortcut.tokens", "attribution.shortcut.swap", "attribution.shortcut.change"},
+    "images": {
+        *("attribution.shortcut.tokens", "attribution.shortcut.swap", "attribution.shortcut.change"),
+        *SOUNDS,
+    },
     "texts": {
         "attribution.shortcut.region",
         "attribution.shortcut.patch",
         "attribution.shortcut.column",
         "attribution.shortcut.value",
         "attribution.baseline",
+        *SOUNDS,
     },
 }
 ALONE_REFUSED = (

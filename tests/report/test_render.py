@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from rft.records import AuditRun, Figure, Finding, Section, Verdict
+from rft.records import AuditRun, Figure, Finding, Section, Verdict, asset_name, images_figure
 from rft.report import render, summary_html
 from rft.report.render import html
+from rft.report.render.embedded import read_images
 from rft.report.views.findings import view_finding
 from tests.support.example_run import HOSTILE, HOSTILE_ATTRIBUTE, example_run
 
@@ -20,7 +22,7 @@ VOID = {"meta", "link", "img", "br"}
 ELEMENTS = {
     *("html", "head", "meta", "title", "link", "style", "body", "div", "nav", "ol", "ul", "li", "a", "main", "header"),
     *("p", "span", "section", "h1", "h2", "h3", "h4", "b", "dl", "dt", "dd", "code", "pre", "table", "thead", "tbody"),
-    *("tr", "th", "td", "small", "details", "summary", "figure", "footer", "script", "img", "bdi"),
+    *("tr", "th", "td", "small", "details", "summary", "figure", "footer", "script", "img", "audio", "bdi"),
     *("svg", "g", "path", "circle", "rect", "use", "defs", "clippath", "text", "tspan", "desc"),
 }
 
@@ -109,6 +111,31 @@ def test_nothing_is_requested(plain: str) -> None:
     assert "@import" not in style
     (policy,) = [meta for meta in page.of("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
     assert policy["content"].startswith("default-src 'none'")
+    assert "media-src data:" in policy["content"]
+
+
+def test_a_clip_is_played_from_the_page_itself_and_missed_where_it_is_not_kept() -> None:
+    clip = b"RIFF" + bytes(40)
+    assert asset_name(clip).endswith(".wav")
+    row = {"asset": asset_name(b"png"), "clip": asset_name(clip), "caption": "label <yes>"}
+    figure = images_figure(id="f", table="t", asset="asset", clip="clip", caption="caption", title="Examples", alt="x")
+    section = Section(
+        plugin="attribution",
+        title="Attribution",
+        tables={"t": [row]},
+        figures=(figure,),
+        assets={asset_name(clip): clip, asset_name(b"png"): b"png"},
+    )
+    run = example_run()
+    run = run.model_copy(update={"sections": (*run.sections, section)})
+    text = render(run)
+    (audio,) = Page(text).of("audio")
+    assert audio["src"] == f"data:audio/wav;base64,{base64.b64encode(clip).decode()}"
+    assert audio["aria-label"] == "label <yes>"
+    assert "autoplay" not in audio
+    assert read_images(text)[asset_name(clip)] == clip
+    assert render(AuditRun.from_json(run.to_json()), read_images(text)) == text
+    assert "clip not kept" in render(AuditRun.from_json(run.to_json()))
 
 
 def test_every_link_has_its_target_and_ids_are_unique(hostile: str) -> None:

@@ -472,11 +472,11 @@ def find_fingerprints(folder: Path, secret: Iterable[str]) -> set[str]:
 
 
 def find_images(folder: Path) -> list[str]:
-    """Return the files of a folder that are or hold an image of pixels."""
+    """Return the files of a folder that are or hold an image of pixels, or a clip of sound."""
     return [
         name
         for name, text in read_folder(folder).items()
-        if name.endswith(".png") or "\x89PNG" in text or any(mark in text for mark in PNG)
+        if name.endswith((".png", ".wav")) or "\x89PNG" in text or any(mark in text for mark in (*PNG, "data:audio"))
     ]
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from rft.config.item_files import FILE_KINDS
-from rft.plugins.attribution import METHODS_OF
+from rft.plugins.attribution import METHODS_OF, OCCLUSIONS
 from rft.plugins.attribution.interventions import DELETED_SHARES
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.plugins.fairness.mitigation.findings import SOURCES as METHOD_SOURCES
@@ -86,13 +86,13 @@ EXAMPLES = Wording(
     one="example",
     many="examples",
     maps="attributions",
-    baseline="the baseline (the blurred image, or the text with a mask for each word)",
-    misled="pixels or tokens",
+    baseline="the baseline (the blurred image, the text with a token for each word, or the recording filled)",
+    misled="pixels, tokens or windows",
     deleted=(
         f"the {', '.join(f'{share:.0%}' for share in DELETED_SHARES)} that the attribution marks are taken away",
         "random equal parts are",
     ),
-    deletion_limits="What is left is no natural image or text.",
+    deletion_limits="What is left is no natural image, text or recording.",
 )
 
 
@@ -136,7 +136,7 @@ STAND_INS: Variables = {
     "plugin": SimpleNamespace(name="<plugin>", explain_task=lambda task: "it does not apply"),
     "task": "recognition",
     "section": SimpleNamespace(plugin="<plugin>"),
-    "shortcut": SimpleNamespace(name="<name>", region=None),
+    "shortcut": SimpleNamespace(name="<name>", modality="image"),
     "names": ("the first run", "the second run"),
     "pair": SimpleNamespace(names=("the first run", "the second run")),
 }
@@ -155,11 +155,17 @@ VARIANTS: Mapping[str, Sequence[Variables]] = {
     "rft.plugins.attribution.findings.failed_maps_finding": [{"method": method} for method in METHOD_NAMES],
     "rft.plugins.attribution.findings._define_deletion": [{"method": method} for method in METHOD_NAMES],
     **{
-        f"rft.plugins.attribution.quality_findings.define_{quality}": [{"method": method} for method in METHOD_NAMES]
+        f"rft.plugins.attribution.quality.findings.define_{quality}": [
+            {"method": method} for method in METHODS_OF["image"]
+        ]
         for quality in ("insertion", "randomization", "stability")
     },
-    "rft.plugins.attribution.images.quality_gap._state_gap": [
-        {"method": method, "attribute": "<attribute>"} for method in METHODS_OF["image"]
+    "rft.plugins.attribution.quality.gaps._state_gap": [
+        {"method": method, "attribute": "<attribute>"}
+        for method in dict.fromkeys((*METHODS_OF["image"], *METHODS_OF["audio"]))
+    ],
+    "rft.plugins.attribution.speech.findings.replacement_finding": [
+        {"chosen": SimpleNamespace(method=method, name="<filling>")} for method in OCCLUSIONS
     ],
     "rft.plugins.attribution.shortcuts.findings._define_shortcut": [
         {"name": "<name>", "words": SimpleNamespace(title="", description="")}

@@ -36,6 +36,9 @@ class PreparesRecordings(Protocol):
     def count_tokens(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Return (N,) how many vectors recordings of (N,) samples at (N,) rates become in the model, about."""
 
+    def resample(self, recording: Recording) -> Recording:
+        """Return it at the rate of the model."""
+
     def __call__(self, recording: Recording) -> np.ndarray:
         """Return its (T,) samples at the rate of the model, or the (T, F) frames of their spectrum, float32."""
 
@@ -62,6 +65,11 @@ class AudioInputs:
         counted = [self._measured.get(item) or self._measure(item) for item in items]
         frames, rates = np.array(counted, np.int64).reshape(-1, 2).T
         return self.preprocessing.count_tokens(frames, rates)
+
+    def recordings(self, split: str, rows: Rows) -> list[Recording]:
+        """Return the recordings of the rows of a split at the rate of the model, not yet normalised or made spectra."""
+        items = self.splits[split].items
+        return [self.preprocessing.resample(read_recording(items[row], self.max_seconds)) for row in rows]
 
     def batch(self, split: str, rows: Rows) -> dict[str, torch.Tensor]:
         """Return the batch of the rows of a split, on the CPU, as ``batches`` does."""

@@ -116,7 +116,7 @@ class AudioPreprocessing:
 
     def __call__(self, recording: Recording) -> np.ndarray:
         """Return (T,) samples at the model's rate, or the (T, F) frames of their spectrum, float32."""
-        samples = recording.samples if recording.rate == self.rate else self._resample(recording)
+        samples = self.resample(recording).samples
         if self.extractor is not None:
             return self.extractor(samples)
         if self.normalisation == "none":
@@ -125,8 +125,11 @@ class AudioPreprocessing:
         standardised: np.ndarray = (wide - wide.mean()) / np.sqrt(wide.var() + VARIANCE_FLOOR)
         return standardised.astype(np.float32)
 
-    def _resample(self, recording: Recording) -> np.ndarray:
+    def resample(self, recording: Recording) -> Recording:
+        """Return a recording at the rate of the model; itself where it has that already."""
+        if recording.rate == self.rate:
+            return recording
         with library_import("soxr", error=ConfigError, where="data.audio", install=INSTALL):
             import soxr
         resampled: np.ndarray = soxr.resample(recording.samples, recording.rate, self.rate, quality=QUALITY)
-        return resampled
+        return Recording(resampled, self.rate)

@@ -18,25 +18,39 @@ from rft.records import ModelFacts, Section
 # Of integrated gradients.
 PATH_FINDINGS = ("map_change", "completeness", "completeness_undefined", "baseline_same_class")
 # What an audit takes, about: gradients of one map that converges (EfficientNet-Lite0 took 252 for photos of faces,
-# MiniLM 81 for comments), and of the coarser ones that it is compared with; passes of one example that is deleted from
-# and inserted into, and of one pair.
-USUAL_STEPS = {"image": 252, "text": 81}
-COMPARED_STEPS = {"image": 32, "text": 0}
-DELETIONS, PASSES_OF_PAIR = {"image": 30, "text": 15}, 4
-SECOND_OPINIONS = 3  # images that get integrated gradients where the config names no methods
+# MiniLM 81 for comments, Whisper-tiny 60 to 252 for spoken commands), and of the coarser ones that it is compared with;
+# passes of one example that is deleted from and inserted into, and of one pair. Recordings are occluded too, those of
+# one second in 10 windows and 12 bands, and up to 50 are filled in three ways in either before that.
+USUAL_STEPS = {"image": 252, "text": 81, "audio": 145}
+COMPARED_STEPS = {"image": 32, "text": 0, "audio": 0}
+DELETIONS, PASSES_OF_PAIR = {"image": 30, "text": 15, "audio": 56}, 4
+FILLED_RECORDINGS, PASSES_OF_FILLED = 50, 7
+SECOND_OPINIONS = 3  # images or recordings that get integrated gradients where the config names no methods
 # Gradients of each of them where the config sets no other. Maps of photos of faces converge with 252 for MobileNetV2
 # (the last doubling changed 6 of them by .035 to .038), and need 508 for EfficientNet-Lite0 (with 252 still .049 to
 # .058): there the method is left out. Half as many settle neither, and twice as many would take a minute by themselves.
 SECOND_OPINION_STEPS = 252
-Method = Literal["class_activation", "gradcam", "integrated_gradients", "patch_ablation", "word_removal"]
+Method = Literal[
+    "class_activation",
+    "gradcam",
+    "integrated_gradients",
+    "patch_ablation",
+    "word_removal",
+    "window_occlusion",
+    "band_occlusion",
+]
 METHODS_OF: dict[str, tuple[Method, ...]] = {
     "image": ("class_activation", "gradcam", "integrated_gradients", "patch_ablation"),
     "text": ("integrated_gradients", "word_removal"),
+    "audio": ("window_occlusion", "band_occlusion", "integrated_gradients"),
 }
 QUALITIES_OF = {  # of the attributions of each method
     "image": ("failed_maps", "deletion", "insertion", "randomization", "stability"),
     "text": ("failed_maps", "deletion"),
+    "audio": ("failed_maps", "deletion"),
 }
+OCCLUSIONS: tuple[Method, ...] = ("window_occlusion", "band_occlusion")
+HAVE_GAPS = ("image", "audio")  # modalities of which groups are compared
 
 
 class AttributionOptions(Options):
@@ -51,18 +65,29 @@ class AttributionOptions(Options):
         Field(min_length=1),
         EXAMPLES,
         Applies(
-            lambda run, value: run.modality != "text" or set(METHODS_OF["text"]) >= set(value or ()),
+            lambda run, value: (
+                run.modality != "text" or not {"class_activation", "gradcam", "patch_ablation"} & {*(value or ())}
+            ),
             "class_activation, gradcam and patch_ablation make maps of images, and texts have none",
         ),
         Applies(
-            lambda run, value: run.modality != "image" or "word_removal" not in (value or ()),
-            "word_removal takes words out, and images have none",
+            lambda run, value: run.modality == "text" or "word_removal" not in (value or ()),
+            "word_removal takes words out, and these examples have none",
+        ),
+        Applies(
+            lambda run, value: run.modality == "audio" or not {*OCCLUSIONS} & {*(value or ())},
+            "window_occlusion and band_occlusion change recordings, and these examples are none",
+        ),
+        Applies(
+            lambda run, value: run.modality != "audio" or set(METHODS_OF["audio"]) >= set(value or ()),
+            "of recordings the methods are window_occlusion, band_occlusion and integrated_gradients",
         ),
     ] = None
     """Which attributions are made. By default those that suit the network, as measured: class activation maps where
     its head is linear in the mean of its last map, otherwise GradCAM, or patch ablation where it has no map; word
-    removal of texts; and integrated gradients, of images on a few, and only where they converge. A method that is named
-    explains all samples, or says why it cannot."""
+    removal of texts; occlusion of windows of time and of bands of recordings; and integrated gradients, of images and
+    recordings on a few, and only where they converge. A method that is named explains all samples, or says why it
+    cannot."""
     max_steps: Annotated[int, Field(ge=16, le=MOST), EXAMPLES] = 256
     """Largest number of gradients that integrated gradients may spend on one example."""
     baseline: Annotated[
@@ -80,7 +105,7 @@ class AttributionOptions(Options):
     """What integrated gradients of an image start from: the image itself, blurred, or the mean training image, which is
     private data and so does not go with an epsilon."""
     shortcut: Annotated[list[Shortcut], EXAMPLES] = Field(default=[])
-    """Regions, marks or words to be judged by intervention."""
+    """Regions, marks, words, or parts of recordings to be judged by intervention."""
 
     @model_validator(mode="after")
     def _steps_are_taken(self) -> AttributionOptions:
@@ -125,10 +150,14 @@ class Attribution(Plugin[AttributionOptions]):
             f"deletion_gap.{method}.{attribute}"
             for method in methods
             for attribute in data.groups
-            if data.modality == "image"
+            if data.modality in HAVE_GAPS
         ]
         shortcuts = [f"shortcut.{shortcut.name}" for shortcut in options.shortcut]
-        of_modality = ["replacement_flips"] if data.modality == "text" else ["bfloat16_maps"]
+        of_modality = {
+            "image": ["bfloat16_maps"],
+            "text": ["replacement_flips"],
+            "audio": [f"replacement_flips.{method}" for method in OCCLUSIONS],
+        }[data.modality]
         return [f"{self.name}.{name}" for name in (*of_methods, *gaps, *PATH_FINDINGS, *of_modality, *shortcuts)]
 
     def check(self, options: AttributionOptions, data: DataConfig) -> None:
@@ -152,12 +181,13 @@ class Attribution(Plugin[AttributionOptions]):
         modality, test = examined.core.data.modality, len(examined.splits["test"])
         n, few = min(options.samples, test), min(SECOND_OPINIONS, options.samples, test)
         pairs = sum(min(shortcut.max_pairs, test) for shortcut in options.shortcut)
-        second = modality == "image" and options.methods is None
+        second = modality != "text" and options.methods is None
         most = SECOND_OPINION_STEPS if second and "max_steps" not in options.model_fields_set else options.max_steps
         asked = "integrated_gradients" in (options.methods or METHODS_OF[modality])
         gradients = min(USUAL_STEPS[modality], most) + COMPARED_STEPS[modality]
+        filled = PASSES_OF_FILLED * min(FILLED_RECORDINGS, test) if modality == "audio" else 0
         return PlannedWork(
-            forwards=DELETIONS[modality] * n + PASSES_OF_PAIR * pairs,
+            forwards=DELETIONS[modality] * n + PASSES_OF_PAIR * pairs + filled,
             gradients=gradients * (few if second else n) * asked,
         )
 

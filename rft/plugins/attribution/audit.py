@@ -7,10 +7,11 @@ from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions
 from rft.plugins.attribution.images import section as images
 from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.speech import section as speech
 from rft.plugins.attribution.texts import section as texts
 from rft.records import Section
 
-SECTIONS = {"image": images.build_section, "text": texts.build_section}
+SECTIONS = {"image": images.build_section, "text": texts.build_section, "audio": speech.build_section}
 
 
 def audit(audited: AuditedModel, options: AttributionOptions) -> Section:
@@ -22,5 +23,5 @@ def audit(audited: AuditedModel, options: AttributionOptions) -> Section:
     """
     model, modality = audited.require_model(), audited.facts.modality
     if modality not in SECTIONS:
-        raise Unavailable(f"attribution explains images and texts, not {modality}")
+        raise Unavailable(f"attribution explains images, texts and recordings, not {modality}")
     return SECTIONS[modality](audited, options, Network(model, audited.device))

@@ -51,7 +51,15 @@ COLUMNS: dict[str, Columns] = {
         spellings=_METHODS,
     ),
     "completeness": list_columns(
-        {"method": "name", "image": "key", "text": "key", "error": "number", "map_change": "number", "steps": "number"},
+        {
+            "method": "name",
+            "image": "key",
+            "text": "key",
+            "recording": "key",
+            "error": "number",
+            "map_change": "number",
+            "steps": "number",
+        },
         spellings=_METHODS,
     ),
     "mean_maps": list_columns(
@@ -69,13 +77,28 @@ COLUMNS: dict[str, Columns] = {
     ),
     "mean_map_counts": list_columns(
         {"method": "name", "attribute": "attribute", "group": "group", "n": "count", "drawn": "note"},
-        labels={"n": "images"},
+        labels={"n": "explained"},
         spellings=_METHODS,
     ),
-    "examples": list_columns({"method": "name", "asset": "key", "caption": "key"}),
+    "mean_parts": list_columns(
+        {
+            "method": "name",
+            "attribute": "attribute",
+            "group": "group",
+            "n": "count",
+            "row": "key",
+            "place": "key",
+            "part": "key",
+            "value": "estimate",
+        },
+        labels={"n": "recordings"},
+        spellings=_METHODS,
+    ),
+    "examples": list_columns({"method": "name", "asset": "key", "clip": "key", "caption": "key"}),
     "position_profile": list_columns({"tenth": "key", "share": "estimate", "low": "low", "high": "high", "n": "count"}),
     "replacements": list_columns(
         {
+            "method": "name",
             "replacement": "key",
             "shift": "number",
             "flip_share": "estimate",
@@ -84,7 +107,8 @@ COLUMNS: dict[str, Columns] = {
             "n": "count",
             "used_as": "note",
         },
-        labels={"shift": "mean shift of probabilities", "n": "texts"},
+        labels={"shift": "mean shift of probabilities", "n": "examples"},
+        spellings=_METHODS,
     ),
     "tokens": list_columns(
         {

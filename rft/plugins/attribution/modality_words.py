@@ -12,6 +12,8 @@ METHOD_NAMES = {
     "integrated_gradients": "integrated gradients",
     "patch_ablation": "patch ablation",
     "word_removal": "word removal",
+    "window_occlusion": "window occlusion",
+    "band_occlusion": "band occlusion",
 }
 _SHARES = f"{', '.join(f'{100 * share:.0f}' for share in DELETED_SHARES[:-1])} and {100 * DELETED_SHARES[-1]:.0f} %"
 
@@ -73,3 +75,26 @@ def text_wording(baseline: str, deleted_by: str) -> Wording:
         deletion_limits=f"Against {RANDOM_CONTROLS} random choices a text; a text with words replaced is no "
         "natural one.",
     )
+
+
+def recording_wording(filled_by: str, *, bands: bool) -> Wording:
+    """Return the words for recordings: ``filled_by`` fills what is deleted, ``bands`` or windows of time."""
+    parts = "bands" if bands else "windows of time"
+    return Wording(
+        one="recording",
+        many="recordings",
+        maps="attributions",
+        baseline=f"the recording with {filled_by} in its place",
+        misled="windows",
+        deleted=(
+            f"the {_SHARES} of the {parts} that speak most for it give way to {filled_by}",
+            "as many random ones do",
+        ),
+        deletion_limits=f"Against {RANDOM_CONTROLS} random choices a recording; a recording with parts filled is no "
+        "natural one.",
+    )
+
+
+def explain_unsuited(method: str, many: str) -> str:
+    """Return why a method of another modality gives nothing for ``many``, the examples that there are."""
+    return f"{METHOD_NAMES[method]} is no method for {many}"

@@ -16,7 +16,7 @@ PILLAR = PillarDefinition(
     ),
 )
 _SHORTCUT = "attribution.shortcut."
-_KIND = {"image": "region", "text": "word"}
+_KIND = {"image": "region", "text": "word", "audio": "part of recordings"}
 
 
 def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
@@ -44,6 +44,13 @@ def _say_flips(finding: Finding, section: Section, modality: str, *, relied: boo
     name = finding.id.removeprefix(_SHORTCUT)
     if modality == "text":
         shortcut, change, control = f"words “{name}”", "changing them alters", "changing as many others"
+    elif modality == "audio":
+        noun = _first_condition(name, section).partition(",")[0]  # span, band or background
+        shortcut, change, control = (
+            f"{noun} “{name}”",
+            "swapping in that of another class alters",
+            "swapping in that of the same class",
+        )
     elif _is_planted(name, section):
         shortcut, change, control = (
             f"mark “{name}”",
@@ -57,7 +64,7 @@ def _say_flips(finding: Finding, section: Section, modality: str, *, relied: boo
             "swapping in that of the same class",
         )
     flips = f"{change} {write_value(finding)} more of the predictions than {control}{_say_shares(name, section)}"
-    relies = "the model relies on" if modality == "text" or not _is_planted(name, section) else "predictions go by"
+    relies = "predictions go by" if _is_planted(name, section) else "the model relies on"
     if relied:
         return f"{relies[0].upper()}{relies[1:]} the {shortcut}: {flips}."
     return f"It is not shown that {relies} the {shortcut}: {flips}."
@@ -65,8 +72,13 @@ def _say_flips(finding: Finding, section: Section, modality: str, *, relied: boo
 
 def _is_planted(name: str, section: Section) -> bool:
     """Tell whether a shortcut of images is a mark that was planted: its first row says so."""
+    return _first_condition(name, section) == PLANTED
+
+
+def _first_condition(name: str, section: Section) -> str:
+    """Return what the first row of a shortcut says was changed; empty where it has none."""
     conditions = [row["condition"] for row in section.tables.get("shortcuts", []) if row["name"] == name]
-    return conditions[:1] == [PLANTED]
+    return str(conditions[0]) if conditions else ""
 
 
 def _say_shares(name: str, section: Section) -> str:

@@ -16,6 +16,7 @@ import torch
 from captum.attr import Saliency
 from torch import Tensor, nn
 
+from rft.number_format import format_fixed
 from rft.records import Row
 
 MAP_TOLERANCE = 0.05  # largest change of a map by the last doubling, in its L1 norm, of one that has converged
@@ -52,6 +53,16 @@ class Completeness:
     def unsettled(self) -> bool:
         """Whether the last doubling changed the map by more than ``MAP_TOLERANCE``; a map of nothing cannot change."""
         return self.map_change is not None and self.map_change > MAP_TOLERANCE
+
+
+def explain_unsettled(completeness: Completeness, of: str) -> str:
+    """Return why a second opinion that has not converged is none; ``of`` is ``an image`` or the like."""
+    return (
+        f"after {completeness.steps} gradients of {of} its map still changes by "
+        f"{format_fixed(completeness.map_change or 0.0, 2)} of itself when the steps are doubled, more than "
+        f"{MAP_TOLERANCE:g}; a second opinion that has not converged is none. Named in methods of [attribution], with "
+        "a larger max_steps, integrated gradients are made all the same"
+    )
 
 
 class _Quadrature(NamedTuple):

@@ -16,7 +16,7 @@ from rft.report.render.html import EMBEDDED_CLOSING, EMBEDDED_OPENING, render
 from rft.report.run_folder.archives import refuse_archive
 from rft.version import __version__
 
-_IMAGE = re.compile(r'src="data:image/png;base64,([A-Za-z0-9+/=]+)"')
+_ASSET = re.compile(r'src="data:(?:image/png|audio/wav);base64,([A-Za-z0-9+/=]+)"')
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ def _read_embedded_run(page: str, file: Path) -> AuditRun:
 
 
 def read_images(page: str) -> dict[str, bytes]:
-    """Return the images of a page by the names that ``audit.json`` knows them by, which are their hashes."""
+    """Return the images and clips of a page by the names that ``audit.json`` knows them by, which are their hashes."""
     images = {}
-    for match in _IMAGE.finditer(page):
+    for match in _ASSET.finditer(page):
         try:
             png = base64.b64decode(match[1], validate=True)
         except binascii.Error:

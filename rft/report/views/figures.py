@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from rft.records import Cell, Column, Figure, Row, Section, find_column
+from rft.records import ASSET_NAME, Cell, Column, Figure, Row, Section, find_column
 from rft.report.views import tables, tokens
 from rft.report.views.group_table import GroupTables, can_be_turned, view_group_tables
 from rft.report.views.tables import TableView
 
 MAX_ROWS_BESIDE = 8
-_ASSET = re.compile(r"[0-9a-f]{64}\.png")
+_TYPES = {".png": "image/png", ".wav": "audio/wav"}
 
 
 @dataclass(frozen=True)
 class ImageView:
-    """An image as a data URI; ``source`` is empty when the run folder does not hold it."""
+    """An image as a data URI, and what is played beside it.
+
+    Attributes:
+        source: of the image; empty when the run folder does not hold it.
+        caption: below it.
+        clip: the data URI of a sound; None where none belongs to it, empty when the run folder does not hold it.
+    """
 
     source: str
     caption: str
+    clip: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,16 +76,16 @@ class FigureView:
 
 @dataclass(frozen=True)
 class RunImages:
-    """The images of a run, by their names in ``audit.json``."""
+    """The images and clips of a run, by their names in ``audit.json``."""
 
     held: Mapping[str, bytes]
 
     def data_uri(self, name: Cell) -> str:
-        """Return an image by its name; nothing when it is not there, or the name is none of ``asset_name``."""
-        if not isinstance(name, str) or not _ASSET.fullmatch(name):
+        """Return an image or clip by its name; nothing where it is not held, or the name is none of ``asset_name``."""
+        if not isinstance(name, str) or not ASSET_NAME.fullmatch(name):
             return ""
-        png = self.held.get(name, b"")
-        return f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else ""
+        content = self.held.get(name, b"")
+        return f"data:{_TYPES[name[-4:]]};base64,{base64.b64encode(content).decode()}" if content else ""
 
 
 def view_figures(section: Section, images: RunImages, ids: Iterator[str]) -> list[FigureView]:
@@ -135,14 +141,15 @@ def _view_chart(section: Section, figure: Figure, id: str, same_as: str) -> Figu
 
 
 def _view_images(section: Section, figure: Figure, run_images: RunImages, id: str) -> FigureView:
-    asset, caption, group = (figure.encode.get(name, "") for name in ("asset", "caption", "group"))
+    asset, caption, group, clip = (figure.encode.get(name, "") for name in ("asset", "caption", "group", "clip"))
     columns = section.describe_table(figure.table)
     rows = tables.matching_rows(section.tables[figure.table], figure.where)
     galleries: dict[str, list[ImageView]] = {}
     for row in rows:
-        image = ImageView(run_images.data_uri(row.get(asset)), _cell_text(row, caption, columns))
+        sound = run_images.data_uri(row.get(clip)) if clip else None
+        image = ImageView(run_images.data_uri(row.get(asset)), _cell_text(row, caption, columns), sound)
         galleries.setdefault(_cell_text(row, group, columns), []).append(image)
-    rest = columns.keys() - {asset, caption, group}
+    rest = columns.keys() - {asset, caption, group, clip}
     return FigureView(
         id,
         figure.title,

@@ -21,9 +21,9 @@ from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.plugins import Plugin
 from rft.plugins.attribution import SECOND_OPINIONS, Attribution, AttributionOptions
-from rft.plugins.attribution.images.mean_maps import MIN_MAPS_PER_GROUP
+from rft.plugins.attribution.group_means import MIN_MAPS_PER_GROUP
 from rft.plugins.attribution.images.section import _mean_training_image
-from rft.plugins.attribution.quality_findings import NO_CASES
+from rft.plugins.attribution.quality.findings import NO_CASES
 from rft.records import Section
 from tests.support.attribution_cases import CORNER, SIDE, Convolutional, Images, Linear, Region, audited_model, noise
 

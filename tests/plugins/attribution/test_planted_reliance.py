@@ -25,11 +25,12 @@ from rft.config.schema import ModelConfig
 from rft.data.images.geometry import Box
 from rft.plugins.attribution.images.shortcuts.patch import Patch
 from rft.plugins.attribution.images.shortcuts.planting import plant_patches
-from rft.plugins.attribution.images.shortcuts.region_swaps import plan_swaps, swap_regions
+from rft.plugins.attribution.images.shortcuts.region_swaps import swap_regions
 from rft.plugins.attribution.interventions import Condition, Intervention
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts
 from rft.plugins.attribution.shortcuts.options import Shortcut
+from rft.plugins.attribution.shortcuts.pairing import plan_swaps
 from rft.plugins.attribution.shortcuts.wording import patch_wording, region_wording
 from rft.records import Finding
 from tests.support.attribution_cases import Images

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from rft.disclosure.withheld import NOTHING, Withheld
-from rft.plugins.attribution.images.quality_gap import gap_findings
+from rft.plugins.attribution.modality_words import IMAGES
+from rft.plugins.attribution.quality.gaps import gap_findings
 from rft.records import Finding
 
 
 def state_gap(
     gains: np.ndarray, names: np.ndarray, units: np.ndarray | None = None, withheld: Withheld = NOTHING
 ) -> Finding:
-    [finding] = gap_findings("gradcam", gains, {"scanner": names}, units, withheld)
+    [finding] = gap_findings("gradcam", gains, {"scanner": names}, units, withheld, IMAGES["blur"])
     return finding
 
 

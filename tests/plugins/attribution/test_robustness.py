@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
-from rft.plugins.attribution import quality_findings
 from rft.plugins.attribution.images.class_activation import ClassActivation
 from rft.plugins.attribution.images.explained import Explained
 from rft.plugins.attribution.images.faithfulness import Faithfulness, pool_positive
@@ -24,7 +23,6 @@ from rft.plugins.attribution.images.quality import (
     measure_quality,
     tabulate_quality,
 )
-from rft.plugins.attribution.images.quality_gap import MIN_IMAGES_PER_GROUP
 from rft.plugins.attribution.images.robustness import (
     NOISE,
     compare_with_contrast,
@@ -35,6 +33,8 @@ from rft.plugins.attribution.images.robustness import (
 )
 from rft.plugins.attribution.images.suited_methods import Attributed
 from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.quality import findings as quality_findings
+from rft.plugins.attribution.quality.gaps import MIN_PER_GROUP
 from rft.stats.intervals import mean_interval
 from tests.support.attribution_cases import Convolutional, Frozen, Region, explain_pixels, noise, whole_batch
 
@@ -227,7 +227,7 @@ def test_quality_by_group_from_thirty_images_on_and_never_of_withheld_groups() -
         pytest.approx(gain[31:61].mean()),
         pytest.approx(interval.low),
         pytest.approx(interval.high),
-        MIN_IMAGES_PER_GROUP,
+        MIN_PER_GROUP,
     )
     undefined = [row for row in rows if row["measure"] == "likeness to the contrast of the image"]
     assert all((row["value"], row["n"]) == (None, 0) for row in undefined)

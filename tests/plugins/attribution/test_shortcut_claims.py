@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from rft.data.images.geometry import Box
-from rft.plugins.attribution.images.shortcuts.region_swaps import plan_swaps, swap_regions
+from rft.plugins.attribution.images.shortcuts.region_swaps import swap_regions
 from rft.plugins.attribution.interventions import Condition, Intervention
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.shortcuts import findings
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts
 from rft.plugins.attribution.shortcuts.options import Shortcut
+from rft.plugins.attribution.shortcuts.pairing import plan_swaps
 from rft.plugins.attribution.shortcuts.wording import region_wording
 from rft.records import Finding
 from rft.stats.discordant_pairs import smallest_excess

@@ -13,15 +13,13 @@ from rft.plugins.attribution.images.shortcuts.region_swaps import (
     TestImages,
     _scale_patch,
     mirror_region,
-    pair_classes,
-    plan_swaps,
-    same_class_donors,
     swap_regions,
 )
 from rft.plugins.attribution.interventions import Condition, Intervention, one_per_unit
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts
 from rft.plugins.attribution.shortcuts.options import Shortcut
+from rft.plugins.attribution.shortcuts.pairing import pair_classes, plan_swaps, same_class_donors
 from rft.plugins.attribution.shortcuts.wording import region_wording
 from rft.records import Finding
 from rft.stats.discordant_pairs import smallest_excess, tango_interval

@@ -72,7 +72,7 @@ def test_the_removal_of_a_word_is_what_a_text_without_it_loses() -> None:
     reader, network = reader_of(model, texts, tokenizer), Network(model, "cpu")
     read = reader.read(np.arange(2))
     target = network.logits(read.inputs).argmax(dim=1)
-    scores = word_removal(network, read, target, removal=Replacement(REMOVAL, None, reader.padding, 0.0, 0, 1))
+    scores = word_removal(network, read, target, removal=Replacement(REMOVAL, 0.0, 0, 1, None, reader.padding))
     for index, text in enumerate(texts):
         words = [word for word in text.split() if word != "."]
         values = iter(scores.values[index][read.ordinary[index, : len(scores.values[index])]].tolist())
@@ -96,7 +96,7 @@ def test_long_texts_lose_several_words_at_a_time() -> None:
         network,
         reader.read(np.array([0])),
         torch.tensor([1]),
-        removal=Replacement(REMOVAL, None, reader.padding, 0.0, 0, 1),
+        removal=Replacement(REMOVAL, 0.0, 0, 1, None, reader.padding),
     )
     assert sum(calls) == MAX_REMOVALS + 1
     marked = np.flatnonzero(scores.values[0] > 0)

@@ -8,18 +8,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from rft.disclosure.withheld import MISSING, NOTHING, Withheld
+from rft.disclosure.withheld import NOTHING, Withheld
+from rft.plugins.attribution.group_means import GroupShares, Memberships, Shares, list_groups
 from rft.plugins.attribution.images.methods import Maps
 from rft.plugins.attribution.modality_words import METHOD_NAMES
 from rft.records import Figure, Outline, Row, Table, heatmap_figure
 
-MIN_MAPS_PER_GROUP = 5  # maps of a group; a mean of fewer shows persons, not a group
-PREDICTED = "predicted class"
-_MISSING = "(missing)"
 _MOST_CELLS, _CELLS = 14, 7  # of a side: a map with more than the first is pooled to the second
 
 Covered = tuple[slice, slice] | None  # rows and columns of the pixels that show a region; None where none does
-Memberships = Mapping[str | None, np.ndarray]  # attribute -> (N,) group of each explained image; None: all together
 
 
 def mean_map_tables(maps: Sequence[Maps], memberships: Memberships, withheld: Withheld = NOTHING) -> dict[str, Table]:
@@ -28,30 +25,20 @@ def mean_map_tables(maps: Sequence[Maps], memberships: Memberships, withheld: Wi
     A group with fewer than ``MIN_MAPS_PER_GROUP`` maps is counted and not drawn.
     The absolute values of every map are made to sum to 1 before the mean is taken, so that no image outweighs another.
     """
-    groups = [group for method_maps in maps for group in _pool_by_group(method_maps, memberships)]
-    hidden = _find_hidden(groups, withheld)
-    shown = [group for group in groups if (group.method, group.attribute, group.name) not in hidden]
+    shares = [Shares(method_maps.method, _pool_maps(method_maps), method_maps.sound) for method_maps in maps]
+    shown = list_groups(shares, memberships, withheld)
     return {
-        "mean_maps": [row for group in shown if group.drawn for row in group.cell_rows()],
+        "mean_maps": [row for group in shown if group.drawn for row in _cell_rows(group)],
         "mean_map_counts": [group.count_row() for group in shown if group.attribute is not None],
     }
 
 
-def _find_hidden(groups: Sequence[_Group], withheld: Withheld) -> set[tuple[str, str | None, str | None]]:
-    """Return method, attribute and name of the groups that have too few maps, and of what complements them."""
-    counts: dict[tuple[str, str | None], dict[str, int]] = {}
-    for group in groups:
-        name = MISSING if group.name in (None, _MISSING) else str(group.name)
-        counts.setdefault((group.method, group.attribute), {})[name] = len(group.pooled)
-    hidden = {
-        (method, attribute, name)
-        for (method, attribute), group_counts in counts.items()
-        if attribute is not None
-        for name in withheld.find_small_groups(group_counts)
-    }
-    without = {(method, attribute, _MISSING) for method, attribute, _ in hidden}
-    touched = {(method, name, _MISSING) for method, name in counts if name and withheld.hides_groups_of(name)}
-    return hidden | without | touched
+def _cell_rows(group: GroupShares) -> Table:
+    """Return the rows of a group's mean map."""
+    mean, keys = group.shares.mean(axis=0), group.row_keys() | {"n": len(group.shares)}
+    return [
+        keys | {"row": row, "column": column, "value": float(value)} for (row, column), value in np.ndenumerate(mean)
+    ]
 
 
 def mean_map_figures(table: Table, regions: Mapping[str, Sequence[Covered]], size: tuple[int, int]) -> Iterator[Figure]:
@@ -129,43 +116,6 @@ def name_place(down: float, across: float) -> str:
     )
     place = " ".join(filter(None, (vertical, horizontal)))
     return f"at the {place}" if place else "in the middle"
-
-
-class _Group:
-    """The sound maps of one method and group, pooled to (M, g, h) shares with their sign."""
-
-    def __init__(self, method: str, attribute: str | None, name: str | None, pooled: np.ndarray) -> None:
-        self.method, self.attribute, self.name, self.pooled = method, attribute, name, pooled
-
-    @property
-    def drawn(self) -> bool:
-        """Whether the mean may be shown; that over all images always may."""
-        return len(self.pooled) >= MIN_MAPS_PER_GROUP or (self.attribute is None and len(self.pooled) > 0)
-
-    def count_row(self) -> Row:
-        """Return the group's row of ``mean_map_counts``."""
-        drawn = "yes" if self.drawn else f"no: fewer than {MIN_MAPS_PER_GROUP}"
-        return self._row_keys() | {"n": len(self.pooled), "drawn": drawn}
-
-    def cell_rows(self) -> Table:
-        """Return the rows of the group's mean map."""
-        mean, keys = self.pooled.mean(axis=0), self._row_keys() | {"n": len(self.pooled)}
-        return [
-            keys | {"row": row, "column": column, "value": float(value)}
-            for (row, column), value in np.ndenumerate(mean)
-        ]
-
-    def _row_keys(self) -> Row:
-        return {"method": self.method, "attribute": self.attribute, "group": self.name}
-
-
-def _pool_by_group(maps: Maps, memberships: Memberships) -> Iterator[_Group]:
-    pooled, sound = _pool_maps(maps), maps.sound
-    for attribute, groups in memberships.items():
-        names = [None if attribute is None else _MISSING if name is None else str(name) for name in groups]
-        for name in sorted(set(names), key=str):
-            member = np.array([group_name == name for group_name in names])
-            yield _Group(maps.method, attribute, name, pooled[member[sound]])
 
 
 def _pool_maps(maps: Maps) -> np.ndarray:

@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from rft.errors import Unavailable
-from rft.number_format import format_fixed
 from rft.plugins.attribution.images.explained import Explained, ExplainedBatch
 from rft.plugins.attribution.images.map_layer import FromMap, MapLayer
 from rft.plugins.attribution.network import FromPixels, Network, batch_slices
-from rft.plugins.attribution.path import CHUNK, MAP_TOLERANCE, Completeness, Path
+from rft.plugins.attribution.path import CHUNK, Completeness, Path, explain_unsettled
 from rft.runtime.progress import track_progress
 
 PATCHES = 7  # of a side of the grid whose patches are taken away one by one
@@ -142,7 +141,7 @@ class IntegratedGradients:
             path = _list_paths(network, explained.read_batch(slice(place, place + 1)))[0]
             values, completeness = path.integrate(self.max_steps)
             if self.must_converge and completeness.unsettled:
-                raise Unavailable(_explain_unsettled(completeness))
+                raise Unavailable(explain_unsettled(completeness, "an image"))
             results.append((_sum_blocks(values), completeness))
         maps, completeness_of_all = zip(*results, strict=True)
         return Maps(self.name, np.stack(maps), completeness_of_all)
@@ -195,15 +194,6 @@ def explain_images(method: MapMethod, network: Network, explained: Explained) ->
     parts = list(batch_slices(len(explained)))
     values = [method.map_images(network, explained.read_batch(part)) for part in track_progress(parts, "Maps")]
     return Maps(method.name, np.concatenate(values), layer=method.layer_name)
-
-
-def _explain_unsettled(completeness: Completeness) -> str:
-    return (
-        f"after {completeness.steps} gradients of an image its map still changes by "
-        f"{format_fixed(completeness.map_change or 0.0, 2)} of itself when the steps are doubled, more than "
-        f"{MAP_TOLERANCE:g}; a second opinion that has not converged is none. Named in methods of [attribution], with "
-        "a larger max_steps, integrated gradients are made all the same"
-    )
 
 
 def _list_paths(network: Network, batch: ExplainedBatch) -> list[Path]:

@@ -9,10 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rft.disclosure.withheld import MISSING, Withheld
-from rft.plugins.attribution import findings, quality_findings
+from rft.plugins.attribution import findings
+from rft.plugins.attribution.group_means import Memberships
 from rft.plugins.attribution.images.faithfulness import Faithfulness, measure_faithfulness
-from rft.plugins.attribution.images.mean_maps import Memberships
-from rft.plugins.attribution.images.quality_gap import MIN_IMAGES_PER_GROUP
 from rft.plugins.attribution.images.robustness import (
     RandomizedMaps,
     compare_with_contrast,
@@ -22,6 +21,8 @@ from rft.plugins.attribution.images.robustness import (
 from rft.plugins.attribution.images.suited_methods import Attributed
 from rft.plugins.attribution.modality_words import Wording
 from rft.plugins.attribution.network import Network, explain_failure
+from rft.plugins.attribution.quality import findings as quality_findings
+from rft.plugins.attribution.quality.gaps import MIN_PER_GROUP
 from rft.records import Finding, Row
 from rft.stats.intervals import clip_interval, mean_interval
 
@@ -127,7 +128,7 @@ def unmeasured_quality(method: str, words: Wording) -> Iterator[Finding]:
 def tabulate_quality(
     quality: MapQuality, memberships: Memberships, units: np.ndarray | None, withheld: Withheld
 ) -> Iterator[Row]:
-    """Yield the rows of ``map_quality``: over all images, and of groups with ``MIN_IMAGES_PER_GROUP`` or more.
+    """Yield the rows of ``map_quality``: over all images, and of groups with ``MIN_PER_GROUP`` or more.
 
     Args:
         quality: of one method.
@@ -140,7 +141,7 @@ def tabulate_quality(
         counts = {name: int((names == name).sum()) for name in sorted(set(names))}
         hidden = withheld.find_small_groups(counts) if attribute is not None else frozenset()
         for name, count in counts.items():
-            if attribute is not None and (name == MISSING or name in hidden or count < MIN_IMAGES_PER_GROUP):
+            if attribute is not None and (name == MISSING or name in hidden or count < MIN_PER_GROUP):
                 continue
             for measure_name, measure in quality.list_measures().items():
                 yield {

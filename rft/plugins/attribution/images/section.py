@@ -13,6 +13,7 @@ from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import AttributionOptions, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
+from rft.plugins.attribution.group_means import MIN_MAPS_PER_GROUP, Memberships, list_memberships
 from rft.plugins.attribution.images import examples, mean_maps
 from rft.plugins.attribution.images.bfloat16 import bfloat16_finding
 from rft.plugins.attribution.images.explained import Explained
@@ -23,7 +24,6 @@ from rft.plugins.attribution.images.quality import (
     tabulate_quality,
     unmeasured_quality,
 )
-from rft.plugins.attribution.images.quality_gap import MIN_IMAGES_PER_GROUP, gap_findings
 from rft.plugins.attribution.images.shortcuts.named_shortcuts import (
     ShortcutChanges,
     change_images,
@@ -34,6 +34,7 @@ from rft.plugins.attribution.images.shortcuts.region_swaps import TestImages
 from rft.plugins.attribution.images.suited_methods import Attributed, attribute_images
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.plugins.attribution.network import Network, batch_slices
+from rft.plugins.attribution.quality.gaps import MIN_PER_GROUP, gap_findings
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.records import Finding, Row, Section, Table, select_columns
 from rft.runtime.progress import track_progress
@@ -96,14 +97,13 @@ _CAPTIONS = {
     "shortcuts_by_group": GROUPS_CAPTION,
     "map_quality": "How far maps can be believed: means over images with their intervals. Deletion and insertion are "
     "shares of the lead of the predicted class over the others; likeness and stability are rank correlations. Groups "
-    f"with {MIN_IMAGES_PER_GROUP} explained images or more have rows of their own.",
+    f"with {MIN_PER_GROUP} explained images or more have rows of their own.",
     "completeness": "Integrated gradients of each explained image: gradients spent, how much of the map the last "
     "doubling of the steps changed, and how far off the attributions are along the path, relative to the change of the "
     "logit.",
     "mean_maps": "Mean maps over a coarse grid, row and column counted from the top left. Above zero is what speaks "
     "for the predicted class, below zero what speaks against it, each as a share of all of a map.",
-    "mean_map_counts": f"Explained images of each group; means of fewer than {mean_maps.MIN_MAPS_PER_GROUP} are "
-    "not drawn.",
+    "mean_map_counts": f"Explained images of each group; means of fewer than {MIN_MAPS_PER_GROUP} are not drawn.",
     "examples": "Examples from the test split.",
 }
 
@@ -172,7 +172,7 @@ def _map_findings(
             memberships: dict[str | None, np.ndarray] = {
                 attribute: values[explained.rows[maps.sound]] for attribute, values in groups.items()
             }
-            yield from gap_findings(name, gains, memberships, units, audited.withheld)
+            yield from gap_findings(name, gains, memberships, units, audited.withheld, words)
 
 
 def _build_tables(
@@ -194,12 +194,8 @@ def _build_tables(
     return {name: table for name, table in tables.items() if table}
 
 
-def _list_memberships(audited: AuditedModel, explained: Explained) -> dict[str | None, np.ndarray]:
-    """Return the groups of each explained image: all together, by predicted class, and by each attribute."""
-    split, classes = audited.splits["test"], audited.facts.classes
-    predicted = np.array([classes[target] for target in explained.target], dtype=object)
-    memberships: dict[str | None, np.ndarray] = {None: np.full(len(explained), None), mean_maps.PREDICTED: predicted}
-    return memberships | {attribute: groups[explained.rows] for attribute, groups in split.groups.items()}
+def _list_memberships(audited: AuditedModel, explained: Explained) -> Memberships:
+    return list_memberships(audited, explained.rows, explained.target.numpy())
 
 
 def _quality_rows(

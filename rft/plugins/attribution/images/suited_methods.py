@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rft.plugins.attribution import SECOND_OPINION_STEPS, SECOND_OPINIONS, AttributionOptions, Method
+from rft.plugins.attribution import METHODS_OF, SECOND_OPINION_STEPS, SECOND_OPINIONS, AttributionOptions, Method
 from rft.plugins.attribution.images.class_activation import ClassActivation
 from rft.plugins.attribution.images.explained import Explained
 from rft.plugins.attribution.images.map_layer import MapLayer, find_map_layer
@@ -25,7 +25,7 @@ from rft.plugins.attribution.images.methods import (
     PatchAblation,
     explain_images,
 )
-from rft.plugins.attribution.modality_words import METHOD_NAMES
+from rft.plugins.attribution.modality_words import METHOD_NAMES, explain_unsuited
 from rft.plugins.attribution.network import Network, explain_failure
 
 EXCHANGED = 4  # images, and as many baselines, on which the layer and the head are checked
@@ -102,7 +102,10 @@ def attribute_images(
     attempts, everywhere = _Attempts(network, explained, path), np.arange(len(explained))
     if options.methods is not None:
         for name in options.methods:
-            attempts.attempt(name, everywhere)
+            if name in METHODS_OF["image"]:
+                attempts.attempt(name, everywhere)
+            else:
+                attempts.reasons[name] = explain_unsuited(name, "images")
         return attempts.attributed, attempts.reasons
     for name in BY_FAMILY:
         if attempts.attempt(name, everywhere):

@@ -113,12 +113,25 @@ def _explain_verdict(case: ShortcutTest, p_value: float, shortcuts: int, detecta
     return f"{said} A share of {format_fixed(detectable, 2)} would be found with {POWER:.0%} power.".replace("%", " %")
 
 
-def unsuited_shortcut(shortcut: Shortcut, many: str) -> Finding:
-    """Return ``not_measured`` for a shortcut of another modality: a region of texts, words of images."""
-    named, wanted = ("a region", "tokens = [...] or swap") if shortcut.region else ("words", "region = [...]")
-    return unmeasured_shortcut(
-        shortcut, f"the shortcut names {named}, and the examples are {many}, whose shortcuts are named with {wanted}"
-    )
+_NAMED = {"image": "a region", "text": "words", "audio": "a part of recordings"}
+_WANTED = {
+    "image": "region = [...]",
+    "text": "tokens = [...] or swap",
+    "audio": "seconds = [...], hertz = [...] or background = true",
+}
+
+
+def list_unsuited(shortcuts: Sequence[Shortcut], modality: str, many: str) -> list[Finding]:
+    """Return ``not_measured`` for each shortcut of another modality, such as a region of texts."""
+    return [
+        unmeasured_shortcut(
+            shortcut,
+            f"the shortcut names {_NAMED[shortcut.modality]}, and the examples are {many}, whose shortcuts are named "
+            f"with {_WANTED[modality]}",
+        )
+        for shortcut in shortcuts
+        if shortcut.modality != modality
+    ]
 
 
 def unmeasured_shortcut(shortcut: Shortcut, reason: str) -> Finding:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rft.config.applicability import IMAGES, TEXTS
+from rft.config.applicability import IMAGES, RECORDINGS, TEXTS, Applies
 from rft.config.path_keys import PATH
 from rft.config.tables.base import MOST
 from rft.plugins import Options
@@ -15,11 +15,17 @@ MOST_AREA = 0.5  # of an image that a patch may cover
 PLANTED = "patch"  # what is changed of an image that gets one, as the table of flips names it
 
 
+SWAPPED = Applies(
+    lambda run, _: run.modality != "text",
+    "it says which images or recordings have a mark, and these examples are texts",
+)
+
+
 class Shortcut(Options):
     """``[[attribution.shortcut]]``: what the model may rely on although it should not.
 
     A shortcut is a region of images, a mark that is planted there as a small picture, or words of texts: those that are
-    listed, or the identity terms of a list.
+    listed, or the identity terms of a list. Of recordings it is a span of time, a band, or the noise in the background.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description='letters, digits, "_" and "-"')
@@ -29,11 +35,20 @@ class Shortcut(Options):
     patch: Annotated[str | None, PATH, IMAGES] = None
     """A file with a mark as a small picture, such as `"stamp.png"`, at most 1,024 pixels a side: it is planted into
     images, scaled to `region`. What is transparent in it stays as it is in the image."""
-    column: Annotated[str | None, IMAGES] = None
-    """For a mark that few images have in `region`: the column of `data.groups` that tells which. Then only images that
-    have it are changed, or, with `patch`, only those that do not have it; needs `value`."""
-    value: Annotated[str | None, IMAGES] = None
-    """What `column` says of an image with the mark."""
+    column: Annotated[str | None, SWAPPED] = None
+    """For a mark that few images have in `region`, or few recordings in the span, band or background: the column of
+    `data.groups` that tells which. Then only those that have it are changed, or, with `patch`, only those that do not
+    have it; needs `value`."""
+    value: Annotated[str | None, SWAPPED] = None
+    """What `column` says of an image or a recording with the mark."""
+    seconds: Annotated[list[float] | None, RECORDINGS] = None
+    """A span of time of recordings, `[start, end]`, in seconds from the beginning; `[-0.5, 0]` is the last half second.
+    It is taken from other recordings."""
+    hertz: Annotated[list[float] | None, RECORDINGS] = None
+    """A band of recordings, `[low, high]`. It is taken from other recordings."""
+    background: Annotated[Literal[True] | None, RECORDINGS] = None
+    """`true`: the noise in the background of recordings, as their quietest tenth has it. It is taken out of a recording
+    by spectral subtraction, and noise with the spectrum of another's background takes its place."""
     tokens: Annotated[list[str] | None, Field(min_length=1), TEXTS] = None
     """Words or phrases of texts, found whole, in any case and Unicode form, and over line breaks."""
     swap: Annotated[Literal["gender", "religion", "orientation", "ethnicity", "age", "disability"] | None, TEXTS] = None
@@ -42,8 +57,8 @@ class Shortcut(Options):
     """What is done to `tokens`: they are taken out (`removal`, meant where nothing is said), or random words of other
     texts take their place (`other_words`)."""
     max_pairs: int = Field(default=200, ge=10, le=MOST)
-    """Largest number of images in which the region is swapped or the patch planted, or of texts whose words are
-    changed."""
+    """Largest number of images in which the region is swapped or the patch planted, of recordings in which a part is
+    swapped, or of texts whose words are changed."""
     min_flip_rate: float = Field(default=0.05, ge=0, lt=1)
     """Smallest share of predictions that change, beyond those that a control changes, which matters."""
 
@@ -59,6 +74,25 @@ class Shortcut(Options):
             raise ValueError(f"expected 0 <= left < right <= 1 and 0 <= top < bottom <= 1, got {region}")
         return region
 
+    @field_validator("seconds")
+    @classmethod
+    def _check_seconds(cls, seconds: list[float] | None) -> list[float] | None:
+        if seconds is None:
+            return None
+        if len(seconds) != 2 or not seconds[0] < seconds[1] or seconds[0] < 0 < seconds[1]:
+            raise ValueError(
+                f"expected [start, end] with start < end, both from the beginning (0 or more) or both from the end "
+                f"(0 or less), got {seconds}"
+            )
+        return seconds
+
+    @field_validator("hertz")
+    @classmethod
+    def _check_hertz(cls, hertz: list[float] | None) -> list[float] | None:
+        if hertz is not None and (len(hertz) != 2 or not 0 <= hertz[0] < hertz[1]):
+            raise ValueError(f"expected [low, high] with 0 <= low < high, got {hertz}")
+        return hertz
+
     @field_validator("tokens")
     @classmethod
     def _check_tokens(cls, tokens: list[str] | None) -> list[str] | None:
@@ -68,10 +102,11 @@ class Shortcut(Options):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Shortcut:
-        kinds = (self.region, self.tokens, self.swap)
+        kinds = (self.region, self.tokens, self.swap, self.seconds, self.hertz, self.background)
         if sum(kind is not None for kind in kinds) != 1:
             raise ValueError(
-                "expected one of region (of images), tokens (of texts) and swap (a list of identity terms)"
+                "expected one of region (of images), tokens (of texts), swap (a list of identity terms), and seconds, "
+                "hertz and background (of recordings)"
             )
         if self.patch is not None and self.region is None:
             raise ValueError("patch needs region: left, top, right and bottom of the place in which it is planted")
@@ -81,11 +116,18 @@ class Shortcut(Options):
             )
         if (self.column is None) != (self.value is None):
             raise ValueError("expected column and value together: which images have the mark, and what says so")
-        if self.column is not None and self.region is None:
-            raise ValueError("column says which images have a mark in region, and there is none: remove it")
+        if self.column is not None and self.modality == "text":
+            raise ValueError("column says which images or recordings have a mark, and this names words: remove it")
         if self.change is not None and self.tokens is None:
             raise ValueError("change says what is done to tokens, and there are none: remove it")
         return self
+
+    @property
+    def modality(self) -> Literal["image", "text", "audio"]:
+        """What kind of examples have it."""
+        if self.region is not None:
+            return "image"
+        return "text" if self.tokens is not None or self.swap is not None else "audio"
 
 
 def _area_of(region: list[float]) -> float:

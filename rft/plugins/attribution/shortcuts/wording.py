@@ -139,3 +139,26 @@ def _refuse_random_flips(intervention: Intervention, change: str) -> str:
         f"{control.flips} of {control.n} predictions change when random other words of the same texts are {change}, "
         f"more than {MAX_RANDOM_FLIPS:.0%}: flips say little of any word".replace("%", " %")
     )
+
+
+def sound_wording(shortcut: Shortcut, intervention: Intervention, noun: str) -> ShortcutWording:
+    """Return the words for a part of recordings, a span, a band or the background, that was swapped between them."""
+    marked = f"Only recordings whose {shortcut.column} is {shortcut.value} are changed. " if shortcut.column else ""
+    had = f"he recordings have {100 * intervention.visible_share:.0f} % of the {noun} on average"
+    left_out = f"; {intervention.left_out} swaps in which one has less than half of it are left out"
+    limits = {
+        "span": "A span is cut in and fades over 32 ms: swapped recordings are no natural ones.",
+        "band": "A band is cut in with the loudness of its donor: swapped recordings are no natural ones.",
+        "background": "The background is what the quietest tenth of a recording holds. It is taken out by spectral "
+        "subtraction, which leaves traces, in both conditions alike; noise that changes over time stays.",
+    }
+    return ShortcutWording(
+        title=f"Reliance on the {noun} {shortcut.name}",
+        description=f"Share of predictions that change when the {noun} comes from a recording of another predicted "
+        "class, beyond the share that change when it comes from a recording of the same class.",
+        cases="recordings",
+        few=f"{intervention.n} recordings have one of another and one of the same predicted class to take the {noun} "
+        f"from, with at least half of it; {MIN_EXAMPLES_PER_CONDITION} are needed",
+        control=f"with the {noun} from a recording of the same class",
+        caveat=f"{marked}T{had}{left_out if intervention.left_out else ''}. {limits[noun]}",
+    )

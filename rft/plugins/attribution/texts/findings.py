@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rft.plugins.attribution.interventions import MAX_RANDOM_FLIPS
-from rft.plugins.attribution.texts.replacements import REPLACED_SHARE, Replacement
+from rft.plugins.attribution.replacement_shift import REPLACED_SHARE
+from rft.plugins.attribution.texts.replacements import Replacement
 from rft.records import Finding, FindingDefinition
 from rft.stats import multiplicity
 from rft.stats.intervals import wilson_interval

@@ -15,59 +15,33 @@ import torch
 from torch import Tensor
 
 from rft.backbones.batch import Batch
-from rft.plugins.attribution.interventions import MAX_RANDOM_FLIPS, one_per_unit
+from rft.plugins.attribution.interventions import one_per_unit
 from rft.plugins.attribution.network import Network, batch_slices
+from rft.plugins.attribution.replacement_shift import REPLACED_SHARE, MeasuredReplacement, measure_shift
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader, TokenizedTexts
 from rft.plugins.attribution.texts.words import FoldedText
-from rft.records import Interval, Table
-from rft.stats.intervals import wilson_interval
 
 MAX_TEXTS = 200  # texts in which words are replaced
-REPLACED_SHARE = 0.05  # of the words of a text, at least one
 REMOVAL = "nothing"  # the name of taking words out
 
 
 @dataclass(frozen=True)
-class Replacement:
+class Replacement(MeasuredReplacement):
     """What may stand for the absence of words, and what it does.
 
     Attributes:
-        name: in words.
         token: that takes the place of each token; None where the tokens are taken out.
         padding: the token that stands behind the end of a text.
-        shift: how far the predicted probabilities move in the mean when a few random words are replaced: half the sum
-            of the absolute changes, 0 to 1.
-        flips: number of predictions that change.
-        n: number of texts.
     """
 
-    name: str
     token: int | None
     padding: int
-    shift: float
-    flips: int
-    n: int
 
     def replace(self, texts: TokenizedTexts, where: np.ndarray) -> Batch:
         """Return the inputs of texts with the tokens at the (N, T) places ``where`` replaced."""
         if self.token is None:
             return texts.remove_tokens(where, self.padding)
         return texts.replace_tokens(where, self.token)
-
-    @property
-    def flip_share(self) -> float:
-        """The share of predictions that change."""
-        return self.flips / self.n
-
-    @property
-    def interval(self) -> Interval:
-        """Its Wilson interval at 95 %."""
-        return wilson_interval(self.flips, self.n)
-
-    @property
-    def usable(self) -> bool:
-        """Whether it leaves predictions alone for the most part."""
-        return self.flip_share <= MAX_RANDOM_FLIPS
 
 
 def measure_replacements(
@@ -83,7 +57,7 @@ def measure_replacements(
     """
     rows = one_per_unit(len(reader.strings), units, rng)[:MAX_TEXTS]
     tokens: Mapping[str, int | None] = {REMOVAL: None, **reader.list_baselines()}
-    candidates = [Replacement(name, token, reader.padding, 0.0, 0, 1) for name, token in tokens.items()]
+    candidates = [Replacement(name, 0.0, 0, 1, token, reader.padding) for name, token in tokens.items()]
     before: list[Tensor] = []
     after: dict[str, list[Tensor]] = {name: [] for name in tokens}
     for part in batch_slices(len(rows)):
@@ -93,7 +67,11 @@ def measure_replacements(
         for candidate in candidates:
             after[candidate.name].append(network.logits(candidate.replace(texts, where)))
     whole = torch.cat(before)
-    measured = [_measure_shift(candidate, whole, torch.cat(after[candidate.name])) for candidate in candidates]
+    shifts = [measure_shift(whole, torch.cat(after[candidate.name])) for candidate in candidates]
+    measured = [
+        Replacement(candidate.name, *shift, candidate.token, candidate.padding)
+        for candidate, shift in zip(candidates, shifts, strict=True)
+    ]
     return sorted(measured, key=lambda replacement: replacement.shift)
 
 
@@ -105,31 +83,6 @@ def choose_token(replacements: Sequence[Replacement]) -> Replacement:
 def find_removal(replacements: Sequence[Replacement]) -> Replacement:
     """Return what taking words out does."""
     return next(replacement for replacement in replacements if replacement.token is None)
-
-
-def replacements_table(replacements: Sequence[Replacement], chosen: str) -> Table:
-    """Return the table ``replacements``, in which the baseline of integrated gradients is marked."""
-    return [
-        {
-            "replacement": replacement.name,
-            "shift": replacement.shift,
-            "flip_share": replacement.flip_share,
-            "low": replacement.interval.low,
-            "high": replacement.interval.high,
-            "n": replacement.n,
-            "used_as": "baseline" if replacement.name == chosen else "",
-        }
-        for replacement in replacements
-    ]
-
-
-def _measure_shift(candidate: Replacement, before: Tensor, after: Tensor) -> Replacement:
-    """Return a candidate with what it did to (N, K) logits."""
-    probabilities = (logits.double().softmax(dim=1) for logits in (before, after))
-    first, second = probabilities
-    shift = float((first - second).abs().sum(dim=1).mean()) / 2
-    flips = int((before.argmax(dim=1) != after.argmax(dim=1)).sum())
-    return Replacement(candidate.name, candidate.token, candidate.padding, shift, flips, len(before))
 
 
 def _draw_words(texts: TokenizedTexts, index: int, rng: np.random.Generator) -> np.ndarray:

@@ -12,10 +12,11 @@ from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import METHODS_OF, AttributionOptions, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
-from rft.plugins.attribution.modality_words import Wording
+from rft.plugins.attribution.modality_words import Wording, explain_unsuited
 from rft.plugins.attribution.network import Network, explain_failure
+from rft.plugins.attribution.replacement_shift import replacements_table
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
-from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, unsuited_shortcut
+from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, list_unsuited
 from rft.plugins.attribution.texts import examples, profile
 from rft.plugins.attribution.texts.faithfulness import deletion_gain
 from rft.plugins.attribution.texts.findings import explain_refusal, replacement_finding
@@ -25,7 +26,6 @@ from rft.plugins.attribution.texts.replacements import (
     choose_token,
     find_removal,
     measure_replacements,
-    replacements_table,
 )
 from rft.plugins.attribution.texts.shortcuts.named_words import measure_words
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader, TokenizedTexts
@@ -45,7 +45,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     words = modality_words.text_wording(choose_token(replacements).name, replacements[0].name)
     stated = (
         *judge_shortcuts(tests),
-        *(unsuited_shortcut(shortcut, "texts") for shortcut in options.shortcut if shortcut.region is not None),
+        *list_unsuited(options.shortcut, "text", "texts"),
         replacement_finding(choose_token(replacements)),
         *_score_findings(audited, network, explained, scores, replacements, words),
         *findings.unavailable_methods(reasons, words),
@@ -119,7 +119,7 @@ def _run_methods(
                 _require_usable(removal)
                 scores.append(word_removal(network, *explained, removal=removal))
             else:
-                reasons[method] = f"{name} reads a map of the image, and texts have none"
+                reasons[method] = explain_unsuited(method, "texts")
         except Exception as error:
             reasons[method] = explain_failure(name, error)
     return scores, reasons
@@ -174,7 +174,7 @@ def _build_tables(
             for condition in test.intervention.conditions
         ],
         "shortcuts_by_group": rows_by_group({test.shortcut.name: test.intervention for test in tests}, audited),
-        "replacements": replacements_table(replacements, choose_token(replacements).name),
+        "replacements": replacements_table(replacements, choose_token(replacements).name, "baseline"),
         "completeness": [row for of_method in scores for row in _completeness_rows(of_method)],
         "position_profile": [row for of_method in scores[:1] for row in profile.profile_table(texts, of_method, units)],
     }

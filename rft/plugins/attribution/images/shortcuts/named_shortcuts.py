@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,17 +20,17 @@ from rft.plugins.attribution.images.shortcuts.region_swaps import (
     ELSEWHERE,
     TestImages,
     mirror_region,
-    plan_swaps,
     swap_regions,
 )
 from rft.plugins.attribution.images.suited_methods import Attributed
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.shortcuts.choices import Choice, change_together, find_marked, plan_choice
 from rft.plugins.attribution.shortcuts.findings import (
     ShortcutTest,
     judge_shortcuts,
+    list_unsuited,
     unmeasured_shortcut,
-    unsuited_shortcut,
 )
 from rft.plugins.attribution.shortcuts.options import Shortcut
 from rft.plugins.attribution.shortcuts.wording import ShortcutWording, patch_wording, region_wording
@@ -53,28 +53,17 @@ class ShortcutChanges(NamedTuple):
     opposite: list[Covered] | None = None
 
 
-class _Choice(NamedTuple):
-    """What decides which images are changed: how many, and which have the mark."""
-
-    most: int
-    column: str | None
-    value: str | None
-
-
-Intervene = Callable[[Sequence[Shortcut], _Choice], list[Intervention]]
-
-
 def change_images(
     audited: AuditedModel, network: Network, images: TestImages, explained: Explained, shortcuts: Sequence[Shortcut]
 ) -> tuple[list[ShortcutChanges], list[Finding]]:
     """Return what swapping each region and planting each patch did, and the findings of shortcuts that are neither."""
-    unsuited = [unsuited_shortcut(shortcut, "images") for shortcut in shortcuts if shortcut.region is None]
-    named = [shortcut for shortcut in shortcuts if shortcut.region is not None]
+    unsuited = list_unsuited(shortcuts, "image", "images")
+    named = [shortcut for shortcut in shortcuts if shortcut.modality == "image"]
     regions = [shortcut for shortcut in named if shortcut.patch is None]
     numbers = {shortcut.name: number for number, shortcut in enumerate(shortcuts, start=1)}
     try:
-        results = _change_together(regions, partial(_swap_together, audited, network, images))
-        results |= _change_together(
+        results = change_together(regions, partial(_swap_together, audited, network, images))
+        results |= change_together(
             [shortcut for shortcut in named if shortcut.patch is not None],
             partial(_plant_together, audited, network, images, numbers),
         )
@@ -94,34 +83,11 @@ def _word_shortcut(case: ShortcutChanges) -> ShortcutWording:
     return word(case.shortcut, case.result)
 
 
-def _change_together(shortcuts: Sequence[Shortcut], intervene: Intervene) -> dict[str, Intervention]:
-    """Return what was changed by name. Shortcuts that ask for the same images share them.
-
-    What is drawn does not depend on which other shortcuts there are.
-    """
-    results: dict[str, Intervention] = {}
-    chosen = {shortcut.name: _Choice(shortcut.max_pairs, shortcut.column, shortcut.value) for shortcut in shortcuts}
-    for choice in dict.fromkeys(chosen.values()):
-        together = [shortcut for shortcut in shortcuts if chosen[shortcut.name] == choice]
-        results |= zip((shortcut.name for shortcut in together), intervene(together, choice), strict=True)
-    return results
-
-
 def _swap_together(
-    audited: AuditedModel, network: Network, images: TestImages, shortcuts: Sequence[Shortcut], choice: _Choice
+    audited: AuditedModel, network: Network, images: TestImages, shortcuts: Sequence[Shortcut], choice: Choice
 ) -> list[Intervention]:
-    split = audited.splits["test"]
-    test = audited.predictions[audited.predictions["split"] == "test"].set_index("id")
-    index = {name: number for number, name in enumerate(audited.facts.classes)}
-    predicted = test["prediction"].loc[list(split.ids)].map(index).to_numpy()
-    rng = sample.random_generator(audited, _name_stream(choice))
-    plan = plan_swaps(predicted, split.units, pairs=choice.most, rng=rng, marked=_find_marked(audited, choice))
+    plan = plan_choice(audited, choice)
     return swap_regions(network, images, plan, [Box(*shortcut.region or ()) for shortcut in shortcuts])
-
-
-def _name_stream(choice: _Choice) -> str:
-    """Return what names the stream of random numbers: in another spelling the same config would swap other images."""
-    return f"swaps _Pairing(pairs={choice.most}, column={choice.column!r}, value={choice.value!r})"
 
 
 def _plant_together(
@@ -130,11 +96,11 @@ def _plant_together(
     images: TestImages,
     numbers: Mapping[str, int],
     shortcuts: Sequence[Shortcut],
-    choice: _Choice,
+    choice: Choice,
 ) -> list[Intervention]:
     split = audited.splits["test"]
-    rng = sample.random_generator(audited, f"patches {choice}")
-    marked = _find_marked(audited, choice)
+    rng = sample.random_generator(audited, f"patches _{choice}")  # names a stream: another gives other draws
+    marked = find_marked(audited, choice)
     recipients = choose_recipients(len(split), split.units, most=choice.most, rng=rng, marked=marked)
     patches = [
         (
@@ -144,14 +110,6 @@ def _plant_together(
         for shortcut in shortcuts
     ]
     return plant_patches(network, images, recipients, patches, rng)
-
-
-def _find_marked(audited: AuditedModel, choice: _Choice) -> np.ndarray | None:
-    """Return (N,) which test images have the mark; None where no column says it."""
-    if choice.column is None:
-        return None
-    values = audited.splits["test"].groups[choice.column]
-    return np.array([value is not None and str(value) == choice.value for value in values])
 
 
 def _locate_shortcut(

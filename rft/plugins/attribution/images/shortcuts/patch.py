@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rft.data.images.decoding import DECODING_ERRORS, open_image, short_path, unreadable_image, upright_rgb
+from rft.data.file_source import short_path
+from rft.data.images.decoding import DECODING_ERRORS, open_image, unreadable_image, upright_rgb
 from rft.errors import ConfigError, DataError
 
 MAX_SIDE = 1024  # px: a mark is a detail of a picture

@@ -23,7 +23,9 @@ def measure_words(
 ) -> list[ShortcutTest]:
     """Return what changing the words of each shortcut did, for those that name words."""
     first = FirstPredictions(network)
-    return [_measure_shortcut(audited, first, reader, shortcut) for shortcut in shortcuts if shortcut.region is None]
+    return [
+        _measure_shortcut(audited, first, reader, shortcut) for shortcut in shortcuts if shortcut.modality == "text"
+    ]
 
 
 def _measure_shortcut(

@@ -10,17 +10,17 @@ import numpy as np
 
 from rft.disclosure.withheld import MISSING, Withheld
 from rft.number_format import format_fixed
-from rft.plugins.attribution.images.mean_maps import Memberships
-from rft.plugins.attribution.modality_words import METHOD_NAMES
+from rft.plugins.attribution.group_means import Memberships
+from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.records import About, Finding, FindingDefinition, Interval
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL, mean_interval, mover_difference, size_interval
 
-MIN_IMAGES_PER_GROUP = 30
+MIN_PER_GROUP = 30
 
 
 class _Group(NamedTuple):
-    """One group of images with a usable map: its name, their gains (M,), and whose image each is (M,) or None."""
+    """One group of examples with a usable map: its name, their gains (M,), and whose example each is (M,) or None."""
 
     name: str
     gains: np.ndarray
@@ -32,12 +32,17 @@ class _Group(NamedTuple):
         return float(self.gains.mean())
 
     def interval(self, level: float) -> Interval | None:
-        """Return that of the mean; None with fewer than two independent images."""
+        """Return that of the mean; None with fewer than two independent examples."""
         return mean_interval(self.gains, self.units, level=level)
 
 
 def gap_findings(
-    method: str, gains: np.ndarray, memberships: Memberships, units: np.ndarray | None, withheld: Withheld
+    method: str,
+    gains: np.ndarray,
+    memberships: Memberships,
+    units: np.ndarray | None,
+    withheld: Withheld,
+    words: Wording,
 ) -> Iterator[Finding]:
     """Yield for each attribute the largest gap between groups in the deletion test of a method.
 
@@ -45,14 +50,15 @@ def gap_findings(
 
     Args:
         method: its name.
-        gains: (M,) of the sound maps; none where no image could be tested.
-        memberships: attribute -> (M,) group of each of these images; what is no attribute is left out by the caller.
-        units: (M,) whose image each is, or None.
+        gains: (M,) of the sound maps; none where no example could be tested.
+        memberships: attribute -> (M,) group of each of these examples; what is no attribute is left out by the caller.
+        units: (M,) whose example each is, or None.
         withheld: what may not leave the machine.
+        words: of the modality.
     """
     for attribute, names in memberships.items():
         if attribute is not None:
-            yield _state_gap(method, attribute, _list_groups(gains, names, units, withheld))
+            yield _state_gap(method, attribute, _list_groups(gains, names, units, withheld), words)
 
 
 def _list_groups(gains: np.ndarray, values: np.ndarray, units: np.ndarray | None, withheld: Withheld) -> list[_Group]:
@@ -69,24 +75,24 @@ def _list_groups(gains: np.ndarray, values: np.ndarray, units: np.ndarray | None
     ]
 
 
-def _state_gap(method: str, attribute: str, groups: list[_Group]) -> Finding:
+def _state_gap(method: str, attribute: str, groups: list[_Group], words: Wording) -> Finding:
     definition = FindingDefinition(
         f"attribution.deletion_gap.{method}.{attribute}",
         f"Deletion test, gap by {attribute}: {METHOD_NAMES[method]}",
-        f"How far apart groups by {attribute} are in the deletion test: whether maps mark what decides less well for "
-        "some.",
+        f"How far apart groups by {attribute} are in the deletion test: whether {words.maps} mark what decides less "
+        "well for some.",
         unit="share of the lead",
         about=About(attributes=(attribute,)),
         better="lower",
     )
-    large = [group for group in groups if len(group.gains) >= MIN_IMAGES_PER_GROUP]
+    large = [group for group in groups if len(group.gains) >= MIN_PER_GROUP]
     pairs = list(combinations(large, 2))
     intervals = [_difference(*pair, 1 - (1 - CONFIDENCE_LEVEL) / len(pairs)) for pair in pairs]
     n = sum(len(group.gains) for group in large)
     if not pairs or None in intervals:
         return definition.state_not_measured(
-            f"{len(large)} groups have {MIN_IMAGES_PER_GROUP} explained images with usable maps, of two units or more, "
-            "and a gap is between two: raise samples of [attribution]",
+            f"{len(large)} groups have {MIN_PER_GROUP} explained {words.many} with usable {words.maps}, of two units "
+            "or more, and a gap is between two: raise samples of [attribution]",
             n=n,
         )
     first, second = max(pairs, key=lambda pair: abs(pair[0].mean - pair[1].mean))
@@ -99,11 +105,9 @@ def _state_gap(method: str, attribute: str, groups: list[_Group]) -> Finding:
     assert interval is not None  # that of each pair is there
     low, high = sorted((first, second), key=lambda group: group.mean)
     found = interval.low > 0
-    compared = (
-        f"{format_fixed(high.mean, 2)} for {high.name} ({len(high.gains)} images) and {format_fixed(low.mean, 2)} for "
-        f"{low.name} ({len(low.gains)} images), the farthest apart of {len(large)} groups."
-    )
-    said = "The maps are surely less faithful for the latter." if found else "Chance in drawing them may explain it."
+    sides = [f"{format_fixed(each.mean, 2)} for {each.name} ({len(each.gains)} {words.many})" for each in (high, low)]
+    surely = f"The {words.maps} are surely less faithful for the latter."
+    said = surely if found else "Chance in drawing them may explain it."
     return definition.state_estimate(
         high.mean - low.mean,
         interval=interval,
@@ -111,7 +115,7 @@ def _state_gap(method: str, attribute: str, groups: list[_Group]) -> Finding:
         n=n,
         small_groups=tuple(group.name for group in groups if group not in large),
         status="warn" if found else "info",
-        caveats=f"{compared} {said}",
+        caveats=f"{' and '.join(sides)}, the farthest apart of {len(large)} groups. {said}",
     )
 
 
