@@ -18,7 +18,7 @@ from rft.cli.main import app
 from rft.data.audio.inputs import AudioInputs
 from rft.records import AuditRun
 from tests.runs.test_examples import copy_example, require_packages
-from tests.runs.test_texts_and_images import ALL, CLASSES, TRAIN, WAYS, write_data
+from tests.runs.test_texts_and_images import ALL, CLASSES, TRAIN, WAYS, write_clips, write_data
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 LANGUAGES = ("en_US_f_Allison", "es_MX_f_Allison", "fr_CA_f_June", "it_IT_m_Carlo", "ru_RU_f_IvrvoiceRU")
@@ -150,7 +150,9 @@ def test_speakers_are_the_unit_of_private_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("way", "measured"), [("all", True), ("layer", False), ("none", False)])
 def test_single_vectors_are_read_where_there_are_some(tmp_path: Path, way: str, measured: bool) -> None:
     keys = WAYS[way].format(layer=ALL["whisper"].layer)
-    run = rft.audit(write_small(tmp_path, "[label_errors]\n[influence]\n", keys), tmp_path / "run")
+    path = write_small(tmp_path, "[label_errors]\n[influence]\n", keys)
+    write_clips(tmp_path, n=120)  # both need fifty to train on
+    run = rft.audit(path, tmp_path / "run")
     for plugin, finding in (("label_errors", "planted_recall"), ("influence", "agreement")):
         findings = {each.id: each for each in run.section(plugin).findings}
         if measured:
