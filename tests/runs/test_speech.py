@@ -113,7 +113,8 @@ def test_a_run_is_verified_and_predicts_a_folder(tmp_path: Path) -> None:
     code, printed = invoke_rft("predict", tmp_path / "run", tmp_path / "clips")
     assert code == 0
     table = pd.read_csv(io.StringIO(printed))
-    audited = pd.read_parquet(tmp_path / "run" / "predictions.parquet").set_index("id").sort_index()
+    audited = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    audited = audited.sort_values("id", key=lambda ids: ids.astype(int))
     assert [Path(item).name for item in table["item"]] == [f"{number:03}.wav" for number in range(40)]
     for name in ("score_blue", "score_red"):
         np.testing.assert_allclose(table[name], audited[name], atol=1e-6)
@@ -153,10 +154,9 @@ def test_single_vectors_are_read_where_there_are_some(tmp_path: Path, way: str, 
     path = write_small(tmp_path, "[label_errors]\n[influence]\n", keys)
     write_clips(tmp_path, n=120)  # both need fifty to train on
     run = rft.audit(path, tmp_path / "run")
-    for plugin, finding in (("label_errors", "planted_recall"), ("influence", "agreement")):
-        findings = {each.id: each for each in run.section(plugin).findings}
+    for plugin, name in (("label_errors", "planted_recall"), ("influence", "agreement")):
         if measured:
-            assert findings[f"{plugin}.{finding}"].status != "not_measured"
+            assert run.finding(f"{plugin}.{name}").status != "not_measured"
         else:
-            reasons = " ".join(str(each.reason) for each in findings.values())
+            reasons = " ".join(str(finding.reason) for finding in run.section(plugin).findings)
             assert "single vector" in reasons or "more than a head" in reasons
