@@ -144,7 +144,7 @@ def test_speakers_are_the_unit_of_private_training(tmp_path: Path) -> None:
     run = rft.audit(path, tmp_path / "run")
     epsilon = run.finding("privacy.epsilon")
     assert 0 < epsilon.value <= 20
-    assert run.model.training.privacy.unit == "person"
+    assert run.model.training.unit == "person"
 
 
 @pytest.mark.slow
