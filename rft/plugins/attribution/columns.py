@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from rft.plugins.attribution.modality_words import METHOD_NAMES
-from rft.records import Columns, list_columns
+from rft.records import Columns, Role, list_columns
 
 _METHODS = {"method": METHOD_NAMES}
+
+
+def _list_means(start: str, label: str) -> Columns:
+    """Return the columns of the means over recordings, of parts that begin as the column ``start`` says."""
+    keys: dict[str, Role] = {"method": "name", "attribute": "attribute", "group": "group", "n": "count"}
+    return list_columns(
+        keys | {"strip": "key", start: "key", "value": "estimate"},
+        labels={"n": "recordings", start: label},
+        spellings=_METHODS,
+    )
+
 
 COLUMNS: dict[str, Columns] = {
     "shortcuts": list_columns(
@@ -80,20 +91,8 @@ COLUMNS: dict[str, Columns] = {
         labels={"n": "explained"},
         spellings=_METHODS,
     ),
-    "mean_parts": list_columns(
-        {
-            "method": "name",
-            "attribute": "attribute",
-            "group": "group",
-            "n": "count",
-            "row": "key",
-            "place": "key",
-            "part": "key",
-            "value": "estimate",
-        },
-        labels={"n": "recordings"},
-        spellings=_METHODS,
-    ),
+    "mean_windows": _list_means("from_percent", "from, % of the time"),
+    "mean_bands": _list_means("from_hertz", "from, Hz"),
     "examples": list_columns({"method": "name", "asset": "key", "clip": "key", "caption": "key"}),
     "position_profile": list_columns({"tenth": "key", "share": "estimate", "low": "low", "high": "high", "n": "count"}),
     "replacements": list_columns(

@@ -105,7 +105,9 @@ def _state_gap(method: str, attribute: str, groups: list[_Group], words: Wording
     assert interval is not None  # that of each pair is there
     low, high = sorted((first, second), key=lambda group: group.mean)
     found = interval.low > 0
-    sides = [f"{format_fixed(each.mean, 2)} for {each.name} ({len(each.gains)} {words.many})" for each in (high, low)]
+    sides = [
+        f"{format_fixed(group.mean, 2)} for {group.name} ({len(group.gains)} {words.many})" for group in (high, low)
+    ]
     surely = f"The {words.maps} are surely less faithful for the latter."
     said = surely if found else "Chance in drawing them may explain it."
     return definition.state_estimate(

@@ -17,7 +17,7 @@ from rft.plugins.attribution.modality_words import METHOD_NAMES
 from rft.plugins.attribution.speech.clips import ExplainedClips
 from rft.plugins.attribution.speech.methods import Scores
 from rft.plugins.attribution.speech.parts import list_band_edges, to_hertz, to_mel
-from rft.plugins.attribution.speech.profiles import name_parts
+from rft.plugins.attribution.speech.profiles import name_bands
 from rft.plugins.attribution.speech.spectra import ShortTimeSpectrum
 from rft.records import Figure, Table, asset_name, images_figure
 
@@ -41,20 +41,24 @@ def draw_examples(
     """
     table: Table = []
     assets: dict[str, bytes] = {}
-    shown = [place for place in range(len(explained)) if any(each.sound[place] for each in scores)][:MAX_CLIPS]
-    peaks = {
-        each.method: max((float(np.abs(each.values[place]).max()) for place in shown if each.sound[place]), default=1.0)
-        for each in scores
-    }
+    shown = [place for place in range(len(explained)) if any(of_method.sound[place] for of_method in scores)][
+        :MAX_CLIPS
+    ]
+    peaks = {of_method.method: _find_peak(of_method, shown) for of_method in scores}
     for place in shown:
         recording, _ = explained.read_one(place)
-        values = {each.method: each.values[place] for each in scores if each.sound[place]}
-        picture = _draw_picture(recording, {method: each / peaks[method] for method, each in values.items()})
+        values = {of_method.method: of_method.values[place] for of_method in scores if of_method.sound[place]}
+        picture = _draw_picture(recording, {method: parts / peaks[method] for method, parts in values.items()})
         clip, cut = _write_clip(recording)
         assets |= {asset_name(content): content for content in (picture, clip)}
         said = "; ".join([captions[place], *_say_strongest(values, recording), *([cut] if cut else [])])
         table.append({"asset": asset_name(picture), "clip": asset_name(clip), "caption": said})
     return table, assets
+
+
+def _find_peak(scores: Scores, shown: Sequence[int]) -> float:
+    """Return what gets the full colour in all recordings that are shown: those of a method have one scale."""
+    return max((float(np.abs(scores.values[place]).max()) for place in shown if scores.sound[place]), default=1.0)
 
 
 def draw_figure() -> Figure:
@@ -79,7 +83,7 @@ def _say_strongest(values: Mapping[str, np.ndarray], recording: Recording) -> li
     for method, of_method in values.items():
         best = int(of_method.argmax())
         if method == "band_occlusion":
-            said.append(f"most for it speaks the band {name_parts(method, recording.rate)[best]}")
+            said.append(f"most for it speaks the band {name_bands(recording.rate)[best]}")
         else:
             seconds = len(recording.samples) / recording.rate
             start, end = (edge * seconds / len(of_method) for edge in (best, best + 1))

@@ -74,7 +74,7 @@ def measure_replacements(
         for (method, fill), logits in after.items()
     ]
     return {
-        method: sorted((each for each in measured if each.method == method), key=lambda each: each.shift)
+        method: sorted((filling for filling in measured if filling.method == method), key=lambda filling: filling.shift)
         for method in PARTS_OF
     }
 

@@ -56,7 +56,7 @@ class _Explanations(NamedTuple):
     @property
     def complete(self) -> list[Scores]:
         """The attributions by methods that explain all recordings."""
-        return [each for each in self.scores if len(each.places) == len(self.explained)]
+        return [scores for scores in self.scores if len(scores.places) == len(self.explained)]
 
 
 def build_section(audited: AuditedModel, options: AttributionOptions, network: Network) -> Section:
@@ -72,10 +72,10 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     tables = _build_tables(audited, explanations, replacements, tests)
     figures = [
         *interventions.shortcuts_figure(tables, "Predictions that flip when parts of recordings are swapped"),
-        *profiles.draw_profiles(tables.get("mean_parts", [])),
+        *profiles.draw_profiles(tables),
     ]
     assets: dict[str, bytes] = {}
-    if audited.show_examples and any(each.sound.any() for each in explanations.complete):
+    if audited.show_examples and any(scores.sound.any() for scores in explanations.complete):
         captions = sample.describe_predictions(audited, explained.rows, explained.target.numpy())
         tables["examples"], assets = examples.draw_examples(explained, explanations.complete, captions)
         figures.append(examples.draw_figure())
@@ -104,6 +104,10 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     )
 
 
+_SIGNS = (
+    "Above zero is what speaks for the predicted class, below zero what speaks against it, each as a share of all of a "
+    "recording."
+)
 _CAPTIONS = {
     "shortcuts": "Predictions that flip when a part of a recording is taken from another one.",
     "shortcuts_by_group": GROUPS_CAPTION,
@@ -112,8 +116,8 @@ _CAPTIONS = {
     "completeness": "Integrated gradients of each recording that they explain: gradients spent, how much of the "
     "attributions the last doubling of the steps changed, and how far off they are along the path, relative to the "
     "change of the logit.",
-    "mean_parts": "Mean attributions in tenths of the time of a recording, and in bands, a strip each. Above zero is "
-    "what speaks for the predicted class, below zero what speaks against it, each as a share of all of a recording.",
+    "mean_windows": f"Mean attributions in tenths of the time of a recording. {_SIGNS}",
+    "mean_bands": f"Mean attributions in bands of equal width in mels. {_SIGNS}",
     "mean_map_counts": f"Explained recordings of each group; means of fewer than {MIN_MAPS_PER_GROUP} are not drawn.",
     "examples": "Examples from the test split.",
 }

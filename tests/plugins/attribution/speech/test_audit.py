@@ -67,7 +67,9 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
         *of_occlusion,
         *("failed_maps.integrated_gradients", *of_path, "deletion.integrated_gradients"),
     ]
-    assert {"shortcuts", "shortcuts_by_group", "replacements", "mean_parts", "mean_map_counts"} <= set(section.tables)
+    assert {"shortcuts", "shortcuts_by_group", "replacements", "mean_windows", "mean_bands", "mean_map_counts"} <= set(
+        section.tables
+    )
     assert set(section.captions) == set(section.tables)
     assert not section.assets
     for figure in section.figures:
@@ -82,9 +84,9 @@ def test_every_finding_is_announced(section: Section) -> None:
 
 
 def test_means_by_group_are_shares_and_point_at_the_planted_tenth(section: Section) -> None:
-    rows = [row for row in section.tables["mean_parts"] if row["method"] == "window_occlusion"]
+    rows = section.tables["mean_windows"]
     of_all = [row for row in rows if row["attribute"] is None]
-    assert [row["place"] for row in of_all] == list(range(1, 11))
+    assert [row["from_percent"] for row in of_all] == list(range(0, 100, 10))
     sound = 12 - (section.finding("attribution.failed_maps.window_occlusion").value or 0)
     assert {row["n"] for row in of_all} == {sound}
     loud = [float(row["value"]) for row in rows if row["group"] == "loud"]

@@ -45,8 +45,8 @@ def simulate(folder: Path, seed: int) -> tuple[Network, ExplainedClips, Scores, 
     span = (window / 10, window / 10 + 0.1)
     sounds = make_sounds(CLIPS, planted=1.0, window=span, seed=seed)
     for samples in sounds:  # what is merely loud, in another window
-        other = int(rng.choice([place for place in range(8) if abs(place - window) > 1]))
-        start = round(other / 10 * RATE)
+        louder = int(rng.choice([place for place in range(8) if abs(place - window) > 1]))
+        start = round(louder / 10 * RATE)
         samples[start : start + RATE // 10] += rng.normal(scale=0.4, size=RATE // 10).astype(np.float32)
     audited = audited_model(Hearing(span), sounds, folder)
     network = Network(audited.require_model(), "cpu")

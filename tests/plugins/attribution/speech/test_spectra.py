@@ -63,8 +63,8 @@ def test_noise_has_the_power_that_is_asked_for() -> None:
     recording = noise(160_000)
     spectrum = ShortTimeSpectrum.from_recording(recording)
     power = spectrum.power.mean(dim=1, keepdim=True)
-    made = spectrum.make_noise(power, np.random.default_rng(1))
-    ratio = made.abs().square().mean(dim=1) / power[:, 0]
+    filling = spectrum.make_noise(power, np.random.default_rng(1))
+    ratio = filling.abs().square().mean(dim=1) / power[:, 0]
     assert float(ratio.mean()) == pytest.approx(1, abs=0.05)
 
 

@@ -56,9 +56,9 @@ class Span:
         to, source = self._find_frames(recipient), self._find_frames(donor)
         count = min(len(to), len(source))
         aligned = slice(None, count) if self.end > 0 else slice(len(to) - count, None)
-        given = slice(None, count) if self.end > 0 else slice(len(source) - count, None)
+        taken = slice(None, count) if self.end > 0 else slice(len(source) - count, None)
         values = recipient.values.clone()
-        values[:, to[aligned]] = donor.values[:, source[given]]
+        values[:, to[aligned]] = donor.values[:, source[taken]]
         return replace(recipient, values=values)
 
     def find_elsewhere(self, spectrum: ShortTimeSpectrum) -> Span | None:
