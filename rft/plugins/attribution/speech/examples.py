@@ -78,17 +78,18 @@ def draw_figure() -> Figure:
 
 
 def _say_strongest(values: Mapping[str, np.ndarray], recording: Recording) -> list[str]:
-    """Return which window and which band speak most for the class, in words."""
-    said = []
+    """Return which window and which band speak most for the class, in words; nothing where there are no values."""
+    strongest = []
     for method, of_method in values.items():
         best = int(of_method.argmax())
         if method == "band_occlusion":
-            said.append(f"most for it speaks the band {name_bands(recording.rate)[best]}")
+            place = name_bands(recording.rate)[best]
         else:
             seconds = len(recording.samples) / recording.rate
             start, end = (edge * seconds / len(of_method) for edge in (best, best + 1))
-            said.append(f"most for it speak {start:.2f} to {end:.2f} s ({METHOD_NAMES[method]})")
-    return said
+            place = f"{start:.2f} to {end:.2f} s"
+        strongest.append(f"{place} ({METHOD_NAMES[method]})")
+    return [f"strongest for it: {', '.join(strongest)}"] if strongest else []
 
 
 def _draw_picture(recording: Recording, values: Mapping[str, np.ndarray]) -> bytes:

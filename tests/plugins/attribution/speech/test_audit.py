@@ -104,7 +104,7 @@ def test_examples_are_pictures_and_clips_and_only_where_they_may_be_shown(tmp_pa
         with wave.open(io.BytesIO(section.assets[str(row["clip"])])) as clip:
             assert (clip.getnchannels(), clip.getsampwidth(), clip.getframerate()) == (1, 2, RATE)
             assert clip.getnframes() == round(0.8 * RATE)
-    assert any("most for it speak 0.20 to 0.30 s" in str(row["caption"]) for row in table)
+    assert any("strongest for it: 0.20 to 0.30 s" in str(row["caption"]) for row in table)
 
 
 def test_a_long_clip_is_cut_and_says_so(tmp_path: Path) -> None:
