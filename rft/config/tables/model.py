@@ -17,6 +17,12 @@ EXACT = ("auto", "float32")  # precisions that change nothing
 MOST_BYTES = MOST * 10**9
 
 
+THROUGH_PREDICTIONS = Applies(
+    lambda run, _: run.modality != "audio",
+    "models of recordings that others trained are audited by their predictions: give [predictions]",
+)
+
+
 class LoraConfig(Table):
     """``[model.lora]``: low-rank adapters (Hu et al. 2022, ICLR)."""
 
@@ -51,9 +57,9 @@ class ModelConfig(Table):
     backbone: str | None = None
     """The pretrained model: `torchvision/NAME`, `timm/NAME` or `transformers/NAME`, for the last also a folder beside
     the config; `NAME@REVISION` pins a revision of the hub."""
-    checkpoint: Annotated[str | None, PATH] = None
+    checkpoint: Annotated[str | None, PATH, THROUGH_PREDICTIONS] = None
     """A Hugging Face folder of a classifier that others trained, audited as it is, in the place of `backbone`."""
-    factory: FunctionName | None = None
+    factory: Annotated[FunctionName | None, THROUGH_PREDICTIONS] = None
     """A function, `package.module:name`, that builds a torch module that others trained, in the place of `backbone`."""
     classes: list[str] | None = Field(default=None, min_length=2)
     """The label of each output of a checkpoint or factory, in their order."""
