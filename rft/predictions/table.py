@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rft.errors import Unavailable
-
-CROSSING_SEPARATOR = " x "  # between the names of attributes, and of groups, that are crossed
+from rft.predictions.crossing import CROSSING_SEPARATOR
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,7 @@ def test_a_gap_that_stands_out_names_both_groups() -> None:
 
 
 def test_the_largest_gap_of_each_metric_has_both_groups() -> None:
-    """One that chance may explain, too; none of combined groups, and none that was not measured."""
+    """One that chance may explain, and one of combined groups, too; none that was not measured."""
     about = About(attributes=("skin",), metric="tpr")
     title = "True positive rate: gap by skin"
     findings = (
@@ -247,16 +247,35 @@ def test_the_largest_gap_of_each_metric_has_both_groups() -> None:
         gap_finding("skin x town", 0.5, 0.1, 0.9),
     )
     rates: Table = [row | {"metric": "tpr", "value": 1.0 - value} for row, value in zip(ROWS, (0.1, 0.4), strict=False)]
+    rates += [group_row(group, value) | {"attribute": "skin x town"} for group, value in (("a", 0.2), ("b", 0.7))]
     contrasts = list_contrasts(
         Section(plugin="fairness", findings=findings, tables={"by_group": [*ROWS, *rates]}), MODEL
     )
     assert [(contrast.finding, contrast.attribute) for contrast in contrasts] == [
         ("fairness.accuracy_gap.skin", "skin"),
         ("fairness.tpr_gap.skin", "skin"),
+        ("fairness.accuracy_gap.skin x town", "skin x town"),
     ]
     assert contrasts[1].metric == "True positive rate"
     ends = [(rate.group, rate.value) for contrast in contrasts for rate in (contrast.lowest, contrast.highest)]
-    assert ends == [("dark", 0.61), ("light", 0.8), ("light", 0.6), ("dark", 0.9)]
+    assert ends == [("dark", 0.61), ("light", 0.8), ("light", 0.6), ("dark", 0.9), ("a", 0.2), ("b", 0.7)]
+
+
+def test_a_small_gap_is_told_as_small_and_counted_among_those_that_exceed_chance() -> None:
+    rows: Table = [group_row("dark", 0.88), group_row("light", 0.89)]
+    gap = gap_finding("skin", 0.01, 0.005, 0.015).model_copy(update={"small_groups": ("other",)})
+    for p, said in (
+        (
+            0.001,
+            "more than chance explains, but small (under 0.02) (not compared, too few: other). 1 of 2 gaps exceeds "
+            "chance (skin), 1 of these is small.",
+        ),
+        (0.2, "chance may explain it (not compared, too few: other). None of 2 gaps exceeds chance."),
+    ):
+        gaps: Table = [{"attribute": "skin", "metric": "accuracy", "value": 0.01, "p_holm": p}]
+        findings = (gap, gap_finding("age", 0.005, -0.1, 0.1))
+        tables = {"by_group": rows, "gaps": gaps}
+        assert summarize_fairness(Section(plugin="fairness", findings=findings, tables=tables), MODEL).endswith(said)
 
 
 def test_a_metric_that_is_not_accuracy_is_explained() -> None:

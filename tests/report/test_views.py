@@ -227,6 +227,23 @@ def test_only_where_chance_leaves_a_rule_open_its_reason_is_cut_to_what_settles_
     assert view_overview(run_with("uncertain", senseless)).next == f"“Accuracy”: {reason}."
 
 
+def test_the_gap_that_a_rule_is_on_is_told_where_the_answer_speaks_of_another() -> None:
+    gap = ACCURACY.model_copy(update={"id": "own.gap", "small_groups": ("c", "d", "e")})
+    ends = {"lowest": GroupRate(group="a", value=0.1), "highest": GroupRate(group="b", value=0.79)}
+    contrast = Contrast(finding="own.gap", attribute="sex", metric="Selection rate", **ends)
+    judged = run_with("fail", FAILED.model_copy(update={"finding": "own.gap"}))
+    for summary, is_added in (("It is so.", True), ("Selection rate is 0.10 for a and 0.79 for b (sex).", False)):
+        pillar = Pillar(plugin="own", label="Own", summary=summary, contrasts=(contrast,))
+        run = judged.model_copy(update={"pillars": (pillar,), "sections": (Section(plugin="own", findings=(gap,)),)})
+        (view,) = view_overview(run).pillars
+        assert view.summary.startswith(
+            "By the rules: Selection rate is 0.10 for a and 0.79 for b (sex): a gap of "
+        ) == (is_added)
+        assert view.summary.endswith(summary)
+        assert view.contrasts is not None
+        assert view.contrasts.rows[0][1][0].left_out == "3 groups"
+
+
 def test_claims_are_grouped_by_state_what_was_measured_first() -> None:
     states: tuple[ClaimState, ...] = (
         "not_asked",

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 from rft import number_format
 from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
+from rft.predictions.crossing import CROSSING_SEPARATOR
 from rft.records import TASKS, Contrast, Finding, GroupRate, ModelFacts, Row, Section
+from rft.stats.gaps.small import SMALL_GAP, is_small_gap
+from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.scores.classification import METRICS
 
 ANY_TASK = tuple(TASKS)
@@ -21,34 +24,64 @@ PILLAR = PillarDefinition(
     ),
 )
 _FIRST_METRICS = ("accuracy", "word_error_rate")
+MOST_NAMES = 4  # of groups that a sentence names
 
 
 def summarize_fairness(section: Section | None, model: ModelFacts) -> str:
     """Return the gap that matters most with both groups, or why groups cannot be compared."""
     if section is None:
         return NOT_ASKED
-    gaps = [finding for finding in section.findings if _is_gap_of_one_attribute(finding)]
+    gaps = [finding for finding in section.findings if _is_gap(finding)]
     measured = [finding for finding in gaps if finding.value is not None]
     if not measured:
         reason = gaps[0].reason if gaps else "no attribute divides the test examples into groups"
         return f"Groups are not comparable: {reason}."
     leading = min(measured, key=_rank_gap)
-    sentences = [_say_gap(leading, section, model.positive), *_say_others(measured), *_say_not_compared(gaps)]
+    others = _say_others(measured, section, model.positive)
+    sentences = [_say_gap(leading, section, model.positive), *others, *_say_not_compared(gaps)]
     return " ".join(sentences)
 
 
-def _is_gap_of_one_attribute(finding: Finding) -> bool:
+def _is_gap(finding: Finding) -> bool:
+    """Whether it is a gap between the groups of an attribute, or the combined groups of two, before any mitigation."""
     return (
         finding.about.metric is not None
         and "_gap." in finding.id
         and len(finding.about.attributes) == 1
-        and (" x " not in finding.about.attributes[0] and not finding.id.startswith("fairness.mitigation"))
+        and not finding.id.startswith("fairness.mitigation")
     )
 
 
-def _rank_gap(finding: Finding) -> tuple[bool, bool, float]:
-    """Put first what chance does not explain, then gaps in accuracy or in wrong words, then the largest."""
-    return (finding.status != "warn", finding.about.metric not in _FIRST_METRICS, -(finding.value or 0.0))
+def _rank_gap(finding: Finding) -> tuple[bool, bool, bool, float]:
+    """Put first what is to review, then gaps in accuracy or in wrong words, of single attributes, then the largest."""
+    is_combined = CROSSING_SEPARATOR in finding.about.attributes[0]
+    return (
+        finding.status != "warn",
+        finding.about.metric not in _FIRST_METRICS,
+        is_combined,
+        -(finding.value or 0.0),
+    )
+
+
+def _exceeds_chance(finding: Finding, section: Section) -> bool:
+    """Whether chance does not explain a gap, be it to review or small, allowing for all gaps that were compared."""
+    if finding.status == "warn":
+        return True
+    key = finding.about.attributes[0], finding.about.metric
+    found = [row for row in section.tables.get("gaps", []) if (row["attribute"], row["metric"]) == key]
+    p_values = [row.get("p_holm") for row in found if row.get("value") == finding.value]
+    return any(p is not None and float(p) <= 1 - CONFIDENCE_LEVEL for p in p_values)
+
+
+def _is_small(finding: Finding, section: Section, positive: str | None) -> bool:
+    """Whether a gap that chance does not explain is not to review because it is small."""
+    rates = _list_rates(finding, section, positive)
+    return (
+        finding.status != "warn"
+        and len(rates) > 1
+        and is_small_gap(rates[0][0], rates[-1][0])
+        and _exceeds_chance(finding, section)
+    )
 
 
 def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
@@ -56,22 +89,33 @@ def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
     values = _list_rates(finding, section, positive)
     name = finding.title.partition(": gap by")[0] + _define_metric(metric, positive)
     ends = (finding.interval.low, finding.interval.high) if finding.interval else None
-    explained = "more than chance explains" if finding.status == "warn" else "chance may explain it"
+    is_small = _is_small(finding, section, positive)
+    explained = "more than chance explains" if finding.status == "warn" or is_small else "chance may explain it"
+    explained += f", but small (under {SMALL_GAP:g})" * is_small + _say_left_out(finding)
     if len(values) < 2:
         return f"{name}: gap by {attribute} {write_value(finding)}, {explained}."
     (low, lowest), (high, highest) = values[0], values[-1]
     written = number_format.format_ends(low, high, finding.value or 0.0, ends)
     return (
         f"{name} is {written[0]} for {lowest} and {written[1]} for {highest} ({attribute}): a gap of "
-        f"{write_value(finding)}, {explained}{_say_detectable(finding, section)}."
+        f"{write_value(finding)}, {explained}{'' if is_small else _say_detectable(finding, section)}."
     )
 
 
+def _say_left_out(finding: Finding) -> str:
+    """Name the groups that a gap says nothing of."""
+    left_out = finding.small_groups
+    if not left_out:
+        return ""
+    named = ", ".join(left_out) if len(left_out) <= MOST_NAMES else f"{len(left_out)} groups"
+    return f" (not compared, too few: {named})"
+
+
 def list_contrasts(section: Section, model: ModelFacts) -> tuple[Contrast, ...]:
-    """Return the largest measured gap of each attribute in each metric, with the two groups it lies between."""
+    """Return the largest measured gap of each attribute, or pair of them, in each metric, with both its groups."""
     largest: dict[tuple[str, str | None], Finding] = {}
     for finding in section.findings:
-        if _is_gap_of_one_attribute(finding) and finding.value is not None:
+        if _is_gap(finding) and finding.value is not None:
             key = finding.about.attributes[0], finding.about.metric
             largest[key] = max(largest.get(key, finding), finding, key=lambda gap: gap.value or 0.0)
     contrasts = (_state_contrast(finding, section, model.positive) for finding in largest.values())
@@ -149,11 +193,17 @@ def _say_not_compared(gaps: list[Finding]) -> Iterator[str]:
         yield f"Nothing could be compared by {attribute}{too_few}."
 
 
-def _say_others(measured: list[Finding]) -> list[str]:
+def _say_others(measured: list[Finding], section: Section, positive: str | None) -> list[str]:
     if len(measured) < 2:
         return []
-    standing_out = [finding.about.attributes[0] for finding in measured if finding.status == "warn"]
+    small = sum(_is_small(finding, section, positive) for finding in measured)
+    standing_out = [
+        finding.about.attributes[0]
+        for finding in measured
+        if finding.status == "warn" or _is_small(finding, section, positive)
+    ]
     if not standing_out:
         return [f"None of {len(measured)} gaps exceeds chance."]
     verb, attributes = "exceeds" if len(standing_out) == 1 else "exceed", ", ".join(dict.fromkeys(standing_out))
-    return [f"{len(standing_out)} of {len(measured)} gaps {verb} chance ({attributes})."]
+    but_small = f", {small} of these {'is' if small == 1 else 'are'} small" * bool(small)
+    return [f"{len(standing_out)} of {len(measured)} gaps {verb} chance ({attributes}){but_small}."]

@@ -21,6 +21,7 @@ from rft.plugins.performance.measures import Measure, Split
 from rft.predictions.table import PredictionArrays
 from rft.records import About, Better, Finding, FindingDefinition, Section, Table
 from rft.references import BROECKER_SMITH, DELONG, GUO, KISH_KORN_GRAUBARD, OBUCHOWSKI, WILSON
+from rft.stats.scores.calibration import SMALL_CALIBRATION_ERROR
 
 CLASS_BASED_METRICS = (
     "balanced_accuracy",
@@ -166,7 +167,10 @@ PRIVATE_REMEDY = (  # where training longer asks for more noise
     "Have the model trained on more examples, with a larger epsilon or with settings that suit noise "
     "(docs/privacy.md), and audit again."
 )
-CALIBRATION_REMEDY = "The probabilities that it gives are not reliable: have them calibrated."
+CALIBRATION_REMEDY = (
+    f"The probabilities that it gives are off by {SMALL_CALIBRATION_ERROR:g} or more on average: have them calibrated "
+    "before anybody reads them as probabilities."
+)
 
 
 def _measure_split(split: Split, majority: int | None, seed: int) -> dict[str, Measure]:

@@ -16,7 +16,7 @@ from rft.records import Adjusted, Interval
 from rft.stats import multiplicity
 from rft.stats.design_effect import MIN_CASES_PER_CLASS
 from rft.stats.rates import Rate
-from rft.stats.scores.calibration import equal_mass_bins, expected_calibration_error
+from rft.stats.scores.calibration import SMALL_CALIBRATION_ERROR, equal_mass_bins, expected_calibration_error
 from rft.stats.scores.classification import METRICS, SMALLEST_PROBABILITY, Ratios
 
 MIN_ROWS_PER_BIN = 10  # the calibration error uses fewer bins when its bins would hold fewer rows on average
@@ -132,7 +132,7 @@ def measure_ece(split: Split, rng: np.random.Generator) -> Measure:
     """Measure the expected calibration error and what a perfectly calibrated model would show, which is above 0 too.
 
     The latter is simulated by drawing from the model's own confidence whether each row is right (Bröcker and Smith
-    2007, Weather Forecast. 22:651); an error above 97.5 % of the simulations is marked.
+    2007, Weather Forecast. 22:651); an error above 97.5 % of the simulations is marked where it is not small, too.
     """
     rows = split.rows
     if rows.scores is None:
@@ -145,7 +145,13 @@ def measure_ece(split: Split, rng: np.random.Generator) -> Measure:
         f"A perfectly calibrated model would show {format_fixed(low, 3)} to {format_fixed(high, 3)} on these "
         f"{len(rows)} examples ({SIMULATIONS} simulations)."
     )
-    return Measure(error, rows.n, remark=remark, warn=bool(error > high))
+    exceeds_chance, is_small = bool(error > high), error < SMALL_CALIBRATION_ERROR
+    if exceeds_chance and is_small:
+        remark += (
+            f" More than chance explains, and small: below {SMALL_CALIBRATION_ERROR:g} it is no more than calibrating "
+            "usually leaves."
+        )
+    return Measure(error, rows.n, remark=remark, warn=exceeds_chance and not is_small)
 
 
 def simulated_errors(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rft import number_format
-from rft.records import AuditRun, Claim, Contrast, Finding, RuleOutcome
+from rft.records import AuditRun, Claim, Contrast, Finding, Pillar, RuleOutcome, Verdict
 from rft.report.format.words import end_sentence, join_names
 from rft.report.views.findings import make_anchor, view_finding
 from rft.report.views.verdict import title_rule
@@ -20,6 +20,7 @@ CLAIM_WORDS = {
 }
 MAX_STEPS = 4
 MAX_METRICS, MAX_ATTRIBUTES = 5, 4  # of the gaps on the first screen; the section has all
+MAX_LEFT_OUT = 2  # groups that a gap on the first screen names as left out; of more, their number
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,14 @@ class ClaimGroup:
 
 @dataclass(frozen=True)
 class ContrastView:
-    """The largest gap of an attribute in a metric, with both groups and their values; empty where there is none."""
+    """The largest gap of an attribute in a metric, with both groups, their values, and the groups that are left out."""
 
     value: str = ""
     interval: str = ""
     ends: tuple[tuple[str, str], ...] = ()
     anchor: str = ""
     is_noteworthy: bool = False
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def view_overview(run: AuditRun) -> OverviewView:
     pillars = tuple(
         PillarView(
             pillar.label,
-            pillar.summary,
+            _add_judged_gaps(pillar, run.latest_verdict, findings),
             make_anchor(f"section-{pillar.plugin}") if pillar.plugin in present else "",
             tuple(map(_view_claim, pillar.claims)),
             _tabulate_contrasts(pillar.contrasts, findings),
@@ -126,16 +128,48 @@ def _tabulate_contrasts(contrasts: Sequence[Contrast], findings: Mapping[str, Fi
 
 def _view_contrast(contrast: Contrast, finding: Finding) -> ContrastView:
     shown = view_finding(finding)
-    interval = (finding.interval.low, finding.interval.high) if finding.interval else None
-    ends = contrast.lowest, contrast.highest
-    written = number_format.format_ends(ends[0].value, ends[1].value, finding.value or 0.0, interval)
+    ends, written = (contrast.lowest, contrast.highest), _round_ends(contrast, finding)
     return ContrastView(
         value=shown.value,
         interval=shown.interval,
         ends=tuple((rate.group, text) for rate, text in zip(ends, written, strict=True)),
         anchor=shown.anchor,
         is_noteworthy=finding.status == "warn",
+        left_out=_name_left_out(finding.small_groups),
     )
+
+
+def _name_left_out(groups: Sequence[str]) -> str:
+    return join_names(groups) if len(groups) <= MAX_LEFT_OUT else f"{number_format.format_count(len(groups))} groups"
+
+
+def _add_judged_gaps(pillar: Pillar, verdict: Verdict, findings: Mapping[str, Finding]) -> str:
+    """Return the answer to a question, after the gaps that rules judge where the answer speaks of others."""
+    by_finding = {contrast.finding: contrast for contrast in pillar.contrasts}
+    judged = dict.fromkeys(rule.finding for rule in verdict.rules if rule.finding in by_finding and rule.asked)
+    told = [
+        f"By the rules: {by_finding[id].metric} is {_write_ends(by_finding[id], findings[id])}: a gap of "
+        f"{view_finding(findings[id]).brief}."
+        for id in judged
+        if id in findings and not _is_told(by_finding[id], pillar.summary)
+    ]
+    return " ".join([*told, pillar.summary])
+
+
+def _is_told(contrast: Contrast, summary: str) -> bool:
+    """Whether the answer to a question speaks of a gap already."""
+    return f"for {contrast.highest.group} ({contrast.attribute})" in summary and f"{contrast.metric} is" in summary
+
+
+def _write_ends(contrast: Contrast, finding: Finding) -> str:
+    """Return both groups with their rates, as the answers to questions have them: ``0.1 for a and 0.2 for b (sex)``."""
+    low, high = _round_ends(contrast, finding)
+    return f"{low} for {contrast.lowest.group} and {high} for {contrast.highest.group} ({contrast.attribute})"
+
+
+def _round_ends(contrast: Contrast, finding: Finding) -> list[str]:
+    interval = (finding.interval.low, finding.interval.high) if finding.interval else None
+    return number_format.format_ends(contrast.lowest.value, contrast.highest.value, finding.value or 0.0, interval)
 
 
 def _view_claim(claim: Claim) -> ClaimView:

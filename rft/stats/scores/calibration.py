@@ -13,6 +13,9 @@ import numpy as np
 
 MAX_BINS = 15
 MIN_ROWS_PER_BIN = 10
+# An expected calibration error below it is what the usual remedy leaves: temperature scaling brought the networks of
+# Guo et al. 2017 (ICML, table 1) to between 0.002 and 0.024 mostly. A large sample tells even 0.001 from chance.
+SMALL_CALIBRATION_ERROR = 0.02
 
 
 @dataclass(frozen=True)

@@ -250,6 +250,18 @@ def test_a_calibrated_model_is_rarely_warned_about_and_an_overconfident_one_is()
     assert warned[3.0] >= 36
 
 
+def test_a_calibration_error_that_is_certain_and_small_is_told_and_not_to_review() -> None:
+    """By hand: 90 % is said of all rows, and 91.5 % or 93 % are right: errors of 0.015 and 0.03, far beyond chance."""
+    labels = np.zeros(20_000, dtype=int)
+    scores = np.tile([0.9, 0.1], (20_000, 1))
+    for wrong, status in ((1_700, "info"), (1_400, "warn")):
+        frame = predictions(np.where(np.arange(20_000) < wrong, 1, labels), scores, "ab")
+        finding = audit(frame, classes="ab").finding("performance.ece")
+        assert finding.value == pytest.approx(0.1 - wrong / 20_000)
+        assert finding.status == status
+        assert ("More than chance explains, and small" in finding.description) == (status == "info")
+
+
 def test_rows_of_one_person_do_not_make_intervals_shorter() -> None:
     labels, scores = made_up(60, 2, 0)
     people = np.array([f"p{row}" for row in range(60)])

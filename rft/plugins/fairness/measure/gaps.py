@@ -19,6 +19,7 @@ from rft.stats.gaps.max_t import LargestGap, Resamples, largest_gap, refine_p_va
 from rft.stats.gaps.pairwise import PairwiseGap
 from rft.stats.gaps.power import MinimumDetectableEffect, minimum_detectable_effect
 from rft.stats.gaps.rate_difference import TwoRates, widest_pair
+from rft.stats.gaps.small import is_small_gap
 from rft.stats.multiplicity import ADJUSTED_LEVELS
 from rft.stats.resampling import RatioTotals, ratio_totals_by_group
 from rft.stats.scores.auc import auc_resamples
@@ -115,11 +116,19 @@ class Gap:
         return one_label[0] != one_label[1]
 
     @property
+    def is_small(self) -> bool:
+        """Whether it is too small to matter by itself; never of what is no share of cases or mean of shares."""
+        if self.value is None or self.metric.bound is None:
+            return False
+        lowest, highest = self.compared[0].value, self.compared[-1].value
+        return lowest is not None and highest is not None and is_small_gap(lowest, highest)
+
+    @property
     def status(self) -> Status:
-        """Return ``warn`` for a difference that chance does not explain, nor the labels."""
+        """Return ``warn`` for a difference that chance does not explain, nor the labels, and that is not small."""
         if self.value is None:
             return "not_measured"
-        return "warn" if self.stands_out and not self.follows_from_labels else "info"
+        return "warn" if self.stands_out and not (self.follows_from_labels or self.is_small) else "info"
 
     @property
     def smallest(self) -> GroupMetric:

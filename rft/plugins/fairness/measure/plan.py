@@ -12,8 +12,9 @@ import pandas as pd
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.errors import Unavailable, near
 from rft.plugins.fairness import FairnessOptions
+from rft.predictions.crossing import CROSSING_SEPARATOR
 from rft.predictions.grouped import ClassTarget, GroupedPredictions
-from rft.predictions.table import CROSSING_SEPARATOR, Grouping, PredictionArrays
+from rft.predictions.table import Grouping, PredictionArrays
 from rft.stats.scores.classification import METRICS, Ratios
 
 MAX_GROUPS = 200  # of one grouping: more are no groups but a number or a name, and no table shows them

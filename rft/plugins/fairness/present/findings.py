@@ -19,11 +19,13 @@ from rft.references import CLOPPER_PEARSON, WESTFALL_YOUNG
 from rft.stats import intervals, multiplicity
 from rft.stats.gaps import rate_difference, rate_ratio
 from rft.stats.gaps.partial_identification import GapBounds
+from rft.stats.gaps.small import SMALL_GAP
 
 GAP_REMEDY = (
     "Look at the examples of the groups that are worse off: are they few, mislabelled, of poorer quality? "
     "Mend that, and have the model trained again."
 )
+SMALL = f"but small: below {SMALL_GAP:g}, and no rate or its rest less than four fifths of the other"
 NO_INTERVAL = "No method used here gives an interval of this gap that holds, so no rule can be settled by it."
 
 
@@ -101,7 +103,7 @@ def _describe_evidence(gap: Gap) -> str:
     if gap.repeats:
         return f"the same fact as the gap in {gap.repeats}, and counted with it."
     if gap.stands_out:
-        return "more than chance in drawing the test examples explains at 95 %."
+        return f"more than chance in drawing the test examples explains at 95 %{f', {SMALL}' * gap.is_small}."
     return (
         f"more than chance explains at 95 % by itself, but not among the {gap.family} gaps that were compared, of "
         "which some stand out by chance."

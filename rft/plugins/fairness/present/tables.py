@@ -8,7 +8,8 @@ from itertools import product
 from rft.plugins.fairness.measure.gaps import Gap
 from rft.plugins.fairness.measure.group_metrics import GroupMetric
 from rft.plugins.fairness.present.metric_labels import metric_label
-from rft.predictions.table import CROSSING_SEPARATOR, Grouping
+from rft.predictions.crossing import CROSSING_SEPARATOR
+from rft.predictions.table import Grouping
 from rft.records import Row
 from rft.stats.gaps.partial_identification import GapBounds
 from rft.stats.scores.dispersion import Dispersion

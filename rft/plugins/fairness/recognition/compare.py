@@ -10,6 +10,7 @@ from rft.predictions.table import Grouping
 from rft.predictions.transcripts import TranscriptArrays
 from rft.stats.gaps.max_t import adjust_by_holm
 from rft.stats.gaps.power import MinimumDetectableEffect
+from rft.stats.gaps.small import is_small_gap
 from rft.stats.gaps.unit_ratio_gap import UnitRatioGap
 from rft.stats.intervals import CONFIDENCE_LEVEL
 from rft.stats.scores.error_rates import COMPARED, ERROR_RATES, ErrorRate
@@ -85,6 +86,16 @@ class ErrorRateGap:
     def stands_out(self) -> bool:
         """Whether chance does not explain it, allowing for all gaps that are judged together."""
         return self.p_family is not None and self.p_family <= 1 - CONFIDENCE_LEVEL
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is too small to matter by itself."""
+        return len(self.compared) > 1 and is_small_gap(self.compared[0][1].value, self.compared[-1][1].value)
+
+    @property
+    def is_to_review(self) -> bool:
+        """Whether chance does not explain it, and it is not small."""
+        return self.stands_out and not self.is_small
 
     @property
     def differs(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from rft import number_format
-from rft.plugins.fairness.present.findings import NO_INTERVAL
+from rft.plugins.fairness.present.findings import NO_INTERVAL, SMALL
 from rft.plugins.fairness.recognition.compare import ErrorRateGap, GroupErrors
 from rft.records import About, Finding, FindingDefinition, Interval
 from rft.references import COCHRAN_RATIO, HOLM
@@ -45,7 +45,7 @@ def state_gap(gap: ErrorRateGap) -> Finding:
         adjusted=adjusted,
         n=n,
         small_groups=small,
-        status="warn" if gap.stands_out else "info",
+        status="warn" if gap.is_to_review else "info",
         description=_describe_gap(gap, interval),
         caveats=" ".join([*([] if interval else [f"{NO_INTERVAL} {ALIKE}"]), *_list_excluded(gap)]),
     )
@@ -123,7 +123,8 @@ def _describe_gap(gap: ErrorRateGap, interval: Interval | None) -> str:
     if interval is None:
         return f"{comparison}."
     if gap.stands_out:
-        return f"{comparison}: more than chance in drawing the speakers explains at 95 %."
+        small = f", {SMALL}" * gap.is_small
+        return f"{comparison}: more than chance in drawing the speakers explains at 95 %{small}."
     if gap.differs:
         return (
             f"{comparison}: more than chance explains at 95 % by itself, but not among the {gap.family} gaps that were "

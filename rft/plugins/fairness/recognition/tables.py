@@ -199,7 +199,7 @@ def row_of_gap(gap: ErrorRateGap) -> Row:
         "mde_rest_rate": detectable.rest if detectable else None,
         "left_out": ", ".join(f"{group.group}: {group.status(gap.rate)}" for group in gap.excluded) or None,
         "finding": ratios is not None,
-        "status": "not_measured" if ratios is None else "warn" if gap.stands_out else "info",
+        "status": "not_measured" if ratios is None else "warn" if gap.is_to_review else "info",
     }
 
 
