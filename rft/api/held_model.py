@@ -16,6 +16,7 @@ from rft.features.extract import choose_device
 from rft.models.in_memory import OUTPUTS, borrow_module, find_device
 from rft.pipeline.plan import TargetInMemory
 from rft.pipeline.targets.predictions_alone import PredictionsInMemory
+from rft.records import PREDICTIONS_OF
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class HeldModel:
 
     def name_predictions(self) -> str:
         """Return what the table of its predictions is called."""
-        return f"predictions of {type(self.model).__name__}"
+        return f"{PREDICTIONS_OF}{type(self.model).__name__}"
 
     @contextmanager
     def prepare_target(self, config: DataConfig, *, images: bool) -> Iterator[tuple[TargetInMemory, str | None]]:

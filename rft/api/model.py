@@ -140,10 +140,24 @@ def audit_model(
             "layout": "rft",
         }
         plan = ConfigArguments(FUNCTION, OF_IMAGES if images else OF_PREDICTIONS, values, plugins).plan_audit()
+        if not images:
+            _refuse_explanations(plan)
         _check_plan(plan)
         check_out(out, force=force)
         with held.prepare_target(plan.settings.core.data, images=images) as (target, place):
             return run_plan(replace(plan, in_memory=target), out, device=place, force=force)
+
+
+def _refuse_explanations(plan: AuditPlan) -> None:
+    """Raise ``ConfigError`` for a plugin that would ask a model for more than its predictions of rows."""
+    for participant in plan.active:
+        if participant.plugin.needs_model:
+            raise ConfigError(
+                f"{participant.name} looks into a model of images or texts; this one takes rows or is no torch module, "
+                "and is audited by its predictions alone",
+                where="plugins",
+                remedy=f"Leave {participant.name} out.",
+            )
 
 
 def _check_plan(plan: AuditPlan) -> None:

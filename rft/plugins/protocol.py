@@ -141,6 +141,8 @@ class Plugin(ABC, Generic[OptionsT]):
         options: the model of its table, validated with the rest of the config.
         reads_predictions_alone: its audit needs nothing but predictions: ``rft check`` rehearses it on some without a
             mistake, which tells what the test split can settle at best, and how long the audit takes.
+        needs_model: its audit looks into the model itself; a model in memory that is asked for predictions alone, such
+            as one of rows, is refused before anything runs.
         pillar: the question that it answers in the overview of a report; None for one that has no row there.
     """
 
@@ -151,6 +153,7 @@ class Plugin(ABC, Generic[OptionsT]):
     tasks: ClassVar[tuple[TaskName, ...]] = ("classification",)
     options: type[OptionsT]
     reads_predictions_alone: ClassVar[bool] = False
+    needs_model: ClassVar[bool] = False
     pillar: ClassVar[PillarDefinition | None] = None
 
     @abstractmethod

@@ -64,11 +64,12 @@ from rft.records.runs import (
     SmallCells,
     SplitFacts,
     Training,
+    TrainingMode,
     Verdict,
     VolatileFacts,
 )
 from rft.records.sections import OWN_FOLDERS, Chapter, Section, Source
-from rft.records.split import IN_MEMORY, InputFile, Recordings, Split, Texts
+from rft.records.split import IN_MEMORY, PREDICTIONS_OF, InputFile, Recordings, Split, Texts
 from rft.records.task import TASKS, TaskKind, TaskName
 from rft.records.words import WordOccurrences
 
@@ -79,6 +80,7 @@ __all__ = [
     "FORMAT_VERSION",
     "IN_MEMORY",
     "OWN_FOLDERS",
+    "PREDICTIONS_OF",
     "TASKS",
     "About",
     "Absence",
@@ -135,6 +137,7 @@ __all__ = [
     "TextPreprocessingFacts",
     "Texts",
     "Training",
+    "TrainingMode",
     "Verdict",
     "VolatileFacts",
     "WordOccurrences",

@@ -173,6 +173,9 @@ class Backbone(Record):
     rounded_layers: int | None = None
 
 
+TrainingMode = Literal["standard", "private", "external"]
+
+
 class Training(Record):
     """How the head was trained; the fields from ``epsilon`` on are set when ``mode`` is ``private``.
 
@@ -181,7 +184,7 @@ class Training(Record):
     no delta then.
     """
 
-    mode: Literal["standard", "private", "external"]
+    mode: TrainingMode
     epochs: int | None = None
     planned_epochs: int | None = None
     optimizer: str | None = None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 Texts = Any  # (N,) strings: see ``Split``
+PREDICTIONS_OF = "predictions of "  # begins the name of a table that a model in memory was asked for
 IN_MEMORY = "memory:"  # what the name of an object that the caller of rft held in memory begins with
 
 

@@ -17,6 +17,8 @@ from rft.starter.proposal import Proposal
 from rft.starter.tables.columns import Guess
 
 LEFT_OUT = "left out"  # begins the reason of a table that was wanted
+MOST_CLASSES_NAMED = 6  # in the place of the favourable one
+SCORE_LEFT_OUT = f"{LEFT_OUT}, and all that needs probabilities: it must be that of data.positive, which is not said"
 TEST_SHARE = 0.25  # of a table without splits: what rft takes of a folder
 
 
@@ -113,8 +115,9 @@ def _label_entries(proposal: Proposal) -> Iterator[Entry]:
     if proposal.positive is not None:
         yield Entry("positive", proposal.positive.value, proposal.positive.reason)
     else:
-        first = next(iter(roles.class_counts), "...")
-        yield Entry("positive", first, "the favourable outcome, which only you know: fairness needs it", active=False)
+        named = " or ".join(list(roles.class_counts)[:MOST_CLASSES_NAMED]) or "..."
+        reason = "put in the favourable outcome alone, which only you know: fairness needs it"
+        yield Entry("positive", named, reason, active=False)
 
 
 def _people_entries(proposal: Proposal) -> Iterator[Entry]:
@@ -212,8 +215,11 @@ def _score_entry(proposal: Proposal, score: Guess) -> Entry:
     assert predicted is not None
     if len(proposal.roles.class_counts) != 2:
         return Entry("score", score.value, "one column of scores is for two classes", active=False)
-    if proposal.positive is None or predicted.score_class not in (None, proposal.positive.value):
-        return Entry("score", score.value, "the probability of data.positive, if it is that", active=False)
+    if proposal.positive is None:
+        return Entry("score", score.value, SCORE_LEFT_OUT, active=False)
+    if predicted.score_class not in (None, proposal.positive.value):
+        reason = f"{LEFT_OUT}: it is called after {predicted.score_class}, and must be that of data.positive"
+        return Entry("score", score.value, reason, active=False)
     return Entry("score", score.value, f"the probability of data.positive: {score.reason}")
 
 

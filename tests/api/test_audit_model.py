@@ -23,6 +23,7 @@ import rft
 from rft.api.rows import to_labels
 from rft.errors import ConfigError, DataError, ModelError, RftError
 from rft.models.in_memory import borrow_module
+from rft.report.views.model_facts import describe_model, write_byline
 
 FACTORY = """\
 import torch
@@ -316,6 +317,10 @@ class TestPredictions:
             plugins=plugins,
         )
         assert values_of(run) == values_of(by_hand)
+        assert describe_model(run) == "predictions; of the model nothing else was asked"
+        assert write_byline(run)[0] == "a Pipeline in memory, asked for its predictions"
+        assert write_byline(by_hand)[0] == "a table of predictions in memory"
+        assert run.finding("performance.accuracy").remedy.startswith("Have whoever trained the model train it further")
         assert values_of(run)["privacy.membership_auc"] > 0
         assert run.finding("privacy.epsilon").reason == by_hand.finding("privacy.epsilon").reason
 
@@ -427,6 +432,11 @@ class _Counted:
         ({"classes": ["a", "b"], "positive": "c"}, ConfigError, "positive: 'c' is none of the classes a, b"),
         ({"plugins": {"fairness": {}}}, ConfigError, 'plugins["fairness"]: needs groups, which is not set'),
         ({"plugins": {"privacy": {"epsilon": 1.0}}}, ConfigError, "would train the model"),
+        (
+            {"plugins": {"attribution": {}}},
+            ConfigError,
+            "plugins: attribution looks into a model of images or texts; this one takes rows",
+        ),
         ({"name": ""}, None, ""),
     ],
 )

@@ -143,6 +143,15 @@ def test_what_the_strongest_attack_saw() -> None:
     )
 
 
+def test_an_attack_on_a_model_that_others_trained_may_see_another_difference_of_the_splits() -> None:
+    strong = make_estimate("privacy.membership_auc", 0.71, 0.66, 0.76, status="warn")
+    summary = summarize_privacy(Section(plugin="privacy", findings=(strong,)), with_training(mode="external"))
+    assert summary.endswith(
+        "better than guessing, so either some can be recognised, or the data of train and test differ in other ways, "
+        "which shows as well: rft did not split them."
+    )
+
+
 @pytest.mark.parametrize(
     ("epsilon", "suspicion"),
     [

@@ -147,6 +147,8 @@ def _show_started(started: StartedConfig, place: Path) -> None:
                 out.say(f"  {entry.key:10} {value}  ({entry.reason})")
             elif table.name in SHOWN and entry.key == "" and entry.reason.startswith(NO_UNIT):
                 out.say(f"  {entry.reason}", style="yellow")
+            elif entry.key and not entry.active and table.active and entry.reason.startswith(LEFT_OUT):
+                out.say(f"  {entry.key} {entry.reason}", style="yellow")
         if table.name and not table.active and table.reason.startswith(LEFT_OUT):
             out.say(f"  [{table.name}] {table.reason}", style="yellow")
     out.say(f"Written: {place}", f"Next: rft check {place}, then rft audit {place}")

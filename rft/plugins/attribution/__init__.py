@@ -135,6 +135,7 @@ class Attribution(Plugin[AttributionOptions]):
 
     name = "attribution"
     requires = ("captum",)
+    needs_model = True
     options = AttributionOptions
     pillar = PILLAR
 

@@ -19,7 +19,7 @@ from rft.plugins.performance import measures as measured
 from rft.plugins.performance import tables
 from rft.plugins.performance.measures import Measure, Split
 from rft.predictions.table import PredictionArrays
-from rft.records import About, Better, Finding, FindingDefinition, Section, Table
+from rft.records import About, Better, Finding, FindingDefinition, Section, Table, TrainingMode
 from rft.references import BROECKER_SMITH, DELONG, GUO, KISH_KORN_GRAUBARD, OBUCHOWSKI, WILSON
 from rft.stats.scores.calibration import SMALL_CALIBRATION_ERROR
 
@@ -47,7 +47,7 @@ def audit(audited: AuditedModel, *, bins: int) -> Section:
     repeats = any(split and split.rows.units is not None for split in (test, train))
     counted = audited.facts.name_units(declared=repeats)
     findings = (
-        *_all_findings(measures["test"], private=audited.facts.training.mode == "private"),
+        *_all_findings(measures["test"], audited.facts.training.mode),
         *_against_scores(audited, test.rows),
     )
     test_tables = tables.test_tables(test, audited.withheld)
@@ -161,12 +161,17 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-# They hold wherever the model was trained, in this run or elsewhere.
 ACCURACY_REMEDY = "Have the model trained longer, with more layers unfrozen or from another backbone, and audit again."
+EXTERNAL_REMEDY = "Have whoever trained the model train it further or otherwise, and audit again."  # unknown how it was
 PRIVATE_REMEDY = (  # where training longer asks for more noise
     "Have the model trained on more examples, with a larger epsilon or with settings that suit noise "
     "(docs/privacy.md), and audit again."
 )
+REMEDIES: Mapping[TrainingMode, str] = {
+    "standard": ACCURACY_REMEDY,
+    "private": PRIVATE_REMEDY,
+    "external": EXTERNAL_REMEDY,
+}
 CALIBRATION_REMEDY = (
     f"The probabilities that it gives are off by {SMALL_CALIBRATION_ERROR:g} or more on average: have them calibrated "
     "before anybody reads them as probabilities."
@@ -179,13 +184,13 @@ def _measure_split(split: Split, majority: int | None, seed: int) -> dict[str, M
     return measures | {"baseline_accuracy": measured.measure_baseline(split.rows, majority)}
 
 
-def _all_findings(measures: Mapping[str, Measure], *, private: bool) -> tuple[Finding, ...]:
+def _all_findings(measures: Mapping[str, Measure], mode: TrainingMode) -> tuple[Finding, ...]:
     accuracy, baseline = measures["accuracy"], measures["baseline_accuracy"].value
     if baseline is not None and accuracy.interval is not None and accuracy.interval.low <= baseline:
         reached = format_fixed(baseline, 3)
         remark = f"Its interval does not lie above {reached}, the accuracy of always giving one class."
         measures = {**measures, "accuracy": replace(accuracy, warn=True, remark=remark)}
-    remedy = PRIVATE_REMEDY if private else ACCURACY_REMEDY
+    remedy = REMEDIES[mode]
     return tuple(_build_finding(name, measure, remedy) for name, measure in measures.items())
 
 

@@ -20,6 +20,10 @@ PILLAR = PillarDefinition(
     ),
 )
 RECOGNISED = "better than guessing, so some can be recognised"
+EITHER = (  # of a model that others trained: nobody here split its data
+    "better than guessing, so either some can be recognised, or the data of train and test differ in other ways, which "
+    "shows as well: rft did not split them"
+)
 NO_LEAK = "no leak found, no proof that there is none"
 STRONG_EPSILON, WEAK_EPSILON = 1.0, 10.0  # PONOMAREVA, the tiers: up to the first, above the second
 SUSPICION = 0.01  # that somebody took part, before the model was seen
@@ -38,7 +42,8 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     strongest = max(attacks, key=lambda finding: (finding.status == "warn", finding.value or 0.0))
     of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
     ranks = f"{of_all} tells training {model.name_items()} from others with an AUC of {write_value(strongest)}"
-    seen = RECOGNISED if strongest.status == "warn" else NO_LEAK
+    found = EITHER if model.training.mode == "external" else RECOGNISED
+    seen = found if strongest.status == "warn" else NO_LEAK
     allowed = ", which the promise allows" * (strongest.status == "warn" and _promise_allows(model.training, strongest))
     return f"{promise} {ranks} (0.5 is guessing, 1 is always right): {seen}{allowed}."
 

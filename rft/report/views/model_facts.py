@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping
 from pydantic import JsonValue
 
 from rft import number_format
-from rft.records import AuditRun, Backbone, ImagePreprocessingFacts, JsonObject, PreprocessingFacts
+from rft.records import (
+    IN_MEMORY,
+    PREDICTIONS_OF,
+    AuditRun,
+    Backbone,
+    ImagePreprocessingFacts,
+    JsonObject,
+    PreprocessingFacts,
+)
 
 Fact = tuple[str, str]  # label, text
 TIME_TAKEN = "Time taken"  # by the training
@@ -43,7 +51,12 @@ def _write_counts(counts: Mapping[str, int]) -> str:
 def _external_model_label(run: AuditRun) -> str | None:
     """Return what the config calls a model that was trained elsewhere; None where there is none."""
     model = run.run.table("model")
-    return next((f"{key} {model[key]}" for key in ("checkpoint", "factory") if key in model), None)
+    return next((_name_source(key, str(model[key])) for key in ("checkpoint", "factory") if key in model), None)
+
+
+def _name_source(key: str, source: str) -> str:
+    """Return where a model came from: a file or function of the config, or an object that the caller held in memory."""
+    return f"a {source.removeprefix(IN_MEMORY)} in memory" if source.startswith(IN_MEMORY) else f"{key} {source}"
 
 
 def _label_without_config(run: AuditRun) -> str:
@@ -58,14 +71,25 @@ def is_predictions_alone(run: AuditRun) -> bool:
 def describe_model(run: AuditRun) -> str:
     """Return what this is an audit of."""
     if is_predictions_alone(run):
-        return "table of predictions; the model was not looked at"
+        return f"predictions; of the model nothing else was {'asked' if _asked_model(run) else 'looked at'}"
     return "fine-tuned model" if run.model.training.mode != "external" else "model trained elsewhere"
 
 
 def _predictions_label(run: AuditRun) -> str:
     """Return what the config calls the table of predictions, where the config is there."""
-    file = run.run.table("predictions").get("file")
+    if asked := _asked_model(run):
+        return f"a {asked} in memory, asked for its predictions"
+    file = str(run.run.table("predictions").get("file") or "")
+    if file.startswith(IN_MEMORY):
+        return "a table of predictions in memory"
     return f"the table of predictions {file}" if file else "a table of predictions"
+
+
+def _asked_model(run: AuditRun) -> str:
+    """Return the class of a model in memory that was asked for its predictions; empty where a table held them."""
+    file = str(run.run.table("predictions").get("file") or "")
+    given = file.removeprefix(IN_MEMORY) if file.startswith(IN_MEMORY + PREDICTIONS_OF) else ""
+    return given.removeprefix(PREDICTIONS_OF)
 
 
 def _name_task(run: AuditRun) -> str:
@@ -86,10 +110,8 @@ def list_model_facts(run: AuditRun, backbone: Backbone | None) -> tuple[Fact, ..
     if external_model := _external_model_label(run):
         facts.append(("Trained elsewhere", external_model))
     if is_predictions_alone(run):
-        facts += [
-            ("Audited", _predictions_label(run)),
-            ("Model", "was not looked at: only its predictions were audited"),
-        ]
+        why = "was asked for its predictions, and for nothing else" if _asked_model(run) else "was not looked at"
+        facts += [("Audited", _predictions_label(run)), ("Model", f"{why}: only its predictions were audited")]
     if model.revision is not None:
         facts.append(("Revision", model.revision))
     if model.preprocessing is not None:

@@ -27,7 +27,10 @@ AREA_LIMITS = (
     "Members and non-members are the run's own train and test split: a difference between the two shows as well. "
     "The interval covers the choice of people, not another training. Describes exposure and is no bound on epsilon."
 )
-EXTERNAL_LIMITS = " That this model was trained on the train split is what the user says; this run cannot know."
+EXTERNAL_LIMITS = (
+    " That this model was trained on the train split is what the user says; this run cannot know. Where train and test "
+    "were not drawn at random from one source, their difference shows as membership does."
+)
 SHADOW_LIMITS = " The attacker is given other people's data from the same source and the run's whole recipe."
 SHADOWS_ASKED_FOR = (
     "what is trained here is more than a linear head on cached features, and every shadow model takes as long as the "
@@ -186,6 +189,12 @@ def _auc_finding(results: AttackResults, name: str) -> Finding:
 
 
 def _say_remedy(facts: ModelFacts) -> str:
+    if facts.training.mode == "external":
+        return (
+            "Find out whether train and test were drawn at random from one source. If so, the model gives away some of "
+            "its training data: before it is released, have it trained with differential privacy, so that it "
+            "memorises less."
+        )
     how = "a smaller epsilon" if facts.training.mode == "private" else "differential privacy"
     return f"Before the model is released, have it trained with {how}, so that it memorises less."
 
@@ -288,7 +297,10 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
     )
     if not outcomes:
         reason = (
-            f"no group has {MIN_UNITS_PER_SIDE} training and {MIN_UNITS_PER_SIDE} test {results.units} with a score"
+            f"the groups of training {results.units} are not known, so none can be told from those of test"
+            if not results.target.members_have_groups
+            else f"no group has {MIN_UNITS_PER_SIDE} training and {MIN_UNITS_PER_SIDE} test {results.units} with a "
+            "score"
         )
         return (definition.state_not_measured(reason),)
     intervals = _group_intervals(outcomes, CONFIDENCE_LEVEL)

@@ -50,6 +50,11 @@ class AttackTarget:
         """The group attributes."""
         return [str(name).removeprefix("group_") for name in self.rows if str(name).startswith("group_")]
 
+    @property
+    def members_have_groups(self) -> bool:
+        """Whether a group is known of any training example."""
+        return any(self.rows.loc[self.rows["member"], f"group_{name}"].notna().any() for name in self.attributes)
+
     def rows_by_group(self) -> dict[tuple[str, str], pd.DataFrame]:
         """Return the rows of each group, by attribute and group."""
         by_attribute = {name: self.rows[f"group_{name}"] for name in self.attributes}
