@@ -53,6 +53,7 @@ def audit(
         out.say(
             f"Report: {saved / 'report.html'}",
             f"Key of the run, by which its owner checks inputs and predictions: {key}",
+            f"Whoever may not see single people gets what this writes: rft report {saved} --public",
         )
         content = summarize_run(run) | {"folder": str(saved), "report": str(saved / "report.html"), "key": str(key)}
         return CommandResult(content, EXIT[run.verdict.status], write_decisive(run.verdict))

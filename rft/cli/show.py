@@ -73,11 +73,15 @@ def _list_other_headlines(run: AuditRun) -> list[tuple[str, str]]:
 
 
 def _count_not_measured(run: AuditRun) -> str:
-    """Return how many findings have no value: first of what was requested."""
-    absent = [finding for section in run.sections for finding in section.findings if finding.status == "not_measured"]
-    requested = sum(finding.absence is None for finding in absent)
-    rest = len(absent) - requested
-    return f"{requested} of what was requested (the report says why), {rest} of what was not, or does not apply"
+    """Return how many findings have no value: first of what the config asks for, by a table of the plugin."""
+    absent = [
+        section.plugin in run.run.config and finding.absence is None
+        for section in run.sections
+        for finding in section.findings
+        if finding.status == "not_measured"
+    ]
+    asked, rest = sum(absent), len(absent) - sum(absent)
+    return f"{asked} of what the config asks for (the report says why), {rest} of what it does not, or does not apply"
 
 
 def summarize_run(run: AuditRun) -> dict[str, object]:

@@ -317,7 +317,7 @@ class TestPredictions:
             plugins=plugins,
         )
         assert values_of(run) == values_of(by_hand)
-        assert describe_model(run) == "predictions; of the model nothing else was asked"
+        assert describe_model(run) == "predictions; the model was asked for nothing else"
         assert write_byline(run)[0] == "a Pipeline in memory, asked for its predictions"
         assert write_byline(by_hand)[0] == "a table of predictions in memory"
         assert run.finding("performance.accuracy").remedy.startswith("Have whoever trained the model train it further")

@@ -10,14 +10,27 @@ from pathlib import Path
 import pytest
 
 from rft.cli.show import show_run
+from rft.records import AuditRun
 from tests.support.example_run import example_run
 
 ROOT = Path(__file__).parents[2]
 SHOW = "from rft.cli.show import show_run; from tests.support.example_run import example_run; show_run(example_run())"
 
 
-def test_the_summary_is_a_short_table(capsys: pytest.CaptureFixture[str]) -> None:
+def ask_for_all(run: AuditRun) -> AuditRun:
+    """Return a run whose config has a table for each of its plugins."""
+    config = {**run.run.config, **{section.plugin: {} for section in run.sections}}
+    return run.model_copy(update={"run": run.run.model_copy(update={"config": config})})
+
+
+def test_what_nobody_asked_for_is_not_counted_as_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     run = example_run()
+    show_run(run.model_copy(update={"run": run.run.model_copy(update={"config": {}})}))
+    assert "Not measured  0 of what the config asks for (the report says why), 1 of" in capsys.readouterr().out
+
+
+def test_the_summary_is_a_short_table(capsys: pytest.CaptureFixture[str]) -> None:
+    run = ask_for_all(example_run())
     show_run(run)
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["Verdict: fail", "Rules         1 broken, 2 undecided, 1 met"]
@@ -26,17 +39,17 @@ def test_the_summary_is_a_short_table(capsys: pytest.CaptureFixture[str]) -> Non
         assert line == f"{pillar.label:12}  {pillar.summary}"
     assert lines[9:] == [
         "To review     1 finding that no rule judges",
-        "Not measured  1 of what was requested (the report says why), 0 of what was not, or does not apply",
+        "Not measured  1 of what the config asks for (the report says why), 0 of what it does not, or does not apply",
     ]
 
 
 def test_what_is_not_measured_is_counted_and_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    run = example_run()
+    run = ask_for_all(example_run())
     absent = [finding for section in run.sections for finding in section.findings if finding.value is None]
     assert absent
     show_run(run.model_copy(update={"verdict": run.verdict.model_copy(update={"rules": (), "status": "no_rules"})}))
     shown = capsys.readouterr().out
-    assert f"Not measured  {len(absent)} of what was requested" in shown
+    assert f"Not measured  {len(absent)} of what the config asks for" in shown
     assert not any(finding.id in shown or str(finding.reason) in shown for finding in absent)
     assert shown.startswith("Verdict: no rules\nRules         none\n")
 

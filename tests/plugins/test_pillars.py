@@ -48,20 +48,20 @@ def baseline_finding(value: float) -> Finding:
     ("findings", "sentence"),
     [
         ((absent_finding("performance.accuracy", "no test split"),), "How often it is right was not measured."),
-        ((ACCURACY,), "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases)."),
+        ((ACCURACY,), "Accuracy 0.69 [0.64, 0.74] on test images (400, taken as independent)."),
         (
             (ACCURACY.model_copy(update={"n": 1}),),
-            "Accuracy 0.69 [0.64, 0.74] on test images (1 independent case).",
+            "Accuracy 0.69 [0.64, 0.74] on test images (1, taken as independent).",
         ),
         (
             (ACCURACY, baseline_finding(0.5)),
-            "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases); always guessing the commonest class "
-            "of training reaches 0.500.",
+            "Accuracy 0.69 [0.64, 0.74] on test images (400, taken as independent); always guessing the commonest "
+            "class of training reaches 0.500.",
         ),
         (
             (ACCURACY, baseline_finding(0.66)),
-            "Accuracy 0.69 [0.64, 0.74] on test images (400 independent cases), which is not shown to be better than "
-            "always guessing the commonest class of training: that reaches 0.660.",
+            "Accuracy 0.69 [0.64, 0.74] on test images (400, taken as independent), which is not shown to be better "
+            "than always guessing the commonest class of training: that reaches 0.660.",
         ),
     ],
 )

@@ -91,7 +91,7 @@ def run_with(status: str, *rules: RuleOutcome) -> AuditRun:
         ),
         (
             run_with("no_rules"),
-            "Not judged",
+            "No rules",
             "This run has no rules, so nothing was judged: this is neither a pass nor a fail.",
         ),
     ],
@@ -128,11 +128,13 @@ def test_wider_intervals_and_small_groups_are_explained() -> None:
     wide = rule("pass", level=0.975, small_groups=("tiny",))
     note = view_verdict(run_with("pass", wide, wide)).note
     assert note.startswith(
-        "In brackets: the range that chance leaves, in these rules at 97.5 %, so that at 95 % all of"
+        "In brackets: the range of values that the sample allows, in these rules at 97.5 %, so that at 95 % all of"
     )
     assert "(each estimate that a rule names counts, measured or not); elsewhere at 95 %. Too small" in note
     assert note.endswith("enter the rules by their exact ranges alone: tiny.")
-    assert view_verdict(run_with("pass", RULE)).note == "In brackets: the range that chance leaves, at 95 %."
+    assert (
+        view_verdict(run_with("pass", RULE)).note == "In brackets: the range of values that the sample allows, at 95 %."
+    )
     exact = Interval(low=0.6, high=0.77, method="Clopper-Pearson, 95 %")
     note = view_verdict(run_with("pass", rule("pass", interval=exact))).note
     assert note.endswith("Rules take exact limits (Clopper-Pearson), findings the usual, narrower ones (Wilson).")

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 NOT_FOR_OTHERS = ("predictions.parquet", "assets", "mitigated")  # files and folders of a run with values of people
 MOST_NAMES = 5  # of files that are shown
+USUAL_OF_RECEIVED = (
+    "That is usual of a run that came without the key of its owner: nothing that was checked was changed, and the exit "
+    "code 3 says that the rest was not looked at."
+)
 SHA256_IS_FOR = (
     "It stands for all of it: compare it with what whoever made the run tells you by another way, and write it down "
     "where only you can write, so that you see later whether anything was exchanged."
@@ -107,7 +111,7 @@ def _verify_folder(
         raise EvidenceError(page.problem, where=str(folder))
     out.say(
         *(
-            _checked_in_part(verification)
+            _checked_in_part(verification, key)
             if verification.unchecked
             else [f"Each of {verification.checked:,} files is the one that was written."]
         )
@@ -152,7 +156,7 @@ def _say_run(run: AuditRun) -> None:
     out.say(f"Run {volatile.id}, {run.run.name}, {format_date(volatile.created)}: {stated}.")
 
 
-def _checked_in_part(verification: Verification) -> list[str]:
+def _checked_in_part(verification: Verification, key: Path | None) -> list[str]:
     """Return what was checked and what was not, and how to have it checked, in lines."""
     lines = [
         f"{verification.checked:,} files of the run are the ones that were written. "
@@ -167,6 +171,7 @@ def _checked_in_part(verification: Verification) -> list[str]:
         return lines
     return [
         *lines,
+        *([USUAL_OF_RECEIVED] if key is None else []),
         "Inputs, and files that are not for others, are checked with the key of the run, which stays with the owner of "
         "the data: name it with --key, and the folder of the inputs with --data.",
     ]

@@ -61,7 +61,7 @@ def audit(audited: AuditedModel, *, bins: int) -> Section:
             "metrics": "by_split",
         },
         columns=tables.declare_columns({name: metric.title for name, metric in METRICS.items()}, counted),
-        captions=tables.CAPTIONS,
+        captions=tables.CAPTIONS | ({"metrics": tables.WITH_TRAIN} if "train" in measures else {}),
         figures=tables.test_figures(test.rows),
     )
 

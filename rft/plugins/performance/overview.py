@@ -55,8 +55,8 @@ def _summarize_recognition(section: Section, model: ModelFacts) -> str:
 
 
 def _count_cases(n: int, model: ModelFacts) -> str:
-    """Say how many independent cases there are: units where the data names them, which may be fewer than examples."""
+    """Say how many cases there are: units where the data names them; otherwise examples, each as one of its own."""
     written = number_format.format_count(n)
     if model.unit is not None:
         return f" of {written} {model.name_unit() if n == 1 else model.name_units()}"
-    return f" ({written} independent {'case' if n == 1 else 'cases'})"
+    return f" ({written}, taken as independent)"

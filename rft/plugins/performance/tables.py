@@ -116,8 +116,9 @@ def _calibration_table(split: Split, scores: np.ndarray) -> Table:
     return table
 
 
+WITH_TRAIN = "Each measure on test, with its 95 % interval, and on train, the examples that the model was trained on."
 CAPTIONS = {
-    "metrics": "Each measure on test, with its 95 % interval, and on train, where the model was fitted to it here.",
+    "metrics": "Each measure on test, with its 95 % interval.",
     "by_class": "Precision, recall and F1 of each class on test.",
     "confusion": "Test examples by label and prediction; share is of the label.",
     "calibration": "Test examples in bins of equal size by the confidence in the predicted class.",

@@ -71,7 +71,9 @@ def is_predictions_alone(run: AuditRun) -> bool:
 def describe_model(run: AuditRun) -> str:
     """Return what this is an audit of."""
     if is_predictions_alone(run):
-        return f"predictions; of the model nothing else was {'asked' if _asked_model(run) else 'looked at'}"
+        if _asked_model(run):
+            return "predictions; the model was asked for nothing else"
+        return "table of predictions; the model was not looked at"
     return "fine-tuned model" if run.model.training.mode != "external" else "model trained elsewhere"
 
 

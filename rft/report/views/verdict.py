@@ -10,7 +10,7 @@ from rft.records import AuditRun, Finding, RuleOutcome, Verdict
 from rft.report.format.words import end_sentence, join_names
 from rft.report.views.findings import make_anchor, view_finding
 
-OUTCOME_WORDS = {"pass": "Pass", "fail": "Fail", "uncertain": "Uncertain", "no_rules": "Not judged"}
+OUTCOME_WORDS = {"pass": "Pass", "fail": "Fail", "uncertain": "Uncertain", "no_rules": "No rules"}
 CONFIDENCE_LEVEL = 0.95  # of the intervals of findings
 OUTCOMES_IN_SENTENCES = {"fail": "is broken", "uncertain": "cannot be settled by what was measured"}
 PARTS = {"fail": "broken", "uncertain": "undecided", "pass": "met"}
@@ -157,12 +157,13 @@ def _explain_ranges(outcomes: Iterable[RuleOutcome], findings: dict[str, Finding
     """Say at which level the ranges of a verdict are, and why they may be wider than those of its findings."""
     judged = [outcome for outcome in outcomes if outcome.interval is not None and outcome.level is not None]
     levels = sorted({outcome.level for outcome in judged if outcome.level is not None})
-    said = "In brackets: the range that chance leaves, at 95 %."
+    said = "In brackets: the range of values that the sample allows, at 95 %."
     if levels and levels[-1] > CONFIDENCE_LEVEL:
         written = join_names([f"{100 * level:.4g} %" for level in levels])
         said = (
-            f"In brackets: the range that chance leaves, in these rules at {written}, so that at 95 % all of them hold "
-            "together (each estimate that a rule names counts, measured or not); elsewhere at 95 %."
+            f"In brackets: the range of values that the sample allows, in these rules at {written}, so that at "
+            "95 % all of them hold together (each estimate that a rule names counts, measured or not); elsewhere at "
+            "95 %."
         )
     if any(_is_exact_beside_usual(outcome, findings.get(outcome.finding)) for outcome in judged):
         said = f"{said} Rules take exact limits (Clopper-Pearson), findings the usual, narrower ones (Wilson)."

@@ -161,7 +161,7 @@ def test_small_groups_are_shown_and_not_compared_and_the_smallest_have_no_number
     assert (none["status"], none["value"], none["n"]) == ("too few", None, 9)
     gap = section.finding("fairness.accuracy_gap.place")
     assert gap.interval is not None  # two groups are left
-    assert "y is left out: inconclusive (small sample, n = 29, compared from 30 independent cases on)." in gap.caveats
+    assert "y is left out: inconclusive (small sample, n = 29, compared from 30 examples on)." in gap.caveats
     assert "z is left out: too few (n = 9, shown from 10 on)." in gap.caveats
     assert cell(audit(frame, min_group_size=9, min_reported_size=9), "place", "z", "accuracy")["status"] == "ok"
 

@@ -249,23 +249,31 @@ def _explain_by_labels(gap: Gap) -> list[str]:
 
 def _list_excluded(gap: Gap) -> list[str]:
     return [
-        f"{group.group} is left out: {_describe_status(group, gap, needed=_describe_needed(group))}."
+        f"{group.group} is left out: {_describe_status(group, gap, needed=_describe_needed(group, gap))}."
         for group in gap.excluded
     ]
 
 
-def _describe_needed(group: GroupMetric) -> str:
+def _describe_needed(group: GroupMetric, gap: Gap) -> str:
     """Return how many cases would do: those of a group that is inconclusive are shown, of one with too few not."""
     if group.status == TOO_FEW:
         return f", shown from {group.shown_from} on"
     if group.status != INCONCLUSIVE:
         return ""
-    return f", compared from {group.compared_from} independent cases on"
+    if _has_repeats(group):
+        return f", compared from {group.compared_from} independent cases on"
+    counted = _name_counted(gap) if group.n_denominator < group.n else "examples"
+    return f", compared from {group.compared_from} {counted} on"
+
+
+def _name_counted(gap: Gap) -> str:
+    """Return what a metric counts of a group: the cases of its denominator."""
+    return gap.metric.denominator_label if gap.is_share else "of the rarest kind"
 
 
 def _describe_status(group: GroupMetric, gap: Gap, *, needed: str = "") -> str:
-    kind = gap.metric.denominator_label if gap.is_share else "of the rarest kind"
-    fewer = f", {group.n_denominator} {'with ' * _has_repeats(group)}{kind}" if group.n_denominator < group.n else ""
+    kind = f"{'with ' * _has_repeats(group)}{_name_counted(gap)}"
+    fewer = f", {group.n_denominator} {kind}" if group.n_denominator < group.n else ""
     return detail_status(group.status, f"n = {group.n}{' units' * _has_repeats(group)}{fewer}{needed}")
 
 
