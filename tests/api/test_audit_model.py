@@ -317,8 +317,8 @@ class TestPredictions:
             plugins=plugins,
         )
         assert values_of(run) == values_of(by_hand)
-        assert describe_model(run) == "predictions; the model was asked for nothing else"
-        assert write_byline(run)[0] == "a Pipeline in memory, asked for its predictions"
+        assert describe_model(run) == "model that was asked for its predictions alone"
+        assert write_byline(run)[0] == "a Pipeline in memory"
         assert write_byline(by_hand)[0] == "a table of predictions in memory"
         assert run.finding("performance.accuracy").remedy.startswith("Have whoever trained the model train it further")
         assert values_of(run)["privacy.membership_auc"] > 0

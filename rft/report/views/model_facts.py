@@ -72,7 +72,7 @@ def describe_model(run: AuditRun) -> str:
     """Return what this is an audit of."""
     if is_predictions_alone(run):
         if _asked_model(run):
-            return "predictions; the model was asked for nothing else"
+            return "model that was asked for its predictions alone"
         return "table of predictions; the model was not looked at"
     return "fine-tuned model" if run.model.training.mode != "external" else "model trained elsewhere"
 
@@ -80,7 +80,7 @@ def describe_model(run: AuditRun) -> str:
 def _predictions_label(run: AuditRun) -> str:
     """Return what the config calls the table of predictions, where the config is there."""
     if asked := _asked_model(run):
-        return f"a {asked} in memory, asked for its predictions"
+        return f"a {asked} in memory"
     file = str(run.run.table("predictions").get("file") or "")
     if file.startswith(IN_MEMORY):
         return "a table of predictions in memory"
