@@ -435,7 +435,7 @@ class _Counted:
         (
             {"plugins": {"attribution": {}}},
             ConfigError,
-            "plugins: attribution looks into a model of images or texts; this one takes rows",
+            "plugins: attribution looks into a torch module of images; this model takes rows",
         ),
         ({"name": ""}, None, ""),
     ],

@@ -158,7 +158,7 @@ class Fairness(Plugin[FairnessOptions]):
 
     def _name_groupings(self, options: FairnessOptions, data: DataConfig) -> list[str]:
         """Return the attributes that are compared, and these crossed."""
-        from rft.predictions.table import CROSSING_SEPARATOR
+        from rft.predictions.crossing import CROSSING_SEPARATOR
 
         attributes = options.attributes or data.groups
         orders = range(1, min(options.max_intersection_order, len(attributes)) + 1)
