@@ -153,8 +153,8 @@ def _refuse_explanations(plan: AuditPlan) -> None:
     for participant in plan.active:
         if participant.plugin.needs_model:
             raise ConfigError(
-                f"{participant.name} looks into a torch module of images; this model takes rows, or is no torch module, "
-                "and is audited by its predictions alone",
+                f"{participant.name} looks into a torch module of images; this model takes rows, or is no torch "
+                "module, and is audited by its predictions alone",
                 where="plugins",
                 remedy=f"Leave {participant.name} out.",
             )

@@ -92,6 +92,11 @@ def test_without_the_favourable_class_fairness_is_left_out_with_the_reason(portr
     assert code == 0
     assert "[fairness] left out: it needs data.positive, the favourable class, which only you know" in stdout
     assert "fairness" not in read_config(portraits)
+    placeholder = re.search(
+        r'^# positive = "(.*)"', (portraits / "audit.toml").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert placeholder is not None
+    assert sorted(placeholder[1].split(" or ")) == ["blue", "red"], "neither class stands there to be uncommented"
     assert check_audit(portraits / "audit.toml").problems == []
 
 

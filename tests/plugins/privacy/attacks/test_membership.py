@@ -213,6 +213,15 @@ def test_without_groups_there_is_nothing_to_compare() -> None:
     )
 
 
+def test_groups_of_test_alone_say_so() -> None:
+    audited = cases.audited_model(12, 12)
+    of_train = audited.predictions["split"] == "train"
+    columns = {name: audited.predictions[name].mask(of_train) for name in audited.predictions if "group_" in str(name)}
+    chapter = attack_on(replace(audited, predictions=audited.predictions.assign(**columns)), shadows=8)
+    reason = finding(chapter, "privacy.most_exposed_group").reason
+    assert reason == "the groups of training examples are not known, so none can be told from those of test"
+
+
 def test_private_training_hides_who_took_part() -> None:
     chapter = attack_on(cases.audited_model(200, 200, trainer=DPTrainer(epsilon=0.5, randomness="seeded")), shadows=16)
     for id in AREAS:
