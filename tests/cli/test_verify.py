@@ -143,10 +143,14 @@ def test_a_folder_whose_page_embeds_another_run_is_found_out(tmp_path: Path) -> 
 def test_predictions_that_came_along_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = save(small_run(), tmp_path / "run", small_artifacts())
     assert "came along" not in verify_run(run)[1], "the owner of the key keeps them"
+    assert "That is usual" not in verify_run(run)[1]
     monkeypatch.setenv("RFT_STATE", str(tmp_path / "of-somebody-else"))
     code, stdout, _ = verify_run(run)
     assert code == 3
     assert "Warning: predictions.parquet and assets came along: perhaps personal data" in stdout
+    assert (
+        "That is usual of a run that came without the key of its owner: nothing that was checked was changed" in stdout
+    )
     (run / "predictions.parquet").unlink()
     assert "Warning: assets came along" in verify_run(run)[1]
 

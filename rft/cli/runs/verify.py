@@ -111,7 +111,7 @@ def _verify_folder(
         raise EvidenceError(page.problem, where=str(folder))
     out.say(
         *(
-            _checked_in_part(verification, key)
+            _checked_in_part(verification)
             if verification.unchecked
             else [f"Each of {verification.checked:,} files is the one that was written."]
         )
@@ -156,7 +156,7 @@ def _say_run(run: AuditRun) -> None:
     out.say(f"Run {volatile.id}, {run.run.name}, {format_date(volatile.created)}: {stated}.")
 
 
-def _checked_in_part(verification: Verification, key: Path | None) -> list[str]:
+def _checked_in_part(verification: Verification) -> list[str]:
     """Return what was checked and what was not, and how to have it checked, in lines."""
     lines = [
         f"{verification.checked:,} files of the run are the ones that were written. "
@@ -171,7 +171,7 @@ def _checked_in_part(verification: Verification, key: Path | None) -> list[str]:
         return lines
     return [
         *lines,
-        *([USUAL_OF_RECEIVED] if key is None else []),
+        *([] if verification.has_key else [USUAL_OF_RECEIVED]),
         "Inputs, and files that are not for others, are checked with the key of the run, which stays with the owner of "
         "the data: name it with --key, and the folder of the inputs with --data.",
     ]

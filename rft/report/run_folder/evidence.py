@@ -98,6 +98,7 @@ class Verification:
         checked: files of the run that were checked.
         inputs: inputs that were checked.
         in_memory: of ``unchecked``, the inputs that were objects in memory: nobody can read them again.
+        has_key: whether the key of the run was there, which its owner has.
         evidence: what the folder was held against.
         evidence_sha256: of the file, to be written down where only the owner of the run can write.
     """
@@ -109,6 +110,7 @@ class Verification:
     evidence_sha256: str
     inputs: int = 0
     in_memory: tuple[str, ...] = ()
+    has_key: bool = True
 
 
 def describe_folder(run: AuditRun, inputs: Sequence[InputFile], folder: Path, key: RunKey) -> str:
@@ -208,7 +210,7 @@ def verify(folder: Path, *, key: Path | None = None, data: Path | None = None) -
     owner = _find_key(evidence, key)
     if owner is None:
         unchecked = [f"{len(inputs)} input{'s' * (len(inputs) > 1)}"] if inputs else []
-        return replace(verification, unchecked=(*verification.unchecked, *unchecked))
+        return replace(verification, unchecked=(*verification.unchecked, *unchecked), has_key=False)
     problems, absent, checked = _check_inputs(owner, inputs, data)
     in_memory = tuple(
         f"the input {path.removeprefix(IN_MEMORY)}, which was an object in memory and no file"
