@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rft.cli.app import out
 from rft.number_format import format_count
 
 if TYPE_CHECKING:
-    from rft.records import AuditRun, RuleOutcome, Section, Table, Verdict
+    from rft.records import AuditRun, Finding, RuleOutcome, Section, Table, Verdict
 
 VERDICT_STYLES = {"pass": "bold green", "fail": "bold red", "uncertain": "bold yellow", "no_rules": "bold"}
 
@@ -17,9 +18,13 @@ def show_run(run: AuditRun) -> None:
     """Print the verdict, a line for each question, and how much is to be reviewed or was not measured."""
     from rft.report.views.page import count_unjudged
 
-    show_verdict("Verdict", run.verdict)
+    findings = {finding.id: finding for section in run.sections for finding in section.findings}
+    if run.verdict.status != "no_rules" or not run.later_verdicts:
+        show_verdict("Verdict", run.verdict, findings)
     for later in run.later_verdicts:
-        show_verdict(f"Later verdict by {later.file}", later.verdict)
+        show_verdict(f"Later verdict by {later.file}", later.verdict, findings)
+    if run.verdict.status == "no_rules" and run.later_verdicts:
+        out.say("The run itself has no rules.")
     to_review = sum(count for _, count in count_unjudged(run))
     facts = [(pillar.label, pillar.summary) for pillar in run.pillars]
     facts += _list_other_headlines(run)
@@ -28,11 +33,18 @@ def show_run(run: AuditRun) -> None:
     out.facts(facts)
 
 
-def show_verdict(label: str, verdict: Verdict) -> None:
-    """Print a verdict, how many of its rules have which outcome, and each that does not hold."""
+def show_verdict(label: str, verdict: Verdict, findings: Mapping[str, Finding] | None = None) -> None:
+    """Print a verdict, how many of its rules have which outcome, and each that does not hold or asks for little.
+
+    ``findings`` of the run by id say which rules ask for no more than always guessing reaches.
+    """
+    from rft.report.views.verdict import compare_with_guessing
+
     out.say(f"{label}: {verdict.status.replace('_', ' ')}", style=VERDICT_STYLES[verdict.status])
     unmet = [(f"  {rule.outcome}", _explain_outcome(rule)) for rule in _list_unmet(verdict)]
-    out.facts([("Rules", _count_outcomes(verdict)), *unmet])
+    compared = [(rule.rule, compare_with_guessing(rule, findings or {})) for rule in verdict.rules]
+    easy = [("  note", f"{rule}: {remark}") for rule, remark in compared if remark]
+    out.facts([("Rules", _count_outcomes(verdict)), *unmet, *easy])
 
 
 def write_decisive(verdict: Verdict) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rft.cli.main import app
+from rft.records import Verdict
 from rft.report import open_run, save
 from rft.signing.statement import describe_run
 from tests.support.small_run import list_files, small_artifacts, small_run
@@ -75,6 +76,23 @@ def test_page_json_and_card_lead_with_the_verdict_of_the_run_and_show_the_later_
     assert card.index("**Verdict: Pass.**") < card.index("Later, by other rules: **Fail.**")
     assert sha256 in card
     assert "applied on 2025\\-03\\-01 12:30 UTC" in card or "applied on 2025-03-01 12:30 UTC" in card
+
+
+def test_a_later_verdict_leads_where_the_run_itself_has_no_rules(tmp_path: Path) -> None:
+    (tmp_path / "strict.toml").write_text(STRICT, encoding="utf-8")
+    without = small_run().model_copy(update={"verdict": Verdict(status="no_rules", rules=())})
+    saved = save(without, tmp_path / "runs" / "one", small_artifacts())
+    code, stdout, _ = invoke_rft("report", saved, "--policy", tmp_path / "strict.toml", "--brief")
+    assert code == 1
+    assert stdout.startswith("Later verdict by strict.toml: fail")
+    assert stdout.count("The run itself has no rules.") == 1
+    assert "Verdict: no rules" not in stdout
+    for name in ("report.html", "brief.html", "model-card.md"):
+        page = (saved.with_name("one-strict") / name).read_text(encoding="utf-8").partition("<script")[0]
+        assert "Judged later: " in page
+        assert "The run itself has no rules." in page
+        assert "Not judged" not in page
+    assert 'id="verdict"' in (saved.with_name("one-strict") / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_second_policy_is_appended_and_the_images_stay(saved: Path, tmp_path: Path) -> None:

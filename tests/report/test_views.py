@@ -63,6 +63,18 @@ def run_with(status: str, *rules: RuleOutcome) -> AuditRun:
     return small_run().model_copy(update={"verdict": Verdict(status=status, rules=rules)})
 
 
+def test_a_rule_that_always_guessing_meets_says_so() -> None:
+    baseline = ACCURACY.model_copy(update={"id": "performance.baseline_accuracy", "value": 0.65, "interval": None})
+    section = small_run().sections[0]
+    with_baseline = section.model_copy(update={"findings": (*section.findings, baseline)})
+    for least, said in ((0.6, True), (0.65, True), (0.66, False)):
+        run = run_with("pass", rule("pass", bounds={"min": least})).model_copy(update={"sections": (with_baseline,)})
+        (row,) = view_verdict(run).rules
+        assert row.reason.endswith("; always guessing the commonest class reaches 0.650, too") == said
+    (row,) = view_verdict(run_with("pass", rule("pass", bounds={"min": 0.6}))).rules
+    assert "guessing" not in row.reason, "what it reaches was not measured"
+
+
 @pytest.mark.parametrize(
     ("run", "word", "sentence"),
     [

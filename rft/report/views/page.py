@@ -67,6 +67,11 @@ class PageView:
     hashes: tuple[Fact, ...]
     left_out: tuple[str, ...]  # of a version for strangers
 
+    @property
+    def has_later_verdicts_alone(self) -> bool:
+        """Whether later verdicts take the place of that of a run without rules; no other verdict gives way to them."""
+        return self.verdict.status == "no_rules" and bool(self.later_verdicts)
+
 
 def view_run(run: AuditRun) -> PageView:
     """Return the view of a run."""

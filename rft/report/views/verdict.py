@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rft import number_format
@@ -96,6 +96,7 @@ def view_verdict(run: AuditRun, verdict: Verdict | None = None) -> VerdictView:
 
 def _view_rule(outcome: RuleOutcome, findings: dict[str, Finding]) -> RuleView:
     finding = findings.get(outcome.finding)
+    reasons = outcome.reason or outcome.explanation, compare_with_guessing(outcome, findings)
     ends = (outcome.interval.low, outcome.interval.high) if outcome.interval else None
     return RuleView(
         outcome=outcome.outcome,
@@ -104,11 +105,25 @@ def _view_rule(outcome: RuleOutcome, findings: dict[str, Finding]) -> RuleView:
         bound=outcome.asked,
         value=view_finding(finding).value if finding else "",
         interval=number_format.format_interval(*ends) if ends else "",
-        reason=outcome.reason or outcome.explanation,
+        reason="; ".join(filter(None, reasons)),
         because=outcome.because,
         anchor=make_anchor(outcome.finding) if finding else "",
         open_by_chance=ends is not None and any(ends[0] <= bound <= ends[1] for bound in outcome.bounds.values()),
     )
+
+
+def compare_with_guessing(outcome: RuleOutcome, findings: Mapping[str, Finding]) -> str:
+    """Say that always guessing meets the least value of a rule, too; empty where it does not, or nobody knows.
+
+    What always guessing reaches is the finding with ``baseline_`` in front of the name of the one that is judged. It is
+    read here and not kept with the outcome, since it may be withheld where the outcome is not.
+    """
+    plugin, _, name = outcome.finding.partition(".")
+    baseline, least = findings.get(f"{plugin}.baseline_{name}"), outcome.bounds.get("min")
+    if baseline is None or baseline.value is None or least is None or least > baseline.value:
+        return ""
+    reached = number_format.format_quantity(baseline.value, baseline.unit)
+    return f"always guessing the commonest class reaches {reached}, too"
 
 
 def _say_reasons_once(rules: Sequence[RuleView]) -> tuple[RuleView, ...]:
