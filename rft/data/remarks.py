@@ -54,3 +54,12 @@ def join_names(names: Sequence[str], max_names: int = 10) -> str:
     if len(names) > max_names:
         return f"{', '.join(names[:max_names])} and {len(names) - max_names} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def cut_list(parts: Sequence[str], most: int = 6) -> list[str]:
+    """Return the first of several phrases, and how many more there are where that saves more than one of them.
+
+    >>> cut_list(["a", "b", "c", "d"], most=2)
+    ['a', 'b', 'and 2 more']
+    """
+    return [*parts] if len(parts) <= most + 1 else [*parts[:most], f"and {len(parts) - most} more"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -138,6 +138,7 @@ def _check_data(check: AuditCheck, settings: LoadedConfig, *, begun: float | Non
         dataset = read_dataset(core.data, settings.folder, core.seed, external=core.external)
     taken = None if begun is None else {"start": start - begun, "data": time.perf_counter() - start}
     check.data, check.classes = dataset.facts(), dataset.classes
+    check.remarks += [("data", sentence) for sentence in _list_unfit_groups(check.data)]
     if core.predictions is None and not core.external:
         check.attempt(partial(build_class_weights, core, dataset.classes))
     examined = ExaminedData(core, settings.folder, dataset.splits, dataset.classes, dataset.drawn_share)
@@ -146,6 +147,16 @@ def _check_data(check: AuditCheck, settings: LoadedConfig, *, begun: float | Non
         check.attempt(partial(_ask_plugin, check, participant, examined))
     if not check.problems:
         _rehearse(check, check.plan, dataset, taken)
+
+
+def _list_unfit_groups(data: DataFacts) -> Iterator[str]:
+    """Yield a sentence for each attribute whose groups are amounts, such as ages in years, and none."""
+    from rft.data.group_values import explain_amounts, read_numbers
+
+    for attribute in dict.fromkeys(name for split in data.splits.values() for name in split.groups):
+        groups = {group for split in data.splits.values() for group in split.groups.get(attribute, {})}
+        if (numbers := read_numbers(groups)) is not None and (why := explain_amounts(numbers)) is not None:
+            yield f"{attribute} names no groups as it stands: {why}"
 
 
 def _rehearse(check: AuditCheck, plan: AuditPlan, dataset: Dataset, taken: Mapping[str, float] | None) -> None:

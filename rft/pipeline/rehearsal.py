@@ -25,6 +25,8 @@ from rft.stats.scores.classification import METRICS
 from rft.stats.settling import cases_to_settle
 from rft.verdict.policy import judge_rules, judge_without_rules, round_up
 
+BUILT_IN = "built-in rule: "  # begins the sentence on a rule that nobody set
+
 
 @dataclass(frozen=True)
 class Rehearsal:
@@ -76,13 +78,19 @@ def list_impossible_rules(rules: Sequence[Rule], rehearsal: Rehearsal, dataset: 
     """
     for outcome in judge_without_rules([*rehearsal.sections, *rehearsal.missing]):
         if outcome.outcome == "uncertain":
-            yield f"{outcome.rule}: cannot be met, whatever the model does: {outcome.explanation} ({outcome.because})"
+            because = outcome.because.removeprefix("built in: ")
+            yield f"{BUILT_IN}{outcome.rule}: cannot be met, whatever the model does: {outcome.explanation} ({because})"
     findings = {finding.id: finding for section in rehearsal.sections for finding in section.findings}
     judged = [rule for rule in rules if rule.finding in findings]
     outcomes = [outcome for outcome in judge_rules(judged, rehearsal.sections).rules if outcome.asked]
     for rule, outcome in zip(judged, outcomes, strict=True):
         if outcome.outcome == "uncertain":
             yield from _explain_impossible(rule, outcome, findings[rule.finding], dataset)
+
+
+def is_built_in(sentence: str) -> bool:
+    """Tell whether a sentence of ``list_impossible_rules`` is about a rule that nobody set."""
+    return sentence.startswith(BUILT_IN)
 
 
 def _explain_impossible(rule: Rule, outcome: RuleOutcome, finding: Finding, dataset: Dataset) -> Iterator[str]:

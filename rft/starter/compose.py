@@ -14,11 +14,13 @@ from rft.plugins import Registered
 from rft.starter.document import Entry, Table
 from rft.starter.item_tables import ItemTable
 from rft.starter.proposal import Proposal
+from rft.starter.questions import NO_UNIT
 from rft.starter.tables.columns import Guess
 
 LEFT_OUT = "left out"  # begins the reason of a table that was wanted
 MOST_CLASSES_NAMED = 6  # in the place of the favourable one
 SCORE_LEFT_OUT = f"{LEFT_OUT}, and all that needs probabilities: it must be that of data.positive, which is not said"
+PROPOSED_ACCURACY = 0.8  # of a rule that could be
 TEST_SHARE = 0.25  # of a table without splits: what rft takes of a folder
 
 
@@ -129,10 +131,12 @@ def _people_entries(proposal: Proposal) -> Iterator[Entry]:
         yield Entry("groups", [guess.value for guess in roles.groups], "compared by [fairness]")
     else:
         yield Entry("", reason=_why_no_groups(proposal))
+    for guess in roles.unfit_groups:
+        yield Entry("", reason=_say_unfit(guess), warns=True)
     for guess in others.people:
         yield Entry("", reason=f"not compared: {guess.value}, {guess.reason}")
     for guess in others.unfit:
-        yield Entry("", reason=f"{guess.value} names no groups as it stands: {guess.reason}")
+        yield Entry("", reason=_say_unfit(guess), warns=True)
     for guess in others.others:
         yield Entry("", reason=f"few values too, if these are groups: {guess.value}, {guess.reason}")
     if roles.unit is not None:
@@ -140,7 +144,7 @@ def _people_entries(proposal: Proposal) -> Iterator[Entry]:
         reason = f"whose data a row is: {roles.unit.reason}{drawn}"
         yield Entry("unit", roles.unit.value, reason)
     elif roles.without_unit:
-        yield Entry("", reason=roles.without_unit)
+        yield Entry("", reason=roles.without_unit, warns=roles.without_unit.startswith(NO_UNIT))
     for guess in roles.other_units:
         yield Entry("unit", guess.value, f"if this says whose data a row is: {guess.reason}", active=False)
     if proposal.population is not None:
@@ -151,6 +155,10 @@ def _people_entries(proposal: Proposal) -> Iterator[Entry]:
     if roles.id is not None:
         yield Entry("id", roles.id.value, roles.id.reason)
     yield from _split_entries(proposal)
+
+
+def _say_unfit(guess: Guess) -> str:
+    return f"{guess.value} names no groups as it stands: {guess.reason}"
 
 
 def _why_no_groups(proposal: Proposal) -> str:
@@ -314,7 +322,13 @@ def _policy_tables(proposal: Proposal) -> Iterator[Table]:
     because = Entry("because", "release criterion ...")
     reason = "without a rule nothing is judged; yours could be"
     is_recognition = proposal.roles.is_recognition
-    quality = [Entry("finding", "performance.accuracy"), Entry("min", 0.8)]
+    counts = proposal.roles.class_counts
+    guessed = max(counts.values(), default=0) / max(sum(counts.values()), 1)
+    quality = [Entry("finding", "performance.accuracy"), Entry("min", PROPOSED_ACCURACY)]
+    if guessed >= PROPOSED_ACCURACY:
+        commonest = max(counts, key=lambda name: counts[name])
+        why = f"each class counts the same in it; always guessing {commonest} reaches an accuracy of {guessed:.2f}"
+        quality[0] = Entry("finding", "performance.balanced_accuracy", why)
     if is_recognition:
         quality = [Entry("finding", "performance.word_error_rate"), Entry("max", 0.2)]
     yield Table(

@@ -21,12 +21,14 @@ class Entry:
         value: anything that TOML can say.
         reason: why it says that.
         active: whether it holds; otherwise it is commented out.
+        warns: whether it is a remark to be told on the terminal, too.
     """
 
     key: str
     value: object = None
     reason: str = ""
     active: bool = True
+    warns: bool = False
 
 
 @dataclass(frozen=True)

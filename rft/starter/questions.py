@@ -36,7 +36,7 @@ def choose_label(guesses: Sequence[Guess], columns: Sequence[str], asker: Asker 
         return guesses[0]
     if asker is None:
         candidates = join_names([f"{guess.value} ({guess.reason})" for guess in guesses])
-        problem = f"{candidates} could hold them, and only you know which does"
+        problem = f"which column holds the labels? Only you know; {len(guesses)} could: {candidates}"
         raise DataError(
             problem if guesses else "no column looks like labels",
             where="--label",

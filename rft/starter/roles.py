@@ -42,6 +42,7 @@ class Roles:
         without_unit: why there is no unit; empty where there is one.
         other_units: further columns that could be the unit.
         groups: those to compare.
+        unfit_groups: those among them that were asked for, and why their cells are no groups.
         other_groups: what is said of the rest.
     """
 
@@ -56,6 +57,7 @@ class Roles:
     without_unit: str = ""
     other_units: tuple[Guess, ...] = ()
     groups: tuple[Guess, ...] = ()
+    unfit_groups: tuple[Guess, ...] = ()
     other_groups: GroupGuesses = field(default_factory=lambda: GroupGuesses((), (), ()))
 
     @property
@@ -219,6 +221,8 @@ def _assign_groups(roles: Roles, source: Source, wishes: ColumnWishes, asker: As
         roles.groups = tuple(
             Guess(name, f"{GIVEN}, {columns.describe_values(sample.columns[name])}") for name in wishes.groups
         )
+        problems = {name: columns.explain_unfit_groups(sample.columns[name]) for name in wishes.groups}
+        roles.unfit_groups = tuple(Guess(name, problem) for name, problem in problems.items() if problem)
     else:
         roles.groups = questions.choose_groups(candidates, asker)
     chosen = {guess.value for guess in roles.groups}

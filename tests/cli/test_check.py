@@ -30,7 +30,7 @@ def test_what_would_run_is_said_and_nothing_is_written(tiny: Path, own_cache: Pa
     ]
     assert "train 20 examples of 10 units" in lines
     assert "camera: left 10, right 10" in lines
-    assert "rules none: all that is judged is whether each audit that is asked for can answer" in lines
+    assert "rules none of yours; built in is that each audit that is asked for can answer" in lines
     assert any(line.startswith("estimate features:") for line in lines)
     assert "estimate" not in invoke_rft("check", tiny, "--no-estimate")[1]
     assert sorted(tiny.parent.rglob("*")) == before
@@ -106,10 +106,15 @@ def test_what_cannot_answer_is_said_before_it_takes_minutes(tmp_path: Path) -> N
     )
     code, said, _ = invoke_rft("check", tmp_path / "audit.toml")
     assert code == 0
-    assert ": would run, but 2 rules cannot be met, so that the verdict cannot be a pass" in said.splitlines()[0]
-    assert "rules      none: all that is judged is whether each audit that is asked for can answer" in said
-    assert "[policy] attribution is audited: cannot be met, whatever the model does: this audit has no model" in said
-    assert "[policy] fairness is audited: cannot be met, whatever the model does" in said
+    assert (
+        ": would run, but 2 built-in rules cannot be met, so that the verdict cannot be a pass" in said.splitlines()[0]
+    )
+    assert "rules      none of yours; built in is that each audit that is asked for can answer" in said
+    assert (
+        "  built-in rule: attribution is audited: cannot be met, whatever the model does: this audit has no model"
+        in said
+    )
+    assert "  built-in rule: fairness is audited: cannot be met, whatever the model does" in said
     assert "0 of 2 groups have the 30 test examples" in said
     assert "the verdict is uncertain (exit code 3)" in said
 
@@ -144,3 +149,39 @@ def test_a_rule_that_nothing_can_settle_is_said(tmp_path: Path, rule: str, reaso
     (tmp_path / "audit.toml").write_text(f"{start}[[policy]]\n{rule}\n", encoding="utf-8")
     (said,) = check_audit(tmp_path / "audit.toml").impossible_rules
     assert "cannot be settled, whatever the model does; even without a mistake: " + reason in said
+
+
+def test_ages_as_groups_are_told_with_the_remedy_and_their_lists_are_cut(tmp_path: Path) -> None:
+    rows = "".join(f"yes,yes,{age}\n" for age in range(20, 60) for _ in range(2))
+    (tmp_path / "scores.csv").write_text(f"label,said,age\n{rows}no,yes,60\n", encoding="utf-8")
+    init = ("init", tmp_path / "scores.csv", "--out", tmp_path / "audit.toml", "--label", "label")
+    code, said, stderr = invoke_rft(*init, "--prediction", "said", "--group", "age", "--positive", "yes")
+    assert code == 0, stderr
+    remedy = (
+        "age names no groups as it stands: 41 numbers from 20 to 60; groups are categories, so write bands, such as "
+        "18-29 or 30-44, into a column of its own and name that"
+    )
+    assert said.count(remedy) == 1
+    assert "# age names no groups" in (tmp_path / "audit.toml").read_text(encoding="utf-8")
+    said = invoke_rft("check", tmp_path / "audit.toml")[1]
+    assert said.count(f"[data] {remedy}") == 1
+    assert "age: 20 2, 21 2, 22 2, 23 2, 24 2, 25 2, and 35 more" in said
+    assert "; and 35 more" in said
+    assert "; 40 " not in said
+
+
+def test_a_rule_that_always_guessing_meets_is_told_before_the_audit(tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_text(
+        "label,said,split\n" + "yes,yes,train\n" * 9 + "no,no,train\n" + ("yes,yes,test\n" * 4 + "no,no,test\n") * 20,
+        encoding="utf-8",
+    )
+    rule = '[[policy]]\nfinding = "performance.accuracy"\nmin = {}\n'
+    start = '[data]\nlabel = "label"\nsplit = "split"\n[predictions]\nfile = "scores.csv"\nprediction = "said"\n'
+    config = tmp_path / "audit.toml"
+    config.write_text(start + rule.format(0.8), encoding="utf-8")
+    remark = "always guessing yes, the commonest class, reaches 0.800 on the test split"
+    assert remark in invoke_rft("check", config)[1]
+    config.write_text(start + rule.format(0.81), encoding="utf-8")
+    assert "always guessing" not in invoke_rft("check", config)[1]
+    config.write_text(f"{start}[report]\nsuppress_below = 30\n{rule.format(0.8)}", encoding="utf-8")
+    assert "always guessing" not in invoke_rft("check", config)[1]

@@ -130,8 +130,10 @@ def test_a_label_that_is_not_certain_is_asked_for(folder: Path) -> None:
     write_images(folder / "data")
     code, _, stderr = invoke_rft("init", "data/images.csv", *RANDOM)
     assert code == 2
-    assert "--label: colour (2 values: blue (20), red (20)) and camera (2 values: left (20), right (20))" in stderr
-    assert "could hold them, and only you know which does Name the column" in stderr
+    assert (
+        "--label: which column holds the labels? Only you know; 2 could: colour (2 values: blue (20), red (20)) "
+        "and camera (2 values: left (20), right (20)) Name the column" in stderr
+    )
     assert invoke_rft("init", "data/images.csv", "--label", "colour", *RANDOM)[0] == 0
     assert read_config(folder)["data"]["label"] == "colour"
     text = (folder / "audit.toml").read_text(encoding="utf-8")

@@ -33,8 +33,8 @@ def test_whom_a_comment_is_about_is_not_taken_for_its_label(folder: Path) -> Non
     code, _, stderr = invoke_rft("init", "comments.csv", *TEXT_MODEL)
     assert code == 2
     assert (
-        "--label: target (3 values: black (20), jews (20), muslims (20)) and biased (2 values: 0 (30), 1 (30)) could "
-        "hold them, and only you know which does Name the column with --label" in stderr
+        "--label: which column holds the labels? Only you know; 2 could: target (3 values: black (20), jews (20), "
+        "muslims (20)) and biased (2 values: 0 (30), 1 (30)) Name the column with --label" in stderr
     )
     assert not (folder / "audit.toml").exists()
     assert invoke_rft("init", "comments.csv", "--label", "biased", "--group", "target", "--positive", "0", *TEXT_MODEL)[

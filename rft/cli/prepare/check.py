@@ -15,7 +15,7 @@ from rft.number_format import format_count
 if TYPE_CHECKING:
     from rft.pipeline.check import AuditCheck
 
-NO_RULES = "none: all that is judged is whether each audit that is asked for can answer"
+NO_RULES = "none of yours; built in is that each audit that is asked for can answer"
 
 
 def check(
@@ -61,6 +61,8 @@ def _show_plan(checked: AuditCheck) -> None:
     """Print what an audit would run, on which data."""
     assert checked.plan is not None
     assert checked.data is not None
+    from rft.data.remarks import cut_list
+    from rft.pipeline.rehearsal import is_built_in
     from rft.records import TASKS
 
     core = checked.plan.settings.core
@@ -76,12 +78,12 @@ def _show_plan(checked: AuditCheck) -> None:
         units = "" if facts.n_units is None else f" of {format_count(facts.n_units)} units"
         out.say(f"  {name:10} {format_count(facts.n)} examples{units}")
         for attribute, counts in facts.groups.items():
-            groups = ", ".join(f"{group or 'none'} {_write_count(count)}" for group, count in counts.items())
-            out.say(f"             {attribute}: {groups}")
+            groups = [f"{group or 'none'} {_write_count(count)}" for group, count in counts.items()]
+            out.say(f"             {attribute}: {', '.join(cut_list(groups))}")
     out.say(f"  audits     {', '.join(participant.name for participant in checked.plan.active)}")
     out.say(f"  rules      {len(core.policy) or NO_RULES}")
     for sentence in checked.impossible_rules:
-        out.say(f"  [policy] {sentence}")
+        out.say(f"  {sentence}" if is_built_in(sentence) else f"  [policy] {sentence}")
     for table, sentence in checked.remarks:
         out.say(f"  [{table}] {sentence}")
     for estimate in checked.estimates:
@@ -95,9 +97,14 @@ def _write_impossible(checked: AuditCheck) -> tuple[str, ...]:
 
 def _count_impossible(checked: AuditCheck) -> str:
     """Return how many rules no model can meet on the test split, and what follows; empty where there is none."""
-    if not (n := len(checked.impossible_rules)):
+    from rft.pipeline.rehearsal import is_built_in
+
+    built_in = sum(map(is_built_in, checked.impossible_rules))
+    own = len(checked.impossible_rules) - built_in
+    counted = [f"{n} {kind if n == 1 else f'{kind}s'}" for n, kind in ((own, "rule"), (built_in, "built-in rule")) if n]
+    if not counted:
         return ""
-    return f"would run, but {n} {'rule' if n == 1 else 'rules'} cannot be met, so that the verdict cannot be a pass"
+    return f"would run, but {' and '.join(counted)} cannot be met, so that the verdict cannot be a pass"
 
 
 def _write_count(count: int | None) -> str:

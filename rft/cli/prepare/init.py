@@ -138,14 +138,13 @@ def _describe_started(started: StartedConfig, place: Path) -> dict[str, object]:
 def _show_started(started: StartedConfig, place: Path) -> None:
     """Print what the config says, what it leaves out, and what to do next."""
     from rft.starter.compose import LEFT_OUT
-    from rft.starter.questions import NO_UNIT
 
     for table in started.tables:
         for entry in table.entries:
             if table.name in SHOWN and entry.key and entry.active and table.active:
                 value = ", ".join(map(str, entry.value)) if isinstance(entry.value, list) else str(entry.value)
                 out.say(f"  {entry.key:10} {value}  ({entry.reason})")
-            elif table.name in SHOWN and entry.key == "" and entry.reason.startswith(NO_UNIT):
+            elif entry.warns:
                 out.say(f"  {entry.reason}", style="yellow")
             elif entry.key and not entry.active and table.active and entry.reason.startswith(LEFT_OUT):
                 out.say(f"  {entry.key} {entry.reason}", style="yellow")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from rft.config.applicability import CLASSES, Applies
 from rft.config.schema import DataConfig
 from rft.config.tables.base import Count
-from rft.plugins import AuditedModel, Options, Plugin, RunPair
+from rft.plugins import AuditedModel, ExaminedData, Options, Plugin, RunPair
 from rft.plugins.performance.overview import PILLAR, summarize_performance
 from rft.records import TASKS, ModelFacts, Section, TaskName
 
@@ -58,6 +59,12 @@ class Performance(Plugin[PerformanceOptions]):
             return audit_transcripts(audited)
 
         return audit(audited, bins=options.bins)
+
+    def examine_data(self, options: PerformanceOptions, examined: ExaminedData) -> Iterable[str]:
+        """Return which rules on accuracy are met by always guessing, too."""
+        from rft.plugins.performance.preview import question_accuracy_rules
+
+        return question_accuracy_rules(examined) if examined.core.task == "classification" else ()
 
     def compare_runs(self, pair: RunPair) -> Section:
         """Return how accuracy and its relatives changed from one run to the other."""

@@ -38,7 +38,7 @@ def audit(audited: AuditedModel, *, bins: int) -> Section:
     test, train = _read_split(audited, "test", bins), _read_split(audited, "train", bins)
     if test is None:
         raise Unavailable("the predictions hold no rows of the split test")
-    majority = measured.majority_class(train.rows) if train else None
+    majority = measured.majority_class(train.rows.labels) if train else None
     measures = {
         name: _withhold_by_class(_measure_split(split, majority, audited.seed), audited.withheld, name)
         for name, split in (("test", test), ("train", train))

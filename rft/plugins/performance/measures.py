@@ -205,9 +205,9 @@ def _filled_bins(confidence: np.ndarray, split: Split) -> np.ndarray:
     return np.zeros(len(confidence), dtype=np.int64)
 
 
-def majority_class(train: PredictionArrays) -> int:
-    """Return the index of the most frequent class; the first of several."""
-    return int(np.bincount(train.labels).argmax())
+def majority_class(labels: np.ndarray) -> int:
+    """Return the most frequent of (N,) indices of classes; the first of several."""
+    return int(np.bincount(labels).argmax())
 
 
 def measure_baseline(rows: PredictionArrays, majority: int | None) -> Measure:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rft.config.item_files import AUDIO_FILES, FileKind
+from rft.data.group_values import explain_amounts
 from rft.data.splits import split_named
 from rft.errors import DataError
 from rft.number_format import format_count
@@ -30,7 +31,6 @@ from rft.starter.tables.words import (
 )
 
 MOST_GROUPS = 20  # values of a column that is proposed: of more, few groups have the 30 test examples that are compared
-MOST_NUMBERS = 8  # different numbers that may be codes of groups; more are amounts, such as ages in years
 MOST_CLASSES = 100
 SHOWN_VALUES = 6
 FREE_TEXT_WORDS = 4  # a mean above which cells are no names of anything
@@ -195,7 +195,7 @@ def find_groups(sample: TableSample, taken: Collection[str]) -> GroupGuesses:
     people, unfit, others = [], [], []
     for column in _free_columns(sample, taken):
         attribute = find_attribute(column.name)
-        problem = _problem_as_groups(column)
+        problem = explain_unfit_groups(column)
         if attribute is None:
             if problem is None:
                 others.append(Guess(column.name, describe_values(column)))
@@ -206,18 +206,16 @@ def find_groups(sample: TableSample, taken: Collection[str]) -> GroupGuesses:
     return GroupGuesses(tuple(people), tuple(unfit), tuple(others))
 
 
-def _problem_as_groups(column: ColumnSample) -> str | None:
+def explain_unfit_groups(column: ColumnSample) -> str | None:
     """Return why the cells of a column are no groups that could be compared, or None."""
     if column.distinct < 2:
         return "one value alone" if column.distinct else "no value at all"
     if column.mean_words >= FREE_TEXT_WORDS:
         return "free text"
-    if column.numbers is not None and column.distinct > MOST_NUMBERS:
-        low, high = np.nanmin(column.numbers), np.nanmax(column.numbers)
-        return (
-            f"{format_count(column.distinct)} numbers from {low:g} to {high:g}; groups are categories, so write bands, "
-            "such as 18-29 or 30-44, into a column of its own and name that"
-        )
+    if column.numbers is not None:
+        numbers = {number for number in column.numbers.tolist() if number == number}
+        if (amounts := explain_amounts(numbers)) is not None:
+            return amounts
     if not _has_few_values(column, MOST_GROUPS):
         return f"{_count_values(column)}, too many to be compared; join them into fewer"
     return None

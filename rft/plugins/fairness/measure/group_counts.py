@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 
+from rft.data.remarks import cut_list
 from rft.data.splits import suggest_test_share
 from rft.number_format import format_count
 from rft.records import Split
@@ -35,9 +36,13 @@ def describe_small_groups(
         f"{attribute}: {large} of {len(totals)} groups have the {min_group_size} test {cases} that are compared "
         f"(fairness.min_group_size){consequence}. Too small: "
         + "; ".join(
-            f"{name} has {format_count(sizes.get(name, 0))} and needs {format_count(min_group_size)} "
-            f"({suggest_test_share(min_group_size, totals[name], drawn_share)})"
-            for name in small
+            cut_list(
+                [
+                    f"{name} has {format_count(sizes.get(name, 0))} and needs {format_count(min_group_size)} "
+                    f"({suggest_test_share(min_group_size, totals[name], drawn_share)})"
+                    for name in small
+                ]
+            )
         )
     )
 

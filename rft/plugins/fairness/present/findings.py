@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rft import number_format
+from rft.data.remarks import cut_list
 from rft.plugins.fairness.measure.gaps import Gap
 from rft.plugins.fairness.measure.group_metrics import INCONCLUSIVE, TOO_FEW, GroupMetric, detail_status
 from rft.plugins.fairness.measure.small_groups import (
@@ -227,7 +228,7 @@ def state_missing_values(attribute: str, missing: int, n: int, bounded: Sequence
 
 
 def explain_not_measured(gap: Gap, *, at_least: int = 2) -> str:
-    """Return why there is no gap, with every group that cannot be compared."""
+    """Return why there is no gap, with the first groups that cannot be compared."""
     compared = [
         f"{group.group} is the only one that can ({_describe_denominator(group, gap)})" for group in gap.compared
     ]
@@ -236,7 +237,7 @@ def explain_not_measured(gap: Gap, *, at_least: int = 2) -> str:
     if small := [group for group in gap.excluded if group.status in (INCONCLUSIVE, TOO_FEW)]:
         key = " (fairness.min_group_size)" * gap.is_share
         fewer = f"{fewer}, which takes {small[0].compared_from} independent cases of each{key}"
-    return f"{fewer}: " + "; ".join([*compared, *left] or ["no example has a group"])
+    return f"{fewer}: " + "; ".join(cut_list([*compared, *left]) or ["no example has a group"])
 
 
 def _explain_by_labels(gap: Gap) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from rft.data.remarks import cut_list
 from rft.disclosure.withheld import NOTHING, Counted, Withheld
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
@@ -69,7 +70,7 @@ def describe_small_speaker_groups(splits: Mapping[str, Split], attribute: str) -
         large = len(sizes) - len(small)
         yield (
             f"{attribute}: {large} of {len(sizes)} groups have the {MIN_UNITS} speakers that an error rate is measured "
-            f"of. Too small: {'; '.join(small)}"
+            f"of. Too small: {'; '.join(cut_list(small))}"
         )
 
 

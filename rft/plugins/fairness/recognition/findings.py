@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from rft import number_format
+from rft.data.remarks import cut_list
 from rft.plugins.fairness.present.findings import NO_INTERVAL, SMALL
 from rft.plugins.fairness.recognition.compare import ErrorRateGap, GroupErrors
 from rft.records import About, Finding, FindingDefinition, Interval
@@ -151,11 +152,11 @@ def _describe_detectable_gap(gap: ErrorRateGap) -> str:
 
 
 def _explain_not_measured(gap: ErrorRateGap, *, at_least: int = 2) -> str:
-    """Return why there is no gap, with every group that cannot be compared."""
+    """Return why there is no gap, with the first groups that cannot be compared."""
     fewer = "fewer than two groups can be compared" if at_least == 2 else "no group can be judged"
     compared = [f"{group.group} is the only one that can ({_describe_size(group)})" for group, _ in gap.compared]
     left = [f"{group.group} is {group.status(gap.rate)}" for group in gap.excluded]
-    return f"{fewer}: " + "; ".join([*compared, *left] or ["no utterance has a group"])
+    return f"{fewer}: " + "; ".join(cut_list([*compared, *left]) or ["no utterance has a group"])
 
 
 def _list_excluded(gap: ErrorRateGap) -> Iterator[str]:

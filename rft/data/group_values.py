@@ -1,0 +1,27 @@
+"""Whether the values of a column are groups that can be compared, or numbers that have to be made into bands first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from rft.number_format import format_count
+
+MOST_NUMBERS = 8  # different numbers that may be codes of groups; more are amounts, such as ages in years
+
+
+def explain_amounts(numbers: Collection[float]) -> str | None:
+    """Return why different numbers are no groups, with the remedy; None where they may be codes of groups."""
+    if len(numbers) <= MOST_NUMBERS:
+        return None
+    return (
+        f"{format_count(len(numbers))} numbers from {min(numbers):g} to {max(numbers):g}; groups are categories, so "
+        "write bands, such as 18-29 or 30-44, into a column of its own and name that"
+    )
+
+
+def read_numbers(groups: Collection[str]) -> set[float] | None:
+    """Return the groups of an attribute as numbers, those without a value left out; None where any is no number."""
+    try:
+        return {float(group) for group in groups if group}
+    except ValueError:
+        return None
