@@ -44,6 +44,10 @@ def baseline_finding(value: float) -> Finding:
     return definition.state_fact(value)
 
 
+def balanced_finding(value: float, low: float, high: float) -> Finding:
+    return make_estimate("performance.balanced_accuracy", value, low, high)
+
+
 @pytest.mark.parametrize(
     ("findings", "sentence"),
     [
@@ -55,13 +59,24 @@ def baseline_finding(value: float) -> Finding:
         ),
         (
             (ACCURACY, baseline_finding(0.5)),
-            "Accuracy 0.69 [0.64, 0.74] on test images (400, taken as independent); always guessing the commonest "
-            "class of training reaches 0.500.",
+            "Accuracy 0.69 [0.64, 0.74] on test images (400, taken as independent): better than always guessing the "
+            "commonest class of training, which reaches 0.500.",
         ),
         (
             (ACCURACY, baseline_finding(0.66)),
-            "Accuracy 0.69 [0.64, 0.74] on test images (400, taken as independent), which is not shown to be better "
-            "than always guessing the commonest class of training: that reaches 0.660.",
+            "Accuracy 0.69 [0.64, 0.74] on test images (400, taken as independent): not shown to be better than always "
+            "guessing the commonest class of training, which reaches 0.660.",
+        ),
+        (
+            (ACCURACY, baseline_finding(0.5), balanced_finding(0.52, 0.46, 0.58)),
+            "Accuracy 0.69 [0.64, 0.74] on test images (400, taken as independent): better than always guessing the "
+            "commonest class of training, which reaches 0.500. The classes are unbalanced: each counting the same, "
+            "it is 0.52 [0.46, 0.58] (balanced accuracy).",
+        ),
+        (
+            (ACCURACY, baseline_finding(0.5), balanced_finding(0.62, 0.56, 0.66)),
+            "Accuracy 0.69 [0.64, 0.74] on test images (400, taken as independent): better than always guessing the "
+            "commonest class of training, which reaches 0.500.",
         ),
     ],
 )
@@ -213,7 +228,10 @@ def test_the_test_of_the_training_is_told_with_what_it_would_have_seen() -> None
         FindingDefinition(id, "A title", "It is so.").state_fact(value, status=status) for id, value, status in facts
     )
     model = with_training(mode="private", epsilon=3.0, delta=1e-5, unit="person")
-    told = "A test found no breach of this promise, but would miss one below epsilon 6.00."
+    told = (
+        "A test found no breach of this promise; it would find most that really give away an epsilon of 6.00 or more, "
+        "and miss most that give away less."
+    )
     assert told in summarize_privacy(Section(plugin="privacy", findings=(bound, power)), model)
     refuted = bound.model_copy(update={"status": "fail"})
     for findings in ((bound,), (refuted, power)):  # without its smallest effect nothing is cleared
@@ -321,7 +339,23 @@ def test_a_gap_that_chance_may_explain_says_what_would_have_been_found() -> None
         plugin="fairness", findings=(gap_finding("skin", 0.19, -0.02, 0.4),), tables={"by_group": ROWS, "gaps": gaps}
     )
     summary = summarize_fairness(section, MODEL)
-    assert summary.endswith("a gap of 0.19 [−0.02, 0.40], chance may explain it; this test could miss gaps under 0.25.")
+    assert summary.endswith(
+        "a gap of 0.19 [−0.02, 0.40], chance may explain it; this test could miss gaps under 0.25 in accuracy."
+    )
+    rate = gap_finding("skin", 0.02, 0.0, 0.3).model_copy(
+        update={
+            "id": "fairness.fpr_gap.skin",
+            "title": "False positive rate: gap by skin",
+            "about": About(attributes=("skin",), metric="fpr"),
+        }
+    )
+    gaps += [{"attribute": "skin", "metric": "fpr", "minimum_detectable_effect": 0.332}]
+    tables = {"by_group": ROWS, "gaps": gaps}
+    findings = (gap_finding("skin", 0.19, -0.02, 0.4), rate)
+    assert summarize_fairness(Section(plugin="fairness", findings=findings, tables=tables), MODEL).endswith(
+        "a gap of 0.19 [−0.02, 0.40], chance may explain it. None of 2 gaps exceeds chance; this test could miss gaps "
+        "under 0.25 in accuracy, 0.33 in false positive rate."
+    )
 
 
 def test_of_several_gaps_the_one_that_stands_out_is_told_and_the_others_are_counted() -> None:

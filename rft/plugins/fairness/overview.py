@@ -37,8 +37,9 @@ def summarize_fairness(section: Section | None, model: ModelFacts) -> str:
         reason = gaps[0].reason if gaps else "no attribute divides the test examples into groups"
         return f"Groups are not comparable: {reason}."
     leading = min(measured, key=_rank_gap)
-    others = _say_others(measured, section, model.positive)
-    sentences = [_say_gap(leading, section, model.positive), *others, *_say_not_compared(gaps)]
+    missed = _say_detectable(measured, section)
+    sentences = [_say_gap(leading, section, model.positive, missed if len(measured) == 1 else "")]
+    sentences += [*_say_others(measured, section, model.positive, missed), *_say_not_compared(gaps)]
     return " ".join(sentences)
 
 
@@ -84,7 +85,7 @@ def _is_small(finding: Finding, section: Section, positive: str | None) -> bool:
     )
 
 
-def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
+def _say_gap(finding: Finding, section: Section, positive: str | None, missed: str) -> str:
     attribute, metric = finding.about.attributes[0], finding.about.metric
     values = _list_rates(finding, section, positive)
     name = finding.title.partition(": gap by")[0] + _define_metric(metric, positive)
@@ -98,7 +99,7 @@ def _say_gap(finding: Finding, section: Section, positive: str | None) -> str:
     written = number_format.format_ends(low, high, finding.value or 0.0, ends)
     return (
         f"{name} is {written[0]} for {lowest} and {written[1]} for {highest} ({attribute}): a gap of "
-        f"{write_value(finding)}, {explained}{'' if is_small else _say_detectable(finding, section)}."
+        f"{write_value(finding)}, {explained}{'' if is_small else missed}."
     )
 
 
@@ -166,19 +167,32 @@ def _is_row_of(row: Row, attribute: str, metric: str | None, positive: str | Non
     )
 
 
-def _say_detectable(finding: Finding, section: Section) -> str:
-    """Say which gap would have been found where none was: without it nothing is cleared."""
-    if finding.status == "warn":
+def _say_detectable(measured: list[Finding], section: Section) -> str:
+    """Say which gaps would have been found where none was, by metric: without it nothing is cleared.
+
+    Of several attributes, the largest gap that could be missed counts. Nothing is said where any gap exceeds chance.
+    """
+    if any(finding.status == "warn" for finding in measured):
         return ""
-    for row in section.tables.get("gaps", []):
-        effect = row.get("minimum_detectable_effect")
-        if (row["attribute"], row["metric"]) == (
-            finding.about.attributes[0],
-            finding.about.metric,
-        ) and effect is not None:
-            smallest = number_format.format_fixed(float(effect), 2)
-            return f"; this test could miss gaps under {smallest}"
-    return ""
+    missed: dict[str, float] = {}
+    for finding in measured:
+        effects = [
+            float(str(effect))
+            for row in section.tables.get("gaps", [])
+            if (row["attribute"], row["metric"]) == (finding.about.attributes[0], finding.about.metric)
+            and (effect := row.get("minimum_detectable_effect")) is not None
+        ]
+        if effects:
+            label = _name_metric(finding)
+            missed[label] = max(missed.get(label, 0.0), effects[0])
+    named = [f"{number_format.format_fixed(effect, 2)} in {label}" for label, effect in missed.items()]
+    return f"; this test could miss gaps under {', '.join(named)}" if named else ""
+
+
+def _name_metric(finding: Finding) -> str:
+    """Return the metric of a gap as it stands in a sentence."""
+    title = finding.title.partition(": gap by")[0]
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
 
 
 def _say_not_compared(gaps: list[Finding]) -> Iterator[str]:
@@ -193,7 +207,7 @@ def _say_not_compared(gaps: list[Finding]) -> Iterator[str]:
         yield f"Nothing could be compared by {attribute}{too_few}."
 
 
-def _say_others(measured: list[Finding], section: Section, positive: str | None) -> list[str]:
+def _say_others(measured: list[Finding], section: Section, positive: str | None, missed: str) -> list[str]:
     if len(measured) < 2:
         return []
     small = sum(_is_small(finding, section, positive) for finding in measured)
@@ -203,7 +217,7 @@ def _say_others(measured: list[Finding], section: Section, positive: str | None)
         if finding.status == "warn" or _is_small(finding, section, positive)
     ]
     if not standing_out:
-        return [f"None of {len(measured)} gaps exceeds chance."]
+        return [f"None of {len(measured)} gaps exceeds chance{missed}."]
     verb, attributes = "exceeds" if len(standing_out) == 1 else "exceed", ", ".join(dict.fromkeys(standing_out))
     but_small = f", {small} of these {'is' if small == 1 else 'are'} small" * bool(small)
     return [f"{len(standing_out)} of {len(measured)} gaps {verb} chance ({attributes}){but_small}."]

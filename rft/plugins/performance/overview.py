@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rft import number_format
 from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, find_measured, write_value
-from rft.records import ModelFacts, Section, TaskName
+from rft.records import Finding, ModelFacts, Section, TaskName
 
 RECOGNITION: tuple[TaskName, ...] = ("recognition",)
 PILLAR = PillarDefinition(
@@ -34,11 +34,20 @@ def summarize_performance(section: Section | None, model: ModelFacts) -> str:
     baseline = find_measured(section, "performance.baseline_accuracy")
     if baseline is None or baseline.value is None or accuracy.interval is None:
         return f"{right}."
-    always = "always guessing the commonest class of training"
     reached = number_format.format_quantity(baseline.value, baseline.unit)
-    if accuracy.interval.low > baseline.value:
-        return f"{right}; {always} reaches {reached}."
-    return f"{right}, which is not shown to be better than {always}: that reaches {reached}."
+    shown = "" if accuracy.interval.low > baseline.value else "not shown to be "
+    always = f"{shown}better than always guessing the commonest class of training, which reaches {reached}"
+    return f"{right}: {always}.{_say_balanced(accuracy, section)}"
+
+
+def _say_balanced(accuracy: Finding, section: Section) -> str:
+    """Say what accuracy is with each class counting the same, where that is lower beyond chance: rare ones go wrong."""
+    balanced = find_measured(section, "performance.balanced_accuracy")
+    if balanced is None or balanced.interval is None or accuracy.interval is None:
+        return ""
+    if balanced.interval.high >= accuracy.interval.low:
+        return ""
+    return f" The classes are unbalanced: each counting the same, it is {write_value(balanced)} (balanced accuracy)."
 
 
 def _summarize_recognition(section: Section, model: ModelFacts) -> str:

@@ -6,7 +6,8 @@ import math
 
 from rft import number_format
 from rft.plugins.pillar import ClaimDefinition, PillarDefinition, find_measured, write_value
-from rft.records import Finding, ModelFacts, Section, Training
+from rft.plugins.privacy.promise import MAX_EPSILON, allows_area
+from rft.records import ModelFacts, Section
 
 PILLAR = PillarDefinition(
     "Privacy",
@@ -27,7 +28,6 @@ EITHER = (  # of a model that others trained: nobody here split its data
 NO_LEAK = "no leak found, no proof that there is none"
 STRONG_EPSILON, WEAK_EPSILON = 1.0, 10.0  # PONOMAREVA, the tiers: up to the first, above the second
 SUSPICION = 0.01  # that somebody took part, before the model was seen
-MAX_EPSILON = 20.0  # above it the odds are not worth a number
 _WITHOUT = "Trained WITHOUT differential privacy: nothing bounds what the model may reveal of those it was trained on."
 
 
@@ -44,7 +44,8 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     ranks = f"{of_all} tells training {model.name_items()} from others with an AUC of {write_value(strongest)}"
     found = EITHER if model.training.mode == "external" else RECOGNISED
     seen = found if strongest.status == "warn" else NO_LEAK
-    allowed = ", which the promise allows" * (strongest.status == "warn" and _promise_allows(model.training, strongest))
+    promised = strongest.interval is not None and allows_area(model.training, strongest.interval.low)
+    allowed = ", which the promise allows" * (strongest.status == "warn" and promised)
     return f"{promise} {ranks} (0.5 is guessing, 1 is always right): {seen}{allowed}."
 
 
@@ -87,22 +88,6 @@ def _raise_suspicion(epsilon: float) -> float:
     return odds / (1 + odds)
 
 
-def _promise_allows(training: Training, attack: Finding) -> bool:
-    """Whether an attacker may do as well under the promise of the training as the interval of an attack begins at.
-
-    No attacker's area under the curve is above one minus that under the trade-off of (epsilon, delta): f(a) =
-    max(0, 1 - delta - e^epsilon a, e^-epsilon (1 - delta - a)) (Dong, Roth and Su 2022, section 2).
-    """
-    if training.mode != "private" or training.void or training.epsilon is None or training.delta is None:
-        return False
-    if attack.interval is None or training.epsilon > MAX_EPSILON:
-        return False
-    factor, most = math.exp(training.epsilon), 1 - training.delta
-    corner = most / (1 + factor)
-    missed = most * corner - factor * corner**2 / 2 + (most - corner) ** 2 / (2 * factor)
-    return attack.interval.low <= 1 - missed
-
-
 def _say_test(section: Section | None) -> str:
     """Say what the test of the training saw, with the smallest fault that it would see; empty where none was made."""
     if section is None:
@@ -110,7 +95,10 @@ def _say_test(section: Section | None) -> str:
     bound, power = find_measured(section, "privacy.epsilon_lower_bound"), find_measured(section, "privacy.audit_power")
     if bound is None or power is None or bound.status == "fail":
         return ""
-    return f" A test found no breach of this promise, but would miss one below epsilon {write_value(power)}."
+    return (
+        " A test found no breach of this promise; it would find most that really give away an epsilon of "
+        f"{write_value(power)} or more, and miss most that give away less."
+    )
 
 
 def _say_odds(epsilon: float, delta: float, unit: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rft.errors import RftError, Unavailable
 from rft.number_format import format_fixed, format_plain
@@ -13,6 +13,7 @@ from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.catalog import ATTACKS, LIRA, LOSS, Attack, label_attack, score_shadows
 from rft.plugins.privacy.attacks.scores import FPR_BY_COLUMN, MIN_UNITS_PER_SIDE, AttackOutcome, AttackTarget
 from rft.plugins.privacy.chapter import PrivacyChapter
+from rft.plugins.privacy.promise import allows_area, allows_rate
 from rft.records import About, Figure, Finding, FindingDefinition, Interval, ModelFacts, dots_figure, lines_figure
 from rft.references import DELONG, ZOU_DONNER
 from rft.stats import multiplicity
@@ -171,11 +172,13 @@ def _about_shadows(audited: AuditedModel, count: int) -> str:
 
 
 def _auc_finding(results: AttackResults, name: str) -> Finding:
-    definition = _define_attack(ATTACKS[name], results.unit, _say_remedy(results.facts))
     outcome = results.outcomes.get(name)
     if outcome is None:
+        definition = _define_attack(ATTACKS[name], results.unit)
         return definition.state_not_measured(_explain_absence(results, name), n=results.fewest)
     interval = outcome.interval()
+    allowed = allows_area(results.facts.training, interval.low)
+    definition = _define_attack(ATTACKS[name], results.unit, _say_remedy(results.facts, allowed=allowed))
     leaks = interval.low > 0.5
     return definition.state_estimate(
         outcome.auc,
@@ -188,7 +191,10 @@ def _auc_finding(results: AttackResults, name: str) -> Finding:
     )
 
 
-def _say_remedy(facts: ModelFacts) -> str:
+def _say_remedy(facts: ModelFacts, *, allowed: bool) -> str:
+    """Say what to do about an attack that succeeds; ``allowed``: the promise of the training covers what it reached."""
+    if allowed:
+        return "The epsilon that was promised allows this: ask whoever set it whether it is small enough."
     if facts.training.mode == "external":
         return (
             "Find out whether train and test were drawn at random from one source. If so, the model gives away some of "
@@ -235,7 +241,6 @@ def _tpr_finding(results: AttackResults, column: str) -> Finding:
         unit="fraction",
         references=(*ATTACKS[LIRA].references, ZOU_DONNER),
         better="lower",
-        remedy=_say_remedy(results.facts),
     )
     outcome = results.outcomes.get(LIRA)
     if outcome is None:
@@ -244,8 +249,8 @@ def _tpr_finding(results: AttackResults, column: str) -> Finding:
     if rate is None:
         reason = f"{n:,} {results.units} outside training; a rate this low needs {MIN_NON_MEMBERS_ABOVE / fpr:,.0f}"
         return definition.state_not_measured(reason, n=n)
-    leaks = rate.interval.low > fpr
-    return definition.state_estimate(
+    leaks, allowed = rate.interval.low > fpr, allows_rate(results.facts.training, rate.interval.low, fpr)
+    return replace(definition, remedy=_say_remedy(results.facts, allowed=allowed)).state_estimate(
         rate.value,
         interval=rate.interval,
         adjusted=multiplicity.adjust_interval(lambda level: _rate_interval(outcome, fpr, level)),
@@ -293,7 +298,6 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
         about=About(attributes=tuple(results.target.attributes)),
         references=(*ATTACKS[results.foremost].references, DELONG, ZOU_DONNER),
         better="lower",
-        remedy=_say_remedy(results.facts),
     )
     if not outcomes:
         reason = (
@@ -306,8 +310,9 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
     intervals = _group_intervals(outcomes, CONFIDENCE_LEVEL)
     attribute, group = most = max(intervals, key=lambda group: intervals[group].low)
     exposed = _more_exposed(results, outcomes)
+    allowed = allows_area(results.facts.training, intervals[most].low)
     return (
-        definition.state_estimate(
+        replace(definition, remedy=_say_remedy(results.facts, allowed=allowed)).state_estimate(
             outcomes[most].auc,
             interval=_highest_interval(intervals),
             adjusted=multiplicity.adjust_interval(lambda level: _highest_interval(_group_intervals(outcomes, level))),

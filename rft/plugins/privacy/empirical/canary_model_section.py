@@ -20,10 +20,16 @@ from rft.plugins.privacy.empirical.bounds import (
     one_run_p_value,
 )
 from rft.plugins.privacy.empirical.canaries import OneRunAudit
-from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalAudit, EpsilonBound, describe_p_value
+from rft.plugins.privacy.empirical.epsilon_bounds import (
+    NO_EVIDENCE,
+    NOT_PRIVATE,
+    EmpiricalAudit,
+    EpsilonBound,
+    describe_p_value,
+)
 from rft.plugins.privacy.empirical.many_runs import REFUTATION_LEVEL
 from rft.plugins.privacy.training.trainer import DPTrainer
-from rft.records import Cell, Finding, FindingDefinition, Table
+from rft.records import Absence, Cell, Finding, FindingDefinition, Table
 from rft.references import MAHLOUJIFAR, STEINKE
 
 if TYPE_CHECKING:
@@ -46,10 +52,11 @@ def audit_with_canaries(
     audited: AuditedModel, options: PrivacyOptions, facts: PrivacyFacts | None, seed: int, void: str | None = None
 ) -> EmpiricalAudit:
     """Train a canary model and attack it; the finding says why not where that cannot be."""
+    if facts is None:
+        return _explain_missing_audit(void or NOT_PRIVATE, absence="not_applicable")
     if void is not None:
         return _explain_missing_audit(void)
     try:
-        facts = _private_facts(audited, facts)
         audit = _audit_canary_model(audited, options, facts, seed)
     except Unavailable as missing:
         return _explain_missing_audit(str(missing))
@@ -75,17 +82,9 @@ def audit_with_canaries(
     return EmpiricalAudit(content, bounds)
 
 
-def _explain_missing_audit(reason: str) -> EmpiricalAudit:
-    finding = ONE_RUN_BOUND.state_not_measured(reason)
+def _explain_missing_audit(reason: str, *, absence: Absence | None = None) -> EmpiricalAudit:
+    finding = ONE_RUN_BOUND.state_not_measured(reason, absence=absence)
     return EmpiricalAudit(PrivacyChapter(findings=(finding,), computed_from="train"))
-
-
-def _private_facts(audited: AuditedModel, facts: PrivacyFacts | None) -> PrivacyFacts:
-    """Return the facts of a private fit; raises ``Unavailable``: without one there is nothing that canaries refute."""
-    audited.require_fit()
-    if facts is None:
-        raise Unavailable("the model was trained without differential privacy, so there is no claim to refute")
-    return facts
 
 
 def _audit_canary_model(audited: AuditedModel, options: PrivacyOptions, facts: PrivacyFacts, seed: int) -> OneRunAudit:

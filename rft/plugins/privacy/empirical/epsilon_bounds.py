@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rft.training.privacy_facts import PrivacyFacts
 
 NO_EVIDENCE = "A low bound is no evidence of safety: it says that this attacker saw no more."
+NOT_PRIVATE = "nothing was trained with differential privacy in this run, so that there is no mechanism to audit"
 CAPTION = "Upper and lower bounds on epsilon, at the same delta."
 
 

@@ -14,7 +14,13 @@ from rft.plugins.privacy.accounting.curves import trade_off
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.empirical import mechanism_audit
 from rft.plugins.privacy.empirical.bounds import LEVEL, Curve
-from rft.plugins.privacy.empirical.epsilon_bounds import NO_EVIDENCE, EmpiricalAudit, EpsilonBound, describe_p_value
+from rft.plugins.privacy.empirical.epsilon_bounds import (
+    NO_EVIDENCE,
+    NOT_PRIVATE,
+    EmpiricalAudit,
+    EpsilonBound,
+    describe_p_value,
+)
 from rft.plugins.privacy.empirical.many_runs import REFUTATION_LEVEL, ClaimJudgement, judge_runs
 from rft.plugins.privacy.empirical.power import FAULTS, MAX_FACTOR, WANTED_POWER, Violation, smallest_violation
 from rft.plugins.privacy.training.trainer import DPTrainer
@@ -25,7 +31,6 @@ from rft.training.linear_heads import linear_head_vectors
 if TYPE_CHECKING:
     from rft.training.privacy_facts import PrivacyFacts
 
-NOT_PRIVATE = "nothing was trained with differential privacy in this run, so that there is no mechanism to audit"
 MIN_RUNS = 50
 CURVE_POINTS = 60  # of a drawn curve
 
