@@ -1,4 +1,4 @@
-"""Whether the values of a column are groups that can be compared, or numbers that have to be made into bands first."""
+"""Numbers where names belong: as groups, which cannot be compared, and as classes, which a reader cannot tell apart."""
 
 from __future__ import annotations
 
@@ -25,3 +25,13 @@ def read_numbers(groups: Collection[str]) -> set[float] | None:
         return {float(group) for group in groups if group}
     except ValueError:
         return None
+
+
+def explain_numbered_classes(classes: Collection[str]) -> str | None:
+    """Return why classes that are numbers read badly, with the remedy; None where any has a name."""
+    if not classes or read_numbers(classes) is None:
+        return None
+    return (
+        f"the classes are numbers ({', '.join(sorted(classes)[:3])}), and the report speaks of them as such: a column of "
+        "names, such as refused and granted, reads better"
+    )

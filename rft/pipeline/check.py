@@ -127,6 +127,7 @@ def _check_data(check: AuditCheck, settings: LoadedConfig, *, begun: float | Non
         RftError: the data cannot be read, or the config does not go with its classes.
     """
     from rft.data import read_dataset
+    from rft.data.group_values import explain_numbered_classes
     from rft.pipeline.targets.predictions_alone import read_predictions_alone
     from rft.pipeline.targets.training_run import build_class_weights
 
@@ -138,7 +139,8 @@ def _check_data(check: AuditCheck, settings: LoadedConfig, *, begun: float | Non
         dataset = read_dataset(core.data, settings.folder, core.seed, external=core.external)
     taken = None if begun is None else {"start": start - begun, "data": time.perf_counter() - start}
     check.data, check.classes = dataset.facts(), dataset.classes
-    check.remarks += [("data", sentence) for sentence in _list_unfit_groups(check.data)]
+    numbered = explain_numbered_classes(dataset.classes)
+    check.remarks += [("data", sentence) for sentence in (*_list_unfit_groups(check.data), numbered) if sentence]
     if core.predictions is None and not core.external:
         check.attempt(partial(build_class_weights, core, dataset.classes))
     examined = ExaminedData(core, settings.folder, dataset.splits, dataset.classes, dataset.drawn_share)

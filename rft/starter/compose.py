@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rft.config.item_files import FileKind
+from rft.data.group_values import explain_numbered_classes
 from rft.data.remarks import join_names
 from rft.data.splits import split_named
 from rft.number_format import format_count
 from rft.plugins import Registered
+from rft.plugins.attribution.overview import SEE_WORDS
 from rft.starter.document import Entry, Table
 from rft.starter.item_tables import ItemTable
 from rft.starter.proposal import Proposal
@@ -107,6 +109,8 @@ def _label_entries(proposal: Proposal) -> Iterator[Entry]:
         column = proposal.source.sample.columns[roles.label.value]
         lost = "; rows without a label stop an audit: remove them" if column.missing else ""
         yield Entry("label", roles.label.value, f"{roles.label.reason}{lost}")
+    if (numbered := explain_numbered_classes(roles.class_counts)) is not None:
+        yield Entry("", reason=numbered)
     if proposal.classes:
         yield Entry("classes", list(proposal.classes), "all there are, known without the data: the model shows them")
     elif proposal.backbone is not None:
@@ -294,7 +298,12 @@ def _attribution_tables(proposal: Proposal, registry: Mapping[str, Registered]) 
         return
     problem = _plugin_problem("attribution", registry)
     reason = "what the model looks at" if problem is None else f"what the model looks at; {problem}"
-    yield Table("attribution", reason, active=problem is None)
+    is_text = proposal.roles.modality == "text"
+    remarks = [Entry("", reason=SEE_WORDS, warns=True)] * is_text
+    yield Table("attribution", reason, remarks, active=problem is None)
+    if is_text and problem is None:
+        shown = Entry("show_examples", True, "shows words and texts", active=False)
+        yield Table("report", "what may leave the machine", [shown], active=False)
     suspect, name, where = {
         "image": (
             "a region",

@@ -170,6 +170,16 @@ def test_ages_as_groups_are_told_with_the_remedy_and_their_lists_are_cut(tmp_pat
     assert "; 40 " not in said
 
 
+def test_classes_that_are_numbers_are_told_to_have_names(tmp_path: Path) -> None:
+    text = "[data]\nlabel = 'label'\n[predictions]\nfile = 'scores.csv'\nprediction = 'said'\n"
+    (tmp_path / "audit.toml").write_text(text, encoding="utf-8")
+    for classes, told in ((("0", "1"), True), (("0", "one"), False)):
+        rows = "".join(f"{name},{name}\n" * 20 for name in classes)
+        (tmp_path / "scores.csv").write_text(f"label,said\n{rows}", encoding="utf-8")
+        said = invoke_rft("check", tmp_path / "audit.toml")[1]
+        assert ("[data] the classes are numbers (0, 1), and the report speaks of them as such" in said) == told
+
+
 def test_a_rule_that_always_guessing_meets_is_told_before_the_audit(tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_text(
         "label,said,split\n" + "yes,yes,train\n" * 9 + "no,no,train\n" + ("yes,yes,test\n" * 4 + "no,no,test\n") * 20,

@@ -76,6 +76,8 @@ def test_a_unit_that_is_not_clear_is_left_out_with_what_follows(
     text = (folder / "audit.toml").read_text(encoding="utf-8")
     assert said in text.replace("\n# ", " ")
     assert "intervals are too narrow, and privacy is that of a row" in text.replace("\n# ", " ")
+    assert "Set report.show_examples = true to see words and texts" in stdout
+    assert "# show_examples = true  # shows words and texts" in text
     assert said in " ".join(stdout.split())
     for name in candidates.removeprefix(", which ").removesuffix(" could be").split(" and "):
         assert not name or f'# unit = "{name}"' in text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rft.plugins.attribution.overview import summarize_attribution
+from rft.plugins.attribution.overview import SEE_WORDS, summarize_attribution
 from rft.plugins.fairness import overview as fairness
 from rft.plugins.fairness.overview import list_contrasts, summarize_fairness
 from rft.plugins.performance.overview import summarize_performance
@@ -454,6 +454,11 @@ def test_what_the_model_looks_at(findings: tuple[Finding, ...], sentence: str) -
     section = Section(plugin="attribution", findings=findings, tables=tables)
     assert summarize_attribution(section, MODEL) == sentence
     assert summarize_attribution(None, MODEL) == NOT_ASKED
+
+
+def test_texts_whose_words_are_not_shown_say_how_to_see_them() -> None:
+    told = summarize_attribution(Section(plugin="attribution", notes=(SEE_WORDS,)), MODEL)
+    assert told.endswith("Set report.show_examples = true to see words and texts, which may be personal data.")
 
 
 def test_words_are_replaced_and_not_taken_from_another_class() -> None:

@@ -128,7 +128,7 @@ def test_groups_are_turned_into_rows_of_metrics() -> None:
             "low": 0.5,
             "high": 0.9,
             "n": 18,
-            "status": "measured",
+            "status": "inconclusive (small sample)",
         },
     ]
     (block,) = group_table.list_group_tables(Section(plugin="p", tables={"t": table}), "t")
@@ -136,6 +136,7 @@ def test_groups_are_turned_into_rows_of_metrics() -> None:
     first, second = block.rows
     assert first.cells[0] == group_table.GroupCell("0.80", "[0.60, 0.90]", "")
     assert first.cells[1].absence == "too few"
+    assert second.cells[0].remark == "inconclusive (small sample)", "a number that is not compared says so"
     assert second.cells[1].absence == tables.EMPTY, "a metric that was not asked of this group"
     assert group_table.list_group_tables(Section(plugin="p"), "t") == []
 

@@ -11,7 +11,7 @@ from rft.config.schema import DataConfig
 from rft.config.tables.base import MOST
 from rft.errors import ConfigError
 from rft.plugins import AuditedModel, ExaminedData, Options, PlannedWork, Plugin
-from rft.plugins.attribution.overview import PILLAR, summarize_attribution
+from rft.plugins.attribution.overview import PILLAR, SEE_WORDS, summarize_attribution
 from rft.plugins.attribution.shortcuts.options import Shortcut
 from rft.records import ModelFacts, Section
 
@@ -174,6 +174,12 @@ class Attribution(Plugin[AttributionOptions]):
                     where=f"attribution.shortcut.{number}.column",
                     remedy="Add the column to data.groups.",
                 )
+
+    def examine_data(self, options: AttributionOptions, examined: ExaminedData) -> tuple[str, ...]:
+        """Return that words and texts are shown only where the config says so."""
+        core = examined.core
+        hidden = core.predictions is None and core.data.modality == "text" and not core.report.show_examples
+        return (SEE_WORDS.removesuffix("."),) if hidden else ()
 
     def count_work(self, options: AttributionOptions, examined: ExaminedData) -> PlannedWork | None:
         """Return the gradients of the maps, and the passes of deletions and of swapped shortcuts."""

@@ -15,6 +15,7 @@ PILLAR = PillarDefinition(
         ClaimDefinition("Test of named shortcuts", ("attribution.shortcut.*",)),
     ),
 )
+SEE_WORDS = "Set report.show_examples = true to see words and texts, which may be personal data."
 _SHORTCUT = "attribution.shortcut."
 _KIND = {"image": "region", "text": "word", "audio": "part of recordings"}
 
@@ -28,7 +29,7 @@ def summarize_attribution(section: Section | None, model: ModelFacts) -> str:
     if not shortcuts:
         return (
             f"What it relies on was not tested: the config names no {kind} to test. Maps show where it looks in single "
-            "examples, which proves nothing."
+            f"examples, which proves nothing.{f' {SEE_WORDS}' * (SEE_WORDS in section.notes)}"
         )
     measured = [finding for finding in shortcuts if finding.value is not None]
     if not measured:

@@ -6,6 +6,7 @@ import math
 
 from rft import number_format
 from rft.plugins.pillar import ClaimDefinition, PillarDefinition, find_measured, write_value
+from rft.plugins.privacy.attack_strength import find_strongest_attack, list_measured_attacks
 from rft.plugins.privacy.promise import MAX_EPSILON, allows_area
 from rft.records import ModelFacts, Section
 
@@ -36,10 +37,9 @@ def summarize_privacy(section: Section | None, model: ModelFacts) -> str:
     promise = _state_promise(model, section)
     if section is None:
         return f"{promise} Whether attacks succeed was not tested."
-    attacks = [finding for finding in section.findings if finding.id.endswith("_auc") and finding.interval is not None]
-    if not attacks:
+    attacks, strongest = list_measured_attacks(section.findings), find_strongest_attack(section.findings)
+    if strongest is None:
         return f"{promise} Whether attacks succeed was not measured."
-    strongest = max(attacks, key=lambda finding: (finding.status == "warn", finding.value or 0.0))
     of_all = f"The strongest of {len(attacks)} attacks" if len(attacks) > 1 else "An attack"
     ranks = f"{of_all} tells training {model.name_items()} from others with an AUC of {write_value(strongest)}"
     found = EITHER if model.training.mode == "external" else RECOGNISED

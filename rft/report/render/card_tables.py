@@ -65,7 +65,7 @@ def _write_groups(table: group_table.GroupTable, metrics: tuple[str, ...]) -> It
 def _write_cell(cell: group_table.GroupCell | None) -> str:
     if cell is None:
         return tables.EMPTY
-    return cell.absence or f"{cell.value} {cell.interval}".rstrip()
+    return cell.absence or ", ".join(filter(None, [f"{cell.value} {cell.interval}".rstrip(), cell.remark]))
 
 
 def _join_rows(section: Section, name: str, heading: str) -> CardTable:

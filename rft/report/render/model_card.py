@@ -68,12 +68,14 @@ def _render_card(**content: object) -> str:
 
 
 def _list_results(shown: AuditRun, section: Section) -> list[_Result]:
-    """Return the results of the model in a section; where it has none, its key findings that ask for a look, or one."""
+    """Return the results of the model in a section; where it has none, its headlines, what asks for a look, or one."""
     view = page.view_section(section, page.judged_findings(shown))
     metrics = {finding.id for finding in section.findings if finding.card_metric}
     measured = [finding for finding in view.findings if finding.id in metrics and not finding.reason]
     key = page.key_findings(view, KEY_FINDINGS)
+    headlines = [finding for finding in view.findings if finding.headline and not finding.reason]
     noteworthy = [finding for finding in key if finding.rank < WITHOUT_REMARK]
+    noteworthy += [finding for finding in headlines if finding not in noteworthy]
     return [_Result(view.title, finding) for finding in measured or noteworthy or key[:1]]
 
 

@@ -29,6 +29,7 @@ class FindingView:
         state: its status, for the mark; ``word`` says it.
         value: empty without one; ``unit``, ``interval``, ``n`` likewise.
         rank: 0 failed, 1 judged by a rule, 2 worth a review or a headline, 3 measured without remark, 4 not measured.
+        headline: named first among those of one rank that are worth a review, and in a card in any case.
     """
 
     id: str
@@ -47,6 +48,7 @@ class FindingView:
     reason: str
     remedy: str
     rank: int
+    headline: bool = False
 
     @property
     def brief(self) -> str:
@@ -88,6 +90,7 @@ def view_finding(finding: Finding, judged: Mapping[str, bool] = NOTHING_JUDGED) 
         reason=finding.reason or "",
         remedy=finding.remedy if finding.status in ("warn", "fail") or not judged.get(finding.id, True) else "",
         rank=_rank_finding(finding, judged),
+        headline=finding.headline,
     )
 
 

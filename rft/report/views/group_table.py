@@ -18,11 +18,12 @@ _BLOCK_ROLES: tuple[Role, ...] = ("key", "name", "attribute", "class")  # a tabl
 
 @dataclass(frozen=True)
 class GroupCell:
-    """A metric of a group: its value and interval, or why it has none."""
+    """A metric of a group: its value and interval, or why it has none. ``remark``: that it is too small to compare."""
 
     value: str
     interval: str
     absence: str
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,11 +166,11 @@ class _TurnedTable:
         if row is None or value is None:
             return GroupCell("", "", tables.explain_absence(row, self.columns) if row else tables.EMPTY)
         low, high = (self._number_of(row, role) for role in ("low", "high"))
+        remark = tables.explain_status(row, self.columns)
         if low is None or high is None:
-            return GroupCell(number_format.format_quantity(value, "fraction"), "", "")
-        return GroupCell(
-            number_format.format_quantity(value, "fraction", (low, high)), number_format.format_interval(low, high), ""
-        )
+            return GroupCell(number_format.format_quantity(value, "fraction"), "", "", remark)
+        written = number_format.format_quantity(value, "fraction", (low, high))
+        return GroupCell(written, number_format.format_interval(low, high), "", remark)
 
     def _number_of(self, row: Row, role: Role) -> float | None:
         name = find_column(self.columns, role)

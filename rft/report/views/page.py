@@ -124,9 +124,16 @@ def view_section(section: Section, judged: Mapping[str, bool] = NOTHING_JUDGED) 
 
 
 def key_findings(section: SectionView, most: int) -> tuple[FindingView, ...]:
-    """Return the findings to name first: failed, judged by a rule, worth a review, then in the section's own order."""
+    """Return the findings to name first: failed, judged by a rule, worth a review, then in the section's own order.
+
+    Of those that are worth a review the section's headlines come first.
+    """
     measured = [finding for finding in section.findings if not finding.reason]
-    return tuple(sorted(measured, key=lambda finding: finding.rank)[:most])
+    return tuple(sorted(measured, key=_place_finding)[:most])
+
+
+def _place_finding(finding: FindingView) -> tuple[int, bool]:
+    return finding.rank, not (finding.headline and finding.state == "warn")
 
 
 def count_unjudged(run: AuditRun) -> tuple[tuple[SectionView, int], ...]:

@@ -152,10 +152,15 @@ def label_column(column: Column) -> str:
 
 def explain_absence(row: Row, columns: Mapping[str, Column]) -> str:
     """Return why a row has no value, as far as its status says: ``too few``."""
+    return explain_status(row, columns) or "not measured"
+
+
+def explain_status(row: Row, columns: Mapping[str, Column]) -> str:
+    """Return what the status of a row says beside that it was measured or not; empty where it says no more."""
     name = find_column(columns, "status")
     status = row.get(name) if name else None
     tells = isinstance(status, str) and status not in _STATUS_WITHOUT_REASON and len(status) <= MAX_STATUS_CHARACTERS
-    return words_of_name(str(status)) if tells else "not measured"
+    return words_of_name(str(status)) if tells else ""
 
 
 def _without_needless_status(

@@ -16,6 +16,7 @@ from rft.errors import Unavailable
 from rft.plugins.attribution import Attribution, AttributionOptions
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.overview import SEE_WORDS
 from rft.plugins.attribution.shortcuts.findings import ALPHA
 from rft.plugins.attribution.shortcuts.options import Shortcut
 from rft.plugins.attribution.texts.shortcuts.changes import Removal
@@ -114,6 +115,7 @@ def test_without_leave_to_show_examples_no_word_of_a_text_appears(tokenizer: Any
     assert "tokens" not in section.tables
     assert all(figure.kind != "tokens" for figure in section.figures)
     assert not re.search(rf"gnu|{SECRET}", section.model_dump_json())
+    assert section.notes[0] == SEE_WORDS
 
 
 def test_shown_tokens_are_the_texts_with_their_attributions(tokenizer: Any) -> None:
@@ -121,6 +123,7 @@ def test_shown_tokens_are_the_texts_with_their_attributions(tokenizer: Any) -> N
     shown = Attribution().audit(
         audited_model(Planted(tokenizer), texts, tokenizer, show_examples=True), options(shortcut=[])
     )
+    assert SEE_WORDS not in shown.notes
     table = shown.tables["tokens"]
     assert list(table[0]) == ["method", "text", "caption", "position", "token", "attribution", "special"]
     for method, number in {(row["method"], row["text"]) for row in table}:

@@ -20,6 +20,7 @@ from rft.plugins.attribution.network import Network, batch_slices
 from rft.plugins.attribution.replacement_shift import REPLACED_SHARE, MeasuredReplacement, measure_shift
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader, TokenizedTexts
 from rft.plugins.attribution.texts.words import FoldedText
+from rft.runtime.progress import track_progress
 
 MAX_TEXTS = 200  # texts in which words are replaced
 REMOVAL = "nothing"  # the name of taking words out
@@ -60,7 +61,7 @@ def measure_replacements(
     candidates = [Replacement(name, 0.0, 0, 1, token, reader.padding) for name, token in tokens.items()]
     before: list[Tensor] = []
     after: dict[str, list[Tensor]] = {name: [] for name in tokens}
-    for part in batch_slices(len(rows)):
+    for part in track_progress(list(batch_slices(len(rows))), "Replacements"):
         texts = reader.read(rows[part])
         where = np.stack([_draw_words(texts, index, rng) for index in range(len(texts))])
         before.append(network.logits(texts.inputs))

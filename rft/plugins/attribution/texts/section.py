@@ -14,6 +14,7 @@ from rft.plugins.attribution import METHODS_OF, AttributionOptions, findings, in
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.modality_words import Wording, explain_unsuited
 from rft.plugins.attribution.network import Network, explain_failure
+from rft.plugins.attribution.overview import SEE_WORDS
 from rft.plugins.attribution.replacement_shift import replacements_table
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, list_unsuited
@@ -30,6 +31,7 @@ from rft.plugins.attribution.texts.replacements import (
 from rft.plugins.attribution.texts.shortcuts.named_words import measure_words
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTextReader, TokenizedTexts
 from rft.records import Figure, Finding, Section, Table, select_columns
+from rft.runtime.progress import track_progress
 
 
 def build_section(audited: AuditedModel, options: AttributionOptions, network: Network) -> Section:
@@ -59,7 +61,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
         captions={name: caption for name, caption in _CAPTIONS.items() if name in tables},
         computed_from=interventions.list_sources(stated, tables),
         figures=figures,
-        notes=_NOTES,
+        notes=_NOTES if audited.show_examples else (SEE_WORDS, *_NOTES),
     )
 
 
@@ -142,7 +144,7 @@ def _score_findings(
 ) -> Iterator[Finding]:
     """Yield what is found about the attributions themselves: their checks, completeness, the deletion test."""
     texts, target = explained
-    for of_method in scores:
+    for of_method in track_progress(scores, "Deletion test"):
         yield findings.failed_maps_finding(of_method.method, of_method.sound, words)
         if of_method.completeness is not None:
             yield from findings.completeness_findings(of_method.completeness, words)

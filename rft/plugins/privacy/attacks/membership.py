@@ -9,6 +9,7 @@ from rft.errors import RftError, Unavailable
 from rft.number_format import format_fixed, format_plain
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.attack_strength import find_strongest_attack
 from rft.plugins.privacy.attacks import scores as attacks
 from rft.plugins.privacy.attacks.catalog import ATTACKS, LIRA, LOSS, Attack, label_attack, score_shadows
 from rft.plugins.privacy.attacks.scores import FPR_BY_COLUMN, MIN_UNITS_PER_SIDE, AttackOutcome, AttackTarget
@@ -105,10 +106,12 @@ def membership_chapter(audited: AuditedModel, options: PrivacyOptions) -> Privac
     tables = {"attacks": attacks.attack_table(target, audited.withheld)} | (
         {"roc": attacks.roc_table(outcomes)} if outcomes else {}
     )
+    areas = [_auc_finding(results, name) for name in ATTACKS]
+    strongest = find_strongest_attack(areas)
     return PrivacyChapter(
         CHAPTER,
         findings=(
-            *(_auc_finding(results, name) for name in ATTACKS),
+            *(area.model_copy(update={"headline": True}) if area is strongest else area for area in areas),
             *(_tpr_finding(results, column) for column in FPR_BY_COLUMN),
             *_most_exposed(results),
         ),

@@ -13,11 +13,12 @@ import pytest
 from rft.errors import RftError
 from rft.plugins import AuditedModel
 from rft.plugins.privacy import PrivacyOptions
+from rft.plugins.privacy.attack_strength import find_strongest_attack
 from rft.plugins.privacy.attacks.membership import membership_chapter
 from rft.plugins.privacy.attacks.scores import AttackTarget
 from rft.plugins.privacy.chapter import PrivacyChapter
 from rft.plugins.privacy.training.trainer import DPTrainer
-from rft.records import Finding, Section
+from rft.records import Finding, Section, Training
 from rft.training import Fit, Job, Task
 from tests.support import membership_cases as cases
 
@@ -49,6 +50,20 @@ def attack_on(audited: AuditedModel, **options: Any) -> PrivacyChapter:
 def remembered() -> PrivacyChapter:
     """The attacks on a head that learned 300 noisy labels by heart; 1,000 people are outside."""
     return attack_on(cases.audited_model(300, 1000))
+
+
+def test_the_strongest_attack_is_the_headline_and_the_advice_follows_the_promise(remembered: PrivacyChapter) -> None:
+    strongest = find_strongest_attack(remembered.findings)
+    assert strongest is not None
+    assert [shown.id for shown in remembered.findings if shown.headline] == [strongest.id]
+    assert strongest.value == max(finding(remembered, id).value or 0 for id in AREAS)
+    assert "differential privacy" in strongest.remedy
+    audited = cases.audited_model(300, 1000)
+    for epsilon, advice in ((15.0, "The epsilon that was promised allows this"), (0.01, "with a smaller epsilon")):
+        promised = Training(mode="private", epsilon=epsilon, delta=1e-5, unit="example")
+        facts = audited.facts.model_copy(update={"training": promised})
+        attacked = attack_on(replace(audited, facts=facts, trainer=None))
+        assert advice in finding(attacked, "privacy.membership_auc").remedy
 
 
 def test_what_a_head_remembers_shows_in_every_attack(remembered: PrivacyChapter) -> None:
