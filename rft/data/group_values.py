@@ -32,6 +32,6 @@ def explain_numbered_classes(classes: Collection[str]) -> str | None:
     if not classes or read_numbers(classes) is None:
         return None
     return (
-        f"the classes are numbers ({', '.join(sorted(classes)[:3])}), and the report speaks of them as such: a column of "
-        "names, such as refused and granted, reads better"
+        f"the classes are numbers ({', '.join(sorted(classes)[:3])}), and the report speaks of them as such: a "
+        "column of names, such as refused and granted, reads better"
     )

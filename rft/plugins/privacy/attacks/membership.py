@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rft.errors import RftError, Unavailable
 from rft.number_format import format_fixed, format_plain
@@ -176,12 +176,11 @@ def _about_shadows(audited: AuditedModel, count: int) -> str:
 
 def _auc_finding(results: AttackResults, name: str) -> Finding:
     outcome = results.outcomes.get(name)
+    allowed = outcome is not None and allows_area(results.facts.training, outcome.interval().low)
+    definition = _define_attack(ATTACKS[name], results.unit, _say_remedy(results.facts, allowed=allowed))
     if outcome is None:
-        definition = _define_attack(ATTACKS[name], results.unit)
         return definition.state_not_measured(_explain_absence(results, name), n=results.fewest)
     interval = outcome.interval()
-    allowed = allows_area(results.facts.training, interval.low)
-    definition = _define_attack(ATTACKS[name], results.unit, _say_remedy(results.facts, allowed=allowed))
     leaks = interval.low > 0.5
     return definition.state_estimate(
         outcome.auc,
@@ -236,6 +235,9 @@ def _describe_caveats(results: AttackResults, name: str) -> str:
 def _tpr_finding(results: AttackResults, column: str) -> Finding:
     """Return the finding on LiRA's true-positive rate at a low false-positive rate, which is what LiRA is judged by."""
     fpr = FPR_BY_COLUMN[column]
+    outcome = results.outcomes.get(LIRA)
+    rate = outcome.tpr_at(fpr) if outcome else None
+    allowed = rate is not None and allows_rate(results.facts.training, rate.interval.low, fpr)
     definition = FindingDefinition(
         f"privacy.{column}",
         f"Training {results.units} found by {label_attack(LIRA)} at {100 * fpr:g} % false alarms",
@@ -244,16 +246,16 @@ def _tpr_finding(results: AttackResults, column: str) -> Finding:
         unit="fraction",
         references=(*ATTACKS[LIRA].references, ZOU_DONNER),
         better="lower",
+        remedy=_say_remedy(results.facts, allowed=allowed),
     )
-    outcome = results.outcomes.get(LIRA)
     if outcome is None:
         return definition.state_not_measured(_explain_absence(results, LIRA), n=results.fewest)
-    rate, n = outcome.tpr_at(fpr), len(outcome.non_members)
+    n = len(outcome.non_members)
     if rate is None:
         reason = f"{n:,} {results.units} outside training; a rate this low needs {MIN_NON_MEMBERS_ABOVE / fpr:,.0f}"
         return definition.state_not_measured(reason, n=n)
-    leaks, allowed = rate.interval.low > fpr, allows_rate(results.facts.training, rate.interval.low, fpr)
-    return replace(definition, remedy=_say_remedy(results.facts, allowed=allowed)).state_estimate(
+    leaks = rate.interval.low > fpr
+    return definition.state_estimate(
         rate.value,
         interval=rate.interval,
         adjusted=multiplicity.adjust_interval(lambda level: _rate_interval(outcome, fpr, level)),
@@ -293,6 +295,9 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
         group: attacks.run_attack(rows, results.foremost) for group, rows in results.target.rows_by_group().items()
     }
     outcomes = {group: outcome for group, outcome in outcome_by_group.items() if outcome}
+    intervals = _group_intervals(outcomes, CONFIDENCE_LEVEL)
+    lowest = [interval.low for interval in intervals.values()]
+    allowed = bool(lowest) and allows_area(results.facts.training, max(lowest))
     definition = FindingDefinition(
         "privacy.most_exposed_group",
         "Membership attack within the most exposed group, area",
@@ -301,6 +306,7 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
         about=About(attributes=tuple(results.target.attributes)),
         references=(*ATTACKS[results.foremost].references, DELONG, ZOU_DONNER),
         better="lower",
+        remedy=_say_remedy(results.facts, allowed=allowed),
     )
     if not outcomes:
         reason = (
@@ -310,12 +316,10 @@ def _most_exposed(results: AttackResults) -> tuple[Finding, ...]:
             "score"
         )
         return (definition.state_not_measured(reason),)
-    intervals = _group_intervals(outcomes, CONFIDENCE_LEVEL)
     attribute, group = most = max(intervals, key=lambda group: intervals[group].low)
     exposed = _more_exposed(results, outcomes)
-    allowed = allows_area(results.facts.training, intervals[most].low)
     return (
-        replace(definition, remedy=_say_remedy(results.facts, allowed=allowed)).state_estimate(
+        definition.state_estimate(
             outcomes[most].auc,
             interval=_highest_interval(intervals),
             adjusted=multiplicity.adjust_interval(lambda level: _highest_interval(_group_intervals(outcomes, level))),
