@@ -108,6 +108,9 @@ class PredictionsConfig(Table):
         return [column for column in named if column is not None]
 
 
+SEE_WORDS = "Set report.show_examples = true to see words and texts, which may be personal data."
+
+
 class ReportConfig(Table):
     """``[report]``: what may leave the machine."""
 

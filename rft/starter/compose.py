@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rft.config.item_files import FileKind
+from rft.config.schema import SEE_WORDS
 from rft.data.group_values import explain_numbered_classes
 from rft.data.remarks import join_names
 from rft.data.splits import split_named
 from rft.number_format import format_count
 from rft.plugins import Registered
-from rft.plugins.attribution.overview import SEE_WORDS
 from rft.starter.document import Entry, Table
 from rft.starter.item_tables import ItemTable
 from rft.starter.proposal import Proposal

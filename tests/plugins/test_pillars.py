@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rft.plugins.attribution.overview import SEE_WORDS, summarize_attribution
+from rft.config.schema import SEE_WORDS
+from rft.plugins.attribution.overview import summarize_attribution
 from rft.plugins.fairness import overview as fairness
 from rft.plugins.fairness.overview import list_contrasts, summarize_fairness
 from rft.plugins.performance.overview import summarize_performance

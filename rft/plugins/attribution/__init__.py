@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from rft.config.applicability import EXAMPLES, IMAGES, Applies
-from rft.config.schema import DataConfig
+from rft.config.schema import SEE_WORDS, DataConfig
 from rft.config.tables.base import MOST
 from rft.errors import ConfigError
 from rft.plugins import AuditedModel, ExaminedData, Options, PlannedWork, Plugin
-from rft.plugins.attribution.overview import PILLAR, SEE_WORDS, summarize_attribution
+from rft.plugins.attribution.overview import PILLAR, summarize_attribution
 from rft.plugins.attribution.shortcuts.options import Shortcut
 from rft.records import ModelFacts, Section
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rft import number_format
+from rft.config.schema import SEE_WORDS
 from rft.plugins.attribution.shortcuts.options import PLANTED
 from rft.plugins.pillar import NOT_ASKED, ClaimDefinition, PillarDefinition, write_value
 from rft.records import Finding, ModelFacts, Section
@@ -15,7 +16,6 @@ PILLAR = PillarDefinition(
         ClaimDefinition("Test of named shortcuts", ("attribution.shortcut.*",)),
     ),
 )
-SEE_WORDS = "Set report.show_examples = true to see words and texts, which may be personal data."
 _SHORTCUT = "attribution.shortcut."
 _KIND = {"image": "region", "text": "word", "audio": "part of recordings"}
 

@@ -12,11 +12,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from rft.config.schema import SEE_WORDS
 from rft.errors import Unavailable
 from rft.plugins.attribution import Attribution, AttributionOptions
 from rft.plugins.attribution.interventions import Intervention
 from rft.plugins.attribution.network import Network
-from rft.plugins.attribution.overview import SEE_WORDS
 from rft.plugins.attribution.shortcuts.findings import ALPHA
 from rft.plugins.attribution.shortcuts.options import Shortcut
 from rft.plugins.attribution.texts.shortcuts.changes import Removal

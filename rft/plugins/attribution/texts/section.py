@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from rft.config.schema import SEE_WORDS
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import METHODS_OF, AttributionOptions, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
 from rft.plugins.attribution.modality_words import Wording, explain_unsuited
 from rft.plugins.attribution.network import Network, explain_failure
-from rft.plugins.attribution.overview import SEE_WORDS
 from rft.plugins.attribution.replacement_shift import replacements_table
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, list_unsuited
