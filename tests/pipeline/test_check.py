@@ -97,7 +97,7 @@ def test_every_finding_of_the_code_is_listed(plugin: str) -> None:
     registered = discover_plugins()[plugin].plugin
     options = registered.options.model_validate(tables.get(plugin, {}))
     names: list[str] = []
-    for modality in ("image", "text"):
+    for modality in ("image", "text", "audio"):
         listed = registered.list_findings(
             options, DataConfig.model_validate({modality: "x", "groups": ["sex", "race"]})
         )
