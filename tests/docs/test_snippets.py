@@ -46,6 +46,10 @@ BASES: dict[str, dict[str, Any]] = {
         "data": {"manifest": "comments.csv", "text": "comment", "label": "recommended", "split": "split"},
         "model": {"backbone": "transformers/bert-base-uncased"},
     },
+    "recordings": {
+        "data": {"manifest": "clips.csv", "audio": "file", "label": "word", "split": "split"},
+        "model": {"backbone": "transformers/openai/whisper-base"},
+    },
 }
 
 
