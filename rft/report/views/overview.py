@@ -144,14 +144,16 @@ def _name_left_out(groups: Sequence[str]) -> str:
 
 
 def _add_judged_gaps(pillar: Pillar, verdict: Verdict, findings: Mapping[str, Finding]) -> str:
-    """Return the answer to a question, after the gaps that rules judge where the answer speaks of others."""
+    """Return the answer to a question, after the gaps that rules judge where the answer speaks of none of them."""
     by_finding = {contrast.finding: contrast for contrast in pillar.contrasts}
-    judged = dict.fromkeys(rule.finding for rule in verdict.rules if rule.finding in by_finding and rule.asked)
+    ids = dict.fromkeys(rule.finding for rule in verdict.rules if rule.finding in by_finding and rule.asked)
+    judged = [by_finding[id] for id in ids if id in findings]
+    if any(_is_told(contrast, pillar.summary) for contrast in judged):
+        return pillar.summary
     told = [
-        f"By the rules: {by_finding[id].metric} is {_write_ends(by_finding[id], findings[id])}: a gap of "
-        f"{view_finding(findings[id]).brief}."
-        for id in judged
-        if id in findings and not _is_told(by_finding[id], pillar.summary)
+        f"By the rules: {contrast.metric} is {_write_ends(contrast, findings[contrast.finding])}: a gap of "
+        f"{view_finding(findings[contrast.finding]).brief}."
+        for contrast in judged
     ]
     return " ".join([*told, pillar.summary])
 
