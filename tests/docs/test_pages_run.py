@@ -16,7 +16,8 @@ RUN_LANGUAGES = {"sh", "python", "toml"}
 PAGES_WITH_CODE = [
     page
     for page in PAGES
-    if "examples" not in page.parts and any(snippet.language in {"sh", "python"} for snippet in list_snippets(page))
+    if "examples" not in page.parts
+    and any(snippet.language in {"sh", "python"} and not snippet.not_run for snippet in list_snippets(page))
 ]
 # What a page takes for granted: a reviewer has the signature and the public key; who begins has no config.
 BEFORE = {
