@@ -91,9 +91,10 @@ class TestOneRun:
             "privacy.lira_auc",
             "privacy.attribute_probe.gender",
             "attribution.audit",
-            "privacy.one_run_epsilon_lower_bound",
         ):
             assert "only its predictions were given" in reasons[name], name
+        bound = "privacy.one_run_epsilon_lower_bound"
+        assert "nothing was trained with differential privacy in this run" in reasons[bound]
         assert "items were not read" in reasons["dataset.shared_items"]
         assert not any("failed" in reason for reason in reasons.values())
         assert run.finding("privacy.membership_auc").value is not None
