@@ -93,7 +93,7 @@ def _pool_scores(scores: Scores) -> Shares:
 def spread_over_tenths(values: np.ndarray) -> np.ndarray:
     """Return (``TENTHS``,) what (W,) equal windows hold in each tenth of the time; one across a border counts in both.
 
-    >>> spread_over_tenths(np.ones(5)).tolist()
+    >>> spread_over_tenths(np.ones(5)).round(9).tolist()
     [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
     """
     running = np.concatenate([[0.0], values.astype(np.float64).cumsum()])
