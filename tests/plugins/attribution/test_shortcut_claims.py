@@ -95,8 +95,8 @@ def train_network() -> nn.Module:
     model = Convolutional()
     model.requires_grad_(True)
     pixels, labels = bright_noise(1024, seed=1)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    for _ in range(200):
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+    for _ in range(400):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model({"pixels": pixels}), labels).backward()
         optimizer.step()
