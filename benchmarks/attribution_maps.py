@@ -8,8 +8,9 @@ number of gradients that integrated gradients need. All runs have one thread, an
 What ``rft audit`` does by default are the rows ``rft, maps`` and ``rft, quality``. Integrated gradients of this network
 do not converge with as many gradients as a second opinion may spend, and are left out after the first image.
 
-``--memory`` takes numbers of images: for each a process of its own makes the maps and measures them, of images of 64 px
-that are made up when they are read, and says the most memory that it held.
+``--memory`` takes numbers of images: for each a process of its own makes the maps and measures them, of images that are
+made up when they are read, and says the most memory that it held. ``--side`` is the width of these images: at 224 px a
+thousand take half an hour.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from rft.plugins.attribution.images.suited_methods import Attributed, attribute_
 from rft.plugins.attribution.network import FromPixels, Network
 from rft.runtime.allocator import keep_freed_memory
 
-SIDE, SMALL_SIDE = 224, 64
+SIDE = 224
 
 
 class FromBatch(nn.Module):
@@ -60,12 +61,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--steps", type=int, default=50, help="of Captum's integrated gradients; 50 is its default")
     parser.add_argument("--memory", type=int, nargs="*", default=[24, 200, 1000], help="images, for peaks of memory")
+    parser.add_argument("--side", type=int, default=SIDE, help="pixels, of the images whose memory is measured")
     parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if options.peak_of:
-        print(_peak_memory(options.peak_of))
+        print(_peak_memory(options.peak_of, options.side))
         return
     allocator = keep_freed_memory()
     network = Network(FromBatch().eval().requires_grad_(False), "cpu")
@@ -75,12 +77,13 @@ def main() -> None:
     for name, value in seconds.items():
         print(f"{name:40} {value:8.2f} s   {value / options.images:7.3f} s an image")
     print(f"Captum's integrated gradients take {plain / closed:.0f} times as long as class activation maps")
-    peaks = {count: _ask_peak(count) for count in options.memory}
+    peaks = {count: _ask_peak(count, options.side) for count in options.memory}
     for count, peak in peaks.items():
         print(f"{count:5} images: at most {peak / 1e9:.2f} GB of memory")
     result = {
         "options": {"images": options.images, "steps": options.steps},
         "peak memory in bytes, by images": peaks,
+        "pixels a side, of the images whose memory was measured": options.side,
         "keeps freed memory": allocator,
         "processor seconds": {name: round(value, 3) for name, value in seconds.items()},
         "integrated gradients of Captum over class activation maps": round(plain / closed, 1),
@@ -106,12 +109,12 @@ def _time_rft(network: Network, pixels: Tensor) -> dict[str, float]:
     return {"rft, maps": maps, "rft, quality": quality, "rft, class activation maps alone": closed}
 
 
-def _peak_memory(count: int) -> int:
+def _peak_memory(count: int, side: int) -> int:
     """Return the bytes that this process held at most, after making and measuring the maps of made-up images."""
     network = Network(FromBatch().eval().requires_grad_(False), "cpu")
 
     def read(rows: np.ndarray) -> Tensor:
-        return torch.stack([_make_image(row) for row in rows.tolist()])
+        return torch.stack([_make_image(row, side) for row in rows.tolist()])
 
     explained = Explained.from_rows(network, np.arange(count), read)
     for group in attribute_images(network, explained, AttributionOptions(), np.random.default_rng(0))[0]:
@@ -119,12 +122,12 @@ def _peak_memory(count: int) -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _make_image(row: int) -> Tensor:
-    return torch.rand(3, SMALL_SIDE, SMALL_SIDE, generator=torch.Generator().manual_seed(row))
+def _make_image(row: int, side: int) -> Tensor:
+    return torch.rand(3, side, side, generator=torch.Generator().manual_seed(row))
 
 
-def _ask_peak(count: int) -> int:
-    command = [sys.executable, __file__, "--peak-of", str(count)]
+def _ask_peak(count: int, side: int) -> int:
+    command = [sys.executable, __file__, "--peak-of", str(count), "--side", str(side)]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
