@@ -107,7 +107,7 @@ def traced_table(
 ) -> Table:
     """Return a row for each of the units that speak most for and most against each prediction.
 
-    A unit is named by its first training example.
+    A unit is named by its first training example; its label is each class that the unit has an example of.
     """
     influence = refit.trace_margins(traced.features, traced.contrast)
     first_row = np.unique(refit.unit_codes, return_index=True)[1]
@@ -118,7 +118,9 @@ def traced_table(
         speaking += [("against", unit) for unit in order[:LISTED].tolist() if effects[unit] < 0]
         for side, unit in speaking:
             row = _name_example(traced, index, classes) | {"side": side, "effect": float(effects[unit])}
-            rows.append(row | _name_training_example(examples, int(first_row[unit]), classes))
+            labels = np.unique(examples.labels[refit.unit_codes == unit])
+            row |= {"training_example": str(examples.ids[first_row[unit]])}
+            rows.append(row | {"training_label": ", ".join(classes[label] for label in labels)})
     return rows
 
 
@@ -131,7 +133,11 @@ def nearest_table(traced: TracedPredictions, examples: LabelledExamples, classes
         nearest = np.argsort(-similarities, kind="stable")[:LISTED].tolist()
         for row in nearest:
             named: Row = {"example": str(traced.ids[index]), "similarity": float(similarities[row])}
-            rows.append(named | _name_training_example(examples, row, classes))
+            training: Row = {
+                "training_example": str(examples.ids[row]),
+                "training_label": classes[examples.labels[row]],
+            }
+            rows.append(named | training)
     return rows
 
 
@@ -147,7 +153,3 @@ def _name_example(traced: TracedPredictions, index: int, classes: Sequence[str])
         "label": classes[traced.labels[index]],
         "prediction": classes[traced.contrast.classes[index]],
     }
-
-
-def _name_training_example(examples: LabelledExamples, row: int, classes: Sequence[str]) -> Row:
-    return {"training_example": str(examples.ids[row]), "training_label": classes[examples.labels[row]]}

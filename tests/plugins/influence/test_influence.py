@@ -128,6 +128,20 @@ def test_traced_predictions_name_what_speaks_for_and_against_them() -> None:
     assert rows[0]["training_label"] == CLASSES[examples.labels[int(speaking[0].removeprefix("photo-"))]]
 
 
+def test_a_unit_is_named_with_every_label_that_it_has() -> None:
+    examples, points = some_examples(per_unit=3), some_points(1)
+    refit = RidgeRefit(examples, 3)
+    traced = TracedPredictions(
+        np.array(["a"], dtype=object), np.array([0]), points, Contrast.from_logits(refit.score(points))
+    )
+    rows = traced_table(traced, refit, examples, CLASSES)
+    assert len(rows) == 10
+    for row in rows:
+        unit = int(row["training_example"].removeprefix("photo-"))
+        labels = examples.labels[[unit, unit + 20, unit + 40]]
+        assert row["training_label"] == ", ".join(CLASSES[label] for label in sorted(set(labels.tolist())))
+
+
 def test_the_nearest_examples_are_those_of_the_largest_cosine() -> None:
     examples = some_examples()
     points = examples.features[[7, 9]] + 0.01
