@@ -90,6 +90,14 @@ def test_a_table_keeps_its_digits_merges_intervals_and_moves_what_is_the_same_ev
     assert shown.rows == (("a", "0.5", "[0.25, 0.75]", f"1{SPACE}200"), ("b", "not measured", "–", "4"))
 
 
+def test_a_status_that_only_says_that_all_was_measured_is_left_out_where_no_estimate_has_it_either() -> None:
+    shown = view_table([{"label": "a", "n": 3, "status": "ok"}, {"label": "b", "n": 2, "status": "ok"}])
+    assert shown.constants == ()
+    assert [column.label for column in shown.columns] == ["label", "n"]
+    some = view_table([{"label": "a", "n": 3, "status": "ok"}, {"label": "b", "n": 2, "status": "withheld"}])
+    assert [column.label for column in some.columns] == ["label", "n", "status"]
+
+
 def test_a_long_table_says_how_much_is_left_out() -> None:
     shown = view_table([{"k": k, "x": str(k)} for k in range(500)], caption="")
     assert len(shown.rows) == tables.MAX_SHOWN_ROWS

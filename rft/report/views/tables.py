@@ -168,12 +168,10 @@ def _without_needless_status(
 ) -> dict[str, Column]:
     """Leave out a status that says in each row that it was measured, or what stands in the place of its value."""
     estimate, status = find_column(shown, "estimate"), find_column(columns, "status")
-    if estimate is None:
-        return shown
 
     def says_nothing_more(row: Row) -> bool:
         cell = row[status] if status else None
-        if row[estimate] is not None:
+        if estimate is None or row[estimate] is not None:
             return cell in ("ok", "measured")
         return explain_absence(row, columns) == words_of_name(str(cell))
 
