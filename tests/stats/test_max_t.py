@@ -265,6 +265,20 @@ def test_drawing_unit_by_unit_is_the_same_multinomial(monkeypatch: pytest.Monkey
     assert ways[0].drawn_variances.mean() == pytest.approx(ways[1].drawn_variances.mean(), rel=0.02)
 
 
+@pytest.mark.parametrize("added", [[], [0.5, 0.5, 1.0], [1 / 3] * 6])
+def test_units_of_several_groups_are_drawn_as_numpys_multinomial_draws_them(added: list[float]) -> None:
+    """Counts of single kinds have the chances of the binomial, and any two kinds its covariance."""
+    n, draws, counts_less = 12, 40_000, np.array(added)
+    counts = resampling._draw_counts(np.random.default_rng(0), n, counts_less, draws)
+    assert (counts.shape, set(counts.sum(axis=1))) == ((draws, n + len(added)), {n})
+    shares = np.concatenate([np.ones(n), counts_less]) / (n + sum(added))
+    for kind, share in enumerate(shares):
+        expected = stats.binom.pmf(np.arange(4), n, share)
+        assert [np.mean(counts[:, kind] == k) for k in range(4)] == pytest.approx(expected, abs=0.012)
+    covariance = n * (np.diag(shares) - np.outer(shares, shares))
+    assert np.cov(counts.T) == pytest.approx(covariance, abs=0.035)
+
+
 def test_many_units_are_drawn_as_normal_and_it_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Log losses are skewed: with 5,001 units a group the quantile of |t| is still the normal one."""
     rng = np.random.default_rng(0)
