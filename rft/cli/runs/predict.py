@@ -37,6 +37,7 @@ def predict(
         model = rft.load(folder)
         from rft.models.predict import predict_inputs
         from rft.models.saved import SavedModel
+        from rft.runtime.allocator import keep_freed_memory
 
         if not isinstance(model, SavedModel):
             raise ModelError(
@@ -44,6 +45,7 @@ def predict(
                 where=str(folder),
                 remedy="Give the folder of the run, or predict from Python with rft.load.",
             )
+        keep_freed_memory()
         table = predict_inputs(model, inputs)
         text = table.to_csv(index=False)
         if file is not None:

@@ -149,18 +149,36 @@ class ImagePreprocessing:
         )
 
     def _run_pipeline(self, upright: Image.Image) -> np.ndarray:
-        values = np.asarray(self.pipeline(upright.convert(self.mode)), np.float64)
+        values = np.asarray(self.pipeline(upright.convert(self.mode)))
         if values.shape != self.shape:
             raise ModelError(
                 f"its preprocessing gives {values.shape} for an image of {upright.width} x {upright.height} px, and "
                 f"{self.shape} for others",
                 where="model",
             )
-        pixels = (values - np.reshape(self.offset, (-1, 1, 1))) / np.reshape(self.scale, (-1, 1, 1))
-        steps = np.rint(pixels * 255)
-        in_steps = steps.min() >= 0 and steps.max() <= 255 and np.abs(pixels * 255 - steps).max() < PIXEL_STEP_TOLERANCE
-        kept = steps.astype(np.uint8) if in_steps else pixels.astype(np.float32)
+        offset, scale = np.reshape(self.offset, (-1, 1, 1)), np.reshape(self.scale, (-1, 1, 1))
+        summand = -255 * offset / scale
+        float32_error = 2**-22 * (255 + float(np.abs(summand).max()))  # four roundings of numbers of this size
+        # float32 takes half the time of float64, which decides where float32 cannot.
+        sure = PIXEL_STEP_TOLERANCE - float32_error
+        steps = _round_to_steps(values, (255 / scale).astype(np.float32), summand.astype(np.float32), sure)
+        if steps is None:
+            pixels = (np.asarray(values, np.float64) - offset) / scale
+            steps = _round_to_steps(pixels, np.full(1, 255.0), np.zeros(1), PIXEL_STEP_TOLERANCE)
+        kept = pixels.astype(np.float32) if steps is None else steps.astype(np.uint8)
         return np.ascontiguousarray(kept.transpose(1, 2, 0))
+
+
+def _round_to_steps(
+    values: np.ndarray, factor: np.ndarray, summand: np.ndarray, tolerance: float
+) -> np.ndarray | None:
+    """Return (C, H, W) values * factor + summand as whole numbers in [0, 255], or None where they are not that near."""
+    scaled = values * factor
+    scaled += summand
+    steps = np.rint(scaled)
+    scaled -= steps
+    in_range = steps.min() >= 0 and steps.max() <= 255
+    return steps if in_range and max(scaled.max(), -scaled.min()) < tolerance else None
 
 
 def plain_preprocessing(
