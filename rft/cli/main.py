@@ -8,6 +8,7 @@ import typer
 
 from rft.cli.app import app, out
 from rft.cli.audit import audit
+from rft.cli.cache import cache
 from rft.cli.demo import demo
 from rft.cli.output import add_output_options
 from rft.cli.plugins import plugins
@@ -40,6 +41,7 @@ COMMANDS = (
     history,
     compare_backbones,
     cut_points,
+    cache,
     plugins,
     schema,
 )  # as --help lists them

@@ -17,6 +17,8 @@ from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 from torch import Tensor
 
+from rft.features.cache_lock import FolderLock
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -31,10 +33,17 @@ class Layout:
 
 @dataclass(frozen=True)
 class Shard:
-    """The rows of a file. ``lengths`` is None where all rows have the same shape."""
+    """The rows of a file.
+
+    Attributes:
+        values: (R, ...), or (sum T, ...) where rows differ in length T.
+        lengths: (R,) of the rows; None where all have the same shape.
+        lock: keeps others from removing the file while it is mapped.
+    """
 
     values: Tensor
     lengths: np.ndarray | None
+    lock: FolderLock | None = None
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -76,9 +85,15 @@ def read_index(path: Path) -> tuple[list[str], Layout]:
         return items, Layout(tuple(file.get_slice("features").get_shape()[1:]), "lengths" in file.keys())  # noqa: SIM118
 
 
-def open_shard(path: Path, *, mapped: bool) -> Shard:
-    """Return the rows of a file, in memory or, with ``mapped``, as pages that are read when they are touched."""
+def open_shard(path: Path, *, mapped: bool, lock: FolderLock | None = None) -> Shard:
+    """Return the rows of a file, in memory or, with ``mapped``, as pages that are read when they are touched.
+
+    Args:
+        path: the file.
+        mapped: whether to map it.
+        lock: to hold while its rows are mapped.
+    """
     with safe_open(path, "pt") as file:
         values = file.get_tensor("features")
         lengths = file.get_tensor("lengths").numpy().copy() if "lengths" in file.keys() else None  # noqa: SIM118
-    return Shard(values if mapped else values.clone(), lengths)
+    return Shard(values, lengths, lock) if mapped else Shard(values.clone(), lengths)

@@ -3,7 +3,9 @@
 A folder holds the features that one frozen prefix gives in one precision; its name is their common hash. In it, a
 shard is a file with some rows and the sha256 of the item each row came from. A shard is named after its own sha256
 and written beside and renamed, so that it is whole or absent: an interrupted extraction keeps what it finished, runs
-at the same time do not disturb each other, and a damaged shard is noticed and made again.
+at the same time do not disturb each other, and a damaged shard is noticed and made again. Shards that were found whole
+are not read again while the system shows no change (``rft.features.verified``), and while anything refers to what was
+found, the folder counts as in use (``rft.features.cache_lock``).
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from types import TracebackType
 import numpy as np
 
 from rft.errors import ConfigError, OutputError
-from rft.features import shards
+from rft.features import shards, verified
+from rft.features.cache_lock import FolderLock, hold_shared
 
 log = logging.getLogger("rft")
 
@@ -45,11 +48,13 @@ class StoredRows:
         paths: the shards that hold any of them.
         places: digest -> where its row is.
         layout: how the rows of all these shards are shaped; None while there are none.
+        lock: keeps others from removing these shards.
     """
 
     paths: list[Path] = field(default_factory=list)
     places: dict[str, Place] = field(default_factory=dict)
     layout: shards.Layout | None = None
+    lock: FolderLock | None = None
 
     def note_shard(self, path: Path, layout: shards.Layout, rows: Iterable[tuple[int, str]]) -> None:
         """Note a shard and those of its rows, with their digests, that are wanted and not noted yet."""
@@ -84,16 +89,8 @@ class Store:
     def find_rows(self, digests: Iterable[str]) -> StoredRows:
         """Return where the features of these items are; what is not in it is not stored, or was damaged."""
         wanted = set(digests)
-        stored = StoredRows()
-        for path in sorted(self._shards.glob("*.safetensors")):
-            try:
-                whole = shards.is_whole(path)
-            except FileNotFoundError:  # another run found it damaged a moment ago
-                continue
-            if not whole:
-                log.warning("the cached features in %s are damaged and are made again", path.name)
-                path.unlink(missing_ok=True)
-                continue
+        stored = StoredRows(lock=hold_shared(self.folder, self.key))
+        for path in find_whole_shards(self._shards):
             items, layout = shards.read_index(path)
             stored.note_shard(path, layout, ((row, item) for row, item in enumerate(items) if item in wanted))
         return stored
@@ -135,7 +132,34 @@ class Store:
 
     def open_shards(self, stored: StoredRows, *, mapped: bool) -> list[shards.Shard]:
         """Return the shards that were found, in memory or mapped."""
-        return [shards.open_shard(path, mapped=mapped) for path in stored.paths]
+        return [shards.open_shard(path, mapped=mapped, lock=stored.lock) for path in stored.paths]
+
+
+def find_whole_shards(folder: Path, *, reread: bool = False) -> list[Path]:
+    """Return the shards of a folder, sorted; those that are damaged are removed, and a warning names them.
+
+    Args:
+        folder: where the shards of one prefix lie.
+        reread: read those again, too, that were found whole before and have not changed since.
+    """
+    known = {} if reread else verified.read_verified(folder)
+    whole, settled = [], {}
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            stamp = verified.stamp_file(path)
+            is_known = known.get(path.name) == stamp
+            if not is_known and not shards.is_whole(path):
+                log.warning("the cached features in %s are damaged and are made again", path.name)
+                path.unlink(missing_ok=True)
+                continue
+        except FileNotFoundError:  # another run found it damaged a moment ago
+            continue
+        whole.append(path)
+        if not is_known and verified.is_settled(stamp):
+            settled[path.name] = stamp
+    if settled:
+        verified.note_verified(folder, settled)
+    return whole
 
 
 class Writer:

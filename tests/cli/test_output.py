@@ -32,6 +32,7 @@ SLOW, SLOW_ONES = pytest.mark.slow, {"cut-points", "compare-backbones", "predict
 # Arguments that are wrong for each command in a way that its own code tells.
 WRONG = {
     "audit": ["none.toml"],
+    "cache": ["prune", "--to", "much"],
     "check": ["none.toml"],
     "compare": ["none", "none"],
     "compare-backbones": ["none.toml", "torchvision/resnet18"],
@@ -78,6 +79,7 @@ RIGHT: dict[str, tuple[Sequence[str], set[str]]] = {
         ["scores.toml", "--out", "runs/scores", "--force"],
         {"run", "name", "verdict", "later_verdicts", "to_review", "not_measured", "folder", "report", "key"},
     ),
+    "cache": (["list"], {"folder", "bytes", "prefixes"}),
     "check": (
         ["scores.toml"],
         {"problems", "classes", "weights", "data", "audits", "rules", "remarks", "estimates"},

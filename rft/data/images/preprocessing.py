@@ -169,9 +169,7 @@ class ImagePreprocessing:
         return np.ascontiguousarray(kept.transpose(1, 2, 0))
 
 
-def _round_to_steps(
-    values: np.ndarray, factor: np.ndarray, summand: np.ndarray, tolerance: float
-) -> np.ndarray | None:
+def _round_to_steps(values: np.ndarray, factor: np.ndarray, summand: np.ndarray, tolerance: float) -> np.ndarray | None:
     """Return (C, H, W) values * factor + summand as whole numbers in [0, 255], or None where they are not that near."""
     scaled = values * factor
     scaled += summand
