@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from rft.records import DataFacts, InputFile, Split, SplitFacts
 from rft.runtime.progress import track_progress
 
 CHECKED_AT_ONCE = 4096  # items
+CHECKED_BY_A_THREAD = 32  # items in turn: to hand over a small file takes as long as to check it
 
 
 @dataclass(frozen=True)
@@ -329,9 +331,14 @@ def _check_in_threads(
     check_item: Callable[[int], CheckedItem | DataError], rows: Sequence[int]
 ) -> Iterator[CheckedItem | DataError]:
     """Yield what a check gives for each of some rows, in order; few are under way, since each holds its item."""
+
+    def check_chunk(start: int) -> list[CheckedItem | DataError]:
+        return [check_item(row) for row in rows[start : start + CHECKED_BY_A_THREAD]]
+
     with open_decoders() as pool:
         for start in range(0, len(rows), CHECKED_AT_ONCE):
-            yield from pool.map(check_item, rows[start : start + CHECKED_AT_ONCE])
+            chunks = range(start, min(start + CHECKED_AT_ONCE, len(rows)), CHECKED_BY_A_THREAD)
+            yield from chain.from_iterable(pool.map(check_chunk, chunks))
 
 
 def _add_place(error: DataError, row: int, places: Places | None) -> DataError:
