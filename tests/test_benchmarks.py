@@ -13,7 +13,9 @@ import pytest
 from tests.support import ROOT
 
 SMALL = {
+    "forward_passes.py": "--rounds 1 --networks efficientnet_lite0 --batch 4 --side-length 32",
     "group_metrics.py": "--rows 2000 --peer 1",
+    "image_reading.py": "--rounds 1 --images 2",
     "membership_attack.py": "--train 300 --test 200 --dimension 16 --classes 2 --epochs 2",
     "predictions_alone.py": "--rows 2000",
     "private_training.py": "--steps 3 --rounds 1 --epochs 1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -730,3 +731,37 @@ def test_an_audit_looks_at_the_images_as_the_transform_gives_them(tmp_path: Path
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Preprocessing" in page
     assert "that of made:build" in page
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.0,) * 3, (1 / 255,) * 3), ((-2000.0,) * 3, (1e-3,) * 3)],
+    ids=["ImageNet", "levels", "too far off for float32"],
+)
+def test_a_normalisation_is_taken_back_as_in_float64(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (50, 70, 3), dtype=np.uint8))
+    offset, scale = (np.reshape(values, (-1, 1, 1)) for values in (mean, std))
+
+    def normalise(picture: Image.Image) -> np.ndarray:
+        pixels = np.asarray(picture.resize((40, 40))).transpose(2, 0, 1) / 255
+        return ((pixels - offset) / scale).astype(np.float32 if abs(mean[0]) < 10 else np.float64)
+
+    preprocessing = ImagePreprocessing.measure(normalise, {"recipe": "test"}, "model", normalisation=(mean, std))
+    expected = np.asarray(image.resize((40, 40)))
+    pixels = preprocessing(image)
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(pixels, expected)
+
+
+def test_values_between_the_levels_of_8_bits_are_kept() -> None:
+    def scale_pixels(picture: Image.Image) -> np.ndarray:
+        return np.asarray(picture.resize((8, 8)), np.float32).transpose(2, 0, 1) / 255
+
+    smooth = replace(
+        ImagePreprocessing.measure(scale_pixels, {"recipe": "test"}, "model"),
+        pipeline=lambda picture: scale_pixels(picture) + np.float32(0.3 / 255),
+    )
+    pixels = smooth(Image.new("RGB", (8, 8), (10, 20, 30)))
+    assert pixels.dtype == np.float32
+    assert pixels[0, 0] == pytest.approx(np.array([10.3, 20.3, 30.3]) / 255, rel=1e-6)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -15,6 +17,7 @@ from rft.cli.main import app
 from rft.records import Verdict
 from rft.report import open_run, save
 from rft.signing.statement import describe_run
+from tests.support import ROOT
 from tests.support.small_run import list_files, small_artifacts, small_run
 
 STRICT = '[[policy]]\nfinding = "performance.accuracy"\nmin = 0.8\nbecause = "release criterion R-9"\n'
@@ -238,3 +241,27 @@ def test_a_rule_on_what_no_run_of_this_config_can_have_is_an_error(saved: Path, 
     assert not saved.with_name("one-strict").exists()
     policy.write_text(STRICT.replace("accuracy", "log_loss"), encoding="utf-8")
     assert invoke_rft("report", saved, "--policy", policy)[0] == 3
+
+
+@pytest.mark.parametrize("command", ["report", "verify", "export"])
+def test_a_finished_run_is_shown_without_what_made_it(saved: Path, tmp_path: Path, command: str) -> None:
+    """Importing torch alone takes longer than to write the report; see ``docs/performance.md``."""
+    arguments = {
+        "report": ["report", saved, "--out", tmp_path / "shown"],
+        "verify": ["verify", saved],
+        "export": ["export", saved, "--format", "csv", "--out", tmp_path / "findings.csv"],
+    }
+    heavy = {"torch", "torchvision", "timm", "transformers", "opacus", "captum", "fairlearn"}
+    heavy |= {"sklearn", "pandas", "pyarrow", "matplotlib" if command == "export" else "scipy"}
+    code = (
+        "import sys\n"
+        "from rft.cli.main import app\n"
+        f"try: app({[str(argument) for argument in arguments[command]]!r})\n"
+        "except SystemExit as stop: print('ended', stop.code)\n"
+        f"print('loaded', sorted({heavy!r} & sys.modules.keys()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    ended, loaded = done.stdout.splitlines()[-2:]
+    assert ended.startswith("ended ")
+    assert ended != "ended 2"
+    assert loaded == "loaded []"

@@ -57,3 +57,11 @@ def test_what_the_process_holds_is_seen_to_rise_and_fall() -> None:
         assert watch.peak() - before < 0.2 * size
     assert memory.peak_bytes() >= memory.resident_bytes()
     assert memory.available_bytes() > 0
+
+
+def test_the_watch_leaves_no_file_open() -> None:
+    files = len(os.listdir("/proc/self/fd"))
+    with memory.PeakWatch() as watch:
+        assert len(os.listdir("/proc/self/fd")) == files + 1
+        assert watch.peak() > 0
+    assert len(os.listdir("/proc/self/fd")) == files
