@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rft.config.tables.train import TrainConfig
 from rft.errors import RftError
 from rft.runtime.progress import track_progress
+from rft.runtime.random_state import seeded_torch
 from rft.training import EarlyStopping, Fit, Job, Recipe, Task, Workload, trained_state
 from rft.training.default_recipes import choose_standard_recipe
 from rft.training.linear_heads import Heads, Vectors, linear_head_vectors, shared_gradient, unchanged_tensors
@@ -57,7 +58,7 @@ def _fit_suffix(task: Task, job: Job) -> Fit:
     shuffling = torch.Generator().manual_seed(job.seed)
     log: list[dict[str, float]] = []
     best = _BestEpoch()
-    with suitable_threads(suffix, task.device), _seeded_torch(job.seed, task.device):
+    with suitable_threads(suffix, task.device), seeded_torch(job.seed, task.device):
         for epoch in track_progress(range(1, task.recipe.taken_epochs + 1), "Training"):
             total = 0.0
             order = members[torch.randperm(len(members), generator=shuffling)]
@@ -119,7 +120,7 @@ def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
     optimizer = task.recipe.build_optimizer(heads.parameters)
     members = torch.stack([torch.as_tensor(job.members) for job in jobs], dim=1).to(task.device)  # (N, H)
     seen = members.any(dim=1).nonzero()[:, 0].cpu()
-    share = float(members.sum(dim=0).double().mean()) / len(seen)
+    share = float(members.sum(dim=0).cpu().double().mean()) / len(seen)
     batch_size = round(task.recipe.batch_size / share)
     scheduler = task.recipe.build_scheduler(optimizer, task.recipe.epochs * -(-len(seen) // batch_size))
     shuffling = torch.Generator().manual_seed(jobs[0].seed)
@@ -172,14 +173,6 @@ def _mean_loss(suffix: nn.Module, task: Task, rows: Tensor, random: torch.Genera
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
     """Return the context in which a forward pass computes in this precision; bfloat16 needs no scaled loss."""
     return torch.autocast(device.partition(":")[0], torch.bfloat16) if precision == "bfloat16" else nullcontext()
-
-
-@contextmanager
-def _seeded_torch(seed: int, device: str) -> Iterator[None]:
-    """Let dropout depend on the job's seed alone, and leave the global random state as it was."""
-    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def _check_finite_loss(loss: float, epoch: int) -> float:

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import wraps
+from inspect import isfunction
+from pkgutil import resolve_name
 from typing import Any
 from unittest.mock import patch
 
@@ -58,10 +61,9 @@ class PretendedDevices:
 
 
 def _address(tensor: Tensor) -> int:
-    storage = torch._C._functorch.get_unwrapped(tensor) if torch._C._functorch.is_functorch_wrapped_tensor(tensor) else tensor
-    while torch._C._functorch.is_functorch_wrapped_tensor(storage):
-        storage = torch._C._functorch.get_unwrapped(storage)
-    return int(storage.untyped_storage()._cdata)
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return int(tensor.untyped_storage()._cdata)
 
 
 class _CheckedOperations(TorchDispatchMode):
@@ -197,8 +199,13 @@ def _call_accelerator(names: _DeviceNames, func: Any, args: tuple[Any, ...], kwa
 def _refuse_array(names: _DeviceNames, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if (device := names.devices.find(args[0])) != CPU and not kwargs.get("force"):
         raise TypeError(
-            f"can't convert {device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+            f"can't convert {device} device type tensor to numpy. "
+            "Use Tensor.cpu() to copy the tensor to host memory first."
         )
+    return func(*args, **kwargs)
+
+
+def _parse_arguments(names: _DeviceNames, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return func(*args, **kwargs)
 
 
@@ -226,6 +233,7 @@ HANDLERS: dict[Any, Handler] = {
     Tensor.__array__: _refuse_array,
     Tensor.__deepcopy__: _keep_device,
     Tensor.pin_memory: _return_itself,
+    torch._C._nn._parse_to: _parse_arguments,
 }
 
 
@@ -279,7 +287,8 @@ def pretend_device(kind: str, count: int = 1) -> Iterator[list[PretendedGenerato
     }
     with ExitStack() as stack:
         for name, replacement in (patches | _device_functions(kind, generators)).items():
-            stack.enter_context(patch(name, replacement))
+            original = resolve_name(name)
+            stack.enter_context(patch(name, wraps(original)(replacement) if isfunction(original) else replacement))
         stack.enter_context(_CheckedOperations(devices))
         stack.enter_context(_DeviceNames(devices, kind))
         yield generators
@@ -309,6 +318,9 @@ def _device_functions(kind: str, generators: list[PretendedGenerator]) -> dict[s
         "torch.cuda.device_count": lambda: len(generators),
         "torch.cuda.get_device_name": lambda device=None: f"Pretended GPU {number(device)}",
         "torch.cuda.default_generators": tuple(generators),
+        "torch.cuda.current_device": lambda: 0,
+        "torch.cuda.init": lambda: None,
+        "torch.backends.cudnn.version": lambda: None,
         "torch.cuda.get_rng_state": lambda device="cuda": generators[number(device)].get_state(),
         "torch.cuda.set_rng_state": lambda state, device="cuda": generators[number(device)].set_state(state),
         "torch.cuda.mem_get_info": lambda device=None: (GPU_BYTES, GPU_BYTES),

@@ -122,16 +122,17 @@ class Path:
     def _integrate_with(self, count: int) -> _Quadrature:
         nodes, weights = np.polynomial.legendre.leggauss(count)
         places, weights = (nodes + 1) / 2, weights / 2
-        total, gains = torch.zeros_like(self.example, dtype=torch.float64), []
+        distance = (self.example - self.baseline).cpu()  # MPS has no float64
+        total, gains = torch.zeros_like(distance, dtype=torch.float64), []
         saliency = Saliency(self.function)
         for start in range(0, count, CHUNK):
             points = self._points_at(places[start : start + CHUNK])
-            slopes = saliency.attribute(points.requires_grad_(), target=self.target, abs=False).detach().double()
-            parts = slopes * (self.example - self.baseline)
-            parts *= torch.from_numpy(weights[start : start + CHUNK]).to(parts).view(-1, *[1] * self.example.dim())
-            gains.append(parts.flatten(1).sum(dim=1).cpu().numpy())
+            slopes = saliency.attribute(points.requires_grad_(), target=self.target, abs=False).detach()
+            parts = slopes.cpu().double() * distance
+            parts *= torch.from_numpy(weights[start : start + CHUNK]).view(-1, *[1] * distance.dim())
+            gains.append(parts.flatten(1).sum(dim=1).numpy())
             total += parts.sum(dim=0)
-        return _Quadrature(total.sum(dim=self.axis).cpu().numpy(), np.concatenate(gains), weights)
+        return _Quadrature(total.sum(dim=self.axis).numpy(), np.concatenate(gains), weights)
 
     def _error_along(self, quadrature: _Quadrature) -> float | None:
         """Return the error of ``Completeness``; the stretch of a step is as long as its weight.
@@ -153,7 +154,7 @@ class Path:
         with torch.no_grad():
             chunks = [self._points_at(places[start : start + CHUNK]) for start in range(0, len(places), CHUNK)]
             outputs = torch.cat([self.function(points)[:, self.target] for points in chunks])
-        logits: np.ndarray = outputs.double().cpu().numpy()
+        logits: np.ndarray = outputs.cpu().double().numpy()
         return logits
 
     def _points_at(self, places: np.ndarray) -> Tensor:

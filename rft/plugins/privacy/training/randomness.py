@@ -13,13 +13,10 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-import torch
 
 Randomness = Literal["secret", "seeded"]
 UNIFORM_RESOLUTION = 2.0**-53  # distance of neighbouring uniforms
@@ -85,11 +82,3 @@ def random_streams(randomness: Randomness, seed: int) -> RandomStreams:
     return RandomStreams(
         SeededSource(np.random.default_rng(sampling)), SeededSource(np.random.default_rng(noise)), seed_of_torch
     )
-
-
-@contextmanager
-def isolated_rng(device: str, seed: int) -> Iterator[None]:
-    """Seed torch's random numbers here, and leave them to others as they were."""
-    with torch.random.fork_rng(devices=[torch.device(device)] if device.startswith("cuda") else []):
-        torch.manual_seed(seed)
-        yield

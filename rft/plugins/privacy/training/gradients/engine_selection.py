@@ -31,8 +31,8 @@ from rft.plugins.privacy.training.gradients.engines import (
     summed_loss,
     trained_parameters,
 )
-from rft.plugins.privacy.training.randomness import isolated_rng
 from rft.runtime.float32 import ieee_float32
+from rft.runtime.random_state import seeded_torch
 from rft.training import Task
 from rft.training.privacy_facts import EngineFacts
 
@@ -109,7 +109,7 @@ def select_engine(task: Task) -> EngineSelection:
         ConfigError: nothing is trained, examples of a batch influence each other, or training would keep statistics
             of them without noise; with the layer where it is known.
     """
-    with isolated_rng(task.device, 0), ieee_float32():
+    with seeded_torch(0, task.device), ieee_float32():
         suffix = with_perturbed_parameters(build_network(task, 0))
         _check_layers(suffix)
         batch, labels = make_up_examples(task, suffix, len(TEXT_LENGTHS))
@@ -210,7 +210,7 @@ def _check_batch_independence(suffix: nn.Module, batch: Batch, device: str) -> N
     outputs = []
     for last in (-1, 0):
         exchanged = {name: torch.cat([column[:-1], column[last][None]]) for name, column in batch.items()}
-        with torch.no_grad(), isolated_rng(device, 0):  # the same dropout
+        with torch.no_grad(), seeded_torch(0, device):  # the same dropout
             outputs.append(suffix(exchanged)[:-1])
     if not torch.allclose(outputs[0], outputs[1], rtol=GRADIENT_TOLERANCE, atol=GRADIENT_TOLERANCE):
         raise _refuse_network(MIXES_EXAMPLES, REMEDY)
