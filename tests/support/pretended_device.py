@@ -36,6 +36,22 @@ class PretendedDevices:
 
     def __init__(self) -> None:
         self._places: dict[int, tuple[StorageWeakRef, torch.device]] = {}
+        self._calls = [CPU]  # where the arguments lie of the calls of torch that run
+
+    @property
+    def within(self) -> torch.device:
+        """Where torch itself makes the tensors that a call needs beside its arguments, a causal mask for instance."""
+        return self._calls[-1]
+
+    @contextmanager
+    def calling(self, *arguments: object) -> Iterator[None]:
+        """Run a call of torch with these arguments."""
+        tensors = (leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, Tensor))
+        self._calls.append(next((place for place in map(self.find, tensors) if place != CPU), CPU))
+        try:
+            yield
+        finally:
+            self._calls.pop()
 
     def find(self, tensor: Tensor) -> torch.device:
         """Return the device of a tensor."""
@@ -84,7 +100,11 @@ class _CheckedOperations(TorchDispatchMode):
         if len(places) > 1 and name not in BETWEEN_DEVICES:
             listed = " and ".join(sorted(map(str, places)))
             raise RuntimeError(f"Expected all tensors to be on the same device, but found {listed} in {name}")
-        device = self.devices.find(args[0]) if name in BETWEEN_DEVICES else next(iter(places), CPU)
+        device = (
+            self.devices.find(args[0])
+            if name in BETWEEN_DEVICES
+            else next(iter(places), CPU if tensors else self.devices.within)
+        )
         output = func(*args, **(kwargs or {}))
         if device != CPU:
             for leaf in pytree.tree_leaves(output):
@@ -133,15 +153,14 @@ class _DeviceNames(TorchFunctionMode):
             return handle(self, func, args, kwargs)
         asked = self.parse(kwargs["device"]) if kwargs.get("device") is not None else None
         if asked is None:
-            return func(*args, **kwargs)
+            with self.devices.calling(args, kwargs):
+                return func(*args, **kwargs)
         generator = kwargs.get("generator")
         if generator is not None and generator.device.type != asked.type:
             raise RuntimeError(f"Expected a '{asked.type}' device type for generator but found 'cpu'")
         if asked.type != self.kind:
             return func(*args, **kwargs)
-        output = func(*args, **(kwargs | {"device": CPU}))
-        self.devices.put(output, asked)
-        return output
+        return self.devices.put(func(*args, **(kwargs | {"device": CPU})), asked)
 
     def parse(self, wanted: Any) -> torch.device:
         """Return a device as torch shows it, with its number where it has one."""
@@ -232,6 +251,7 @@ HANDLERS: dict[Any, Handler] = {
     Tensor.numpy: _refuse_array,
     Tensor.__array__: _refuse_array,
     Tensor.__deepcopy__: _keep_device,
+    Tensor.new_tensor: _keep_device,
     Tensor.pin_memory: _return_itself,
     torch._C._nn._parse_to: _parse_arguments,
 }
@@ -276,11 +296,21 @@ def pretend_device(kind: str, count: int = 1) -> Iterator[list[PretendedGenerato
             generator.manual_seed(int(seed))
         return seed_all(seed)
 
+    names, run_backward = _DeviceNames(devices, kind), torch.autograd._engine_run_backward
+
+    def run_backward_by_name(*args: Any, **kwargs: Any) -> Any:
+        with (
+            names,
+            devices.calling(args),
+        ):  # within a call of torch no mode is asked, and hooks of a backward pass are Python again
+            return run_backward(*args, **kwargs)
+
     set_enabled, get_enabled = torch.set_autocast_enabled, torch.is_autocast_enabled
     patches = {
         "torch.autocast": _Autocast,
         "torch.set_autocast_enabled": lambda device, enabled: set_enabled("cpu", enabled),
         "torch.is_autocast_enabled": lambda device="cpu": get_enabled("cpu"),
+        "torch.autograd._engine_run_backward": run_backward_by_name,
         "torch.manual_seed": manual_seed,
         "torch.random.manual_seed": manual_seed,
         "torch.optim.Optimizer._accelerator_graph_capture_health_check": lambda optimizer: None,  # asks the driver
@@ -290,7 +320,7 @@ def pretend_device(kind: str, count: int = 1) -> Iterator[list[PretendedGenerato
             original = resolve_name(name)
             stack.enter_context(patch(name, wraps(original)(replacement) if isfunction(original) else replacement))
         stack.enter_context(_CheckedOperations(devices))
-        stack.enter_context(_DeviceNames(devices, kind))
+        stack.enter_context(names)
         yield generators
 
 
