@@ -19,7 +19,7 @@ Restore = Callable[[], object]
 @contextmanager
 def seeded_torch(seed: int, device: str = "cpu") -> Iterator[None]:
     """Draw from ``seed`` here, on the CPU and on ``device``, and put both back as they were."""
-    restore = [partial(torch.set_rng_state, torch.get_rng_state()), *_seed_device(seed, device)]
+    restore: list[Restore] = [partial(torch.set_rng_state, torch.get_rng_state()), *_seed_device(seed, device)]
     torch.default_generator.manual_seed(seed)
     try:
         yield
