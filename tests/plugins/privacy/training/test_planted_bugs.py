@@ -99,8 +99,9 @@ def the_same_again(sampler: PoissonSampler, heads: int) -> Sample:
     return RIGHT_DRAW(PoissonSampler(random_streams("seeded", 5).sampling, sampler.n, sampler.rate), heads)
 
 
-NORMALS = "drawn = self.source.draw_normals(len(self.noise_multipliers), sum(sizes))"
-SCALE = "drawn *= self.noise_multipliers[:, None] * self.max_grad_norm"
+ON_DEVICE = "draw_normals_on(self.source, totals[0].device, "
+NORMALS = f"{ON_DEVICE}len(self.noise_multipliers), sum(sizes))"
+SCALE = "scale = self.noise_multipliers[:, None] * self.max_grad_norm"
 COUNTED = "counters.non_finite_gradients += stepper.set_gradient(sample)"
 NOISED = "self.gaussian.add_noise("
 ADDED = "(total + part.view_as(total))"
@@ -133,7 +134,7 @@ EVERYWHERE = {
         noise(ADDED, "(total + part.view_as(total) * (1.0 if total.dim() > 2 else 0.1))"), OF_EMPTY
     ),
     "noise that begins anew in each step": Bug(
-        noise(NORMALS, NORMALS.replace("self.source.draw_normals(", "np.random.default_rng(0).normal(size=(") + ")"),
+        noise(NORMALS, NORMALS.replace(ON_DEVICE, "torch.from_numpy(np.random.default_rng(0).normal(size=(") + "))"),
         FRESH,
     ),
     "twice the sampling rate": Bug(
