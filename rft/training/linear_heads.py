@@ -21,6 +21,7 @@ from rft.backbones.classifier import Head, scale_rows
 from rft.features import Features
 from rft.features.columns import Dense
 from rft.runtime.fitting_batches import FittingSize, map_batches
+from rft.runtime.placement import place_batch
 from rft.training import Fit, Task, trained_state
 
 ROWS_AT_ONCE, FITS_AT_ONCE = 1024, 64  # rows, and fits, that are scored at once where these are heads
@@ -179,7 +180,7 @@ def compute_logits(task: Task, fits: Sequence[Fit], features: Features) -> Itera
 
 def _score_rows(task: Task, networks: Sequence[nn.Module], features: Features, rows: np.ndarray) -> Sequence[Tensor]:
     """Return (B, K) logits of each network for B rows."""
-    return _batch_logits(networks, {name: column.to(task.device) for name, column in features.batch(rows).items()})
+    return _batch_logits(networks, place_batch(features.batch(rows), task.device))
 
 
 def _count_together(network: nn.Module) -> int:

@@ -354,6 +354,7 @@ def _device_functions(kind: str, generators: list[PretendedGenerator]) -> dict[s
         "torch.cuda.get_rng_state": lambda device="cuda": generators[number(device)].get_state(),
         "torch.cuda.set_rng_state": lambda state, device="cuda": generators[number(device)].set_state(state),
         "torch.cuda.mem_get_info": lambda device=None: (GPU_BYTES, GPU_BYTES),
+        "torch.cuda.memory_reserved": lambda device=None: 0,
         "torch.cuda.memory_allocated": lambda device=None: 0,
         "torch.cuda.max_memory_allocated": lambda device=None: 0,
         "torch.cuda.reset_peak_memory_stats": lambda device=None: None,

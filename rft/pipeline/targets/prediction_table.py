@@ -13,6 +13,7 @@ from rft.data import Dataset
 from rft.features import Features
 from rft.records import Split
 from rft.runtime.fitting_batches import map_batches
+from rft.runtime.placement import place_batch
 
 ROWS_PER_BATCH = 64  # examples that are predicted at once
 
@@ -56,8 +57,8 @@ def predict_probabilities(suffix: nn.Module, features: Mapping[str, Features], d
     suffix.eval()
 
     def predict_rows(rows: np.ndarray) -> np.ndarray:
-        batch = {key: column.to(device) for key, column in features[split].batch(rows).items()}
-        probabilities: np.ndarray = suffix(batch).cpu().double().softmax(dim=1).numpy()
+        logits = suffix(place_batch(features[split].batch(rows), device))
+        probabilities: np.ndarray = logits.cpu().double().softmax(dim=1).numpy()
         return probabilities
 
     with torch.no_grad():

@@ -201,7 +201,7 @@ HEADS = EVERYWHERE | {
     "noise shared by heads": Bug(noise(NORMALS, f"{NORMALS}\n    drawn[1:] = drawn[:1]"), FRESH),
     "noise shared by two heads": Bug(noise(NORMALS, f"{NORMALS}\n    drawn[3] = -0 + drawn[1]"), FRESH),
     "the noise of the first head for all": Bug(
-        noise("self.noise_multipliers[:, None]", "self.noise_multipliers[0]"), OF_EMPTY
+        noise("self.noise_multipliers[:, None]", "self.noise_multipliers[:1, None]"), OF_EMPTY
     ),
     "half the noise for one head": Bug(noise(SCALE, f"{SCALE}\n    drawn[2] /= 2"), OF_EMPTY),
     "a sample shared by heads": Bug(sample_by(shared_by_heads), "independent samples"),
@@ -238,7 +238,7 @@ RUN = "gradients = self.engine.example_gradients(part.batch, part.labels)"
 
 NETWORK = EVERYWHERE | {
     "no clipping": Bug(
-        rewrite(EngineStepper, "set_gradient", (FACTORS, "factors = torch.ones_like(lengths)")), "clipping"
+        rewrite(EngineStepper, "_clipped_sums", (FACTORS, "factors = torch.ones_like(lengths)")), "clipping"
     ),
     "empty samples without noise": Bug(
         rewrite(
