@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
-from inspect import isfunction
+from inspect import isclass
 from pkgutil import resolve_name
 from typing import Any
 from unittest.mock import patch
 
 import torch
+import torch._dynamo  # which libraries import at any time, and which must find torch as it is
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
@@ -318,7 +319,11 @@ def pretend_device(kind: str, count: int = 1) -> Iterator[list[PretendedGenerato
     with ExitStack() as stack:
         for name, replacement in (patches | _device_functions(kind, generators)).items():
             original = resolve_name(name)
-            stack.enter_context(patch(name, wraps(original)(replacement) if isfunction(original) else replacement))
+            stack.enter_context(
+                patch(
+                    name, replacement if isclass(original) or not callable(original) else wraps(original)(replacement)
+                )
+            )
         stack.enter_context(_CheckedOperations(devices))
         stack.enter_context(names)
         yield generators

@@ -36,6 +36,7 @@ from rft.plugins.privacy.training.stepper import (
     stackable_vectors,
 )
 from rft.plugins.privacy.training.unit_index import unit_of_row
+from rft.runtime.float32 import ieee_float32
 from rft.runtime.progress import track_progress
 from rft.runtime.random_state import seeded_torch
 from rft.training import Fit, Job, Recipe, Task, Workload
@@ -113,7 +114,8 @@ def fit_together(
     _check_population(trainers[0], task)
     if trainers[0].method == "least_squares":
         return least_squares_fit.fit(trainers, task, jobs, purpose=purpose)
-    return [fit for stack in _build_stacks(trainers, task, jobs) for fit in _fit_stack(stack, task, purpose)]
+    with ieee_float32():  # in TF32 clipped gradients are longer than the bound
+        return [fit for stack in _build_stacks(trainers, task, jobs) for fit in _fit_stack(stack, task, purpose)]
 
 
 @dataclass(frozen=True)
