@@ -132,17 +132,22 @@ def test_a_private_step_in_smaller_parts_adds_up_the_same_sample() -> None:
         return gradients
 
     steps.engine.example_gradients = run_out
-    drawn: list[int] = []
-    noise = steps.gaussian.source
-    draw = type(noise).draw_normals
+    drawn: list[tuple[int, ...]] = []
+    source = type(steps.gaussian.source)
+    draw = source.draw_normals
+
+    def count_draws(self: object, *shape: int) -> np.ndarray:
+        drawn.append(shape)
+        return draw(self, *shape)
+
     steps = replace(steps, size=FittingSize(8))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(noise), "draw_normals", lambda self, *shape: (drawn.append(1), draw(self, *shape))[1])
+        patch.setattr(source, "draw_normals", count_draws)
         steps.set_gradient(sample)
     sums, _ = steps._clipped_sums(sample)
     for total, expected in zip(sums, wanted, strict=True):
         assert torch.allclose(total, expected, atol=1e-6)
-    assert drawn == [1]
+    assert len(drawn) == 1
     assert steps.rows_at_once <= 2 < max(tried)
 
 

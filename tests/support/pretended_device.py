@@ -123,7 +123,7 @@ class _Move(torch.autograd.Function):
         return _copy_to(tensor, devices, device)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return _copy_to(gradient, ctx.devices, ctx.origin), None, None
 
 
@@ -242,7 +242,7 @@ def _return_itself(names: _DeviceNames, func: Any, args: tuple[Any, ...], kwargs
 
 
 HANDLERS: dict[Any, Handler] = {
-    Tensor.device.__get__: _show_device,  # type: ignore[attr-defined]
+    Tensor.device.__get__: _show_device,
     Tensor.is_cuda.__get__: _show_kind("cuda"),  # type: ignore[attr-defined]
     Tensor.is_mps.__get__: _show_kind("mps"),  # type: ignore[attr-defined]
     Tensor.is_cpu.__get__: _show_kind("cpu"),  # type: ignore[attr-defined]
@@ -297,7 +297,7 @@ def pretend_device(kind: str, count: int = 1) -> Iterator[list[PretendedGenerato
             generator.manual_seed(int(seed))
         return seed_all(seed)
 
-    names, run_backward = _DeviceNames(devices, kind), torch.autograd._engine_run_backward
+    names, run_backward = _DeviceNames(devices, kind), torch.autograd._engine_run_backward  # type: ignore[attr-defined]
 
     def run_backward_by_name(*args: Any, **kwargs: Any) -> Any:
         with (
@@ -319,11 +319,8 @@ def pretend_device(kind: str, count: int = 1) -> Iterator[list[PretendedGenerato
     with ExitStack() as stack:
         for name, replacement in (patches | _device_functions(kind, generators)).items():
             original = resolve_name(name)
-            stack.enter_context(
-                patch(
-                    name, replacement if isclass(original) or not callable(original) else wraps(original)(replacement)
-                )
-            )
+            plain = isclass(original) or not callable(original)
+            stack.enter_context(patch(name, replacement if plain else wraps(original)(replacement)))
         stack.enter_context(_CheckedOperations(devices))
         stack.enter_context(names)
         yield generators
