@@ -20,6 +20,24 @@ os.environ.setdefault("OMP_NUM_THREADS", str(CORES_OF_A_PROCESS))
 keep_freed_memory()  # as an audit does, for tests of its parts
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", help="cuda, cuda:1 or mps: where tests/gpu run; on the CPU without it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--device") is None:
+        skip = pytest.mark.skip(reason="needs an accelerator: --device cuda")
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(skip)
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> str:
+    """Return the device that ``--device`` names, else ``cpu``."""
+    return request.config.getoption("--device") or "cpu"
+
+
 @pytest.fixture(autouse=True, scope="session")
 def nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep what fixtures of whole modules write out of the user's own folders; give their state folder."""

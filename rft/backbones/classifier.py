@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rft.backbones.batch import Batch
 from rft.backbones.partition import frozen_part
 from rft.backbones.partition.frozen_part import FrozenPart
+from rft.runtime.random_state import seeded_torch
 
 Pooling = Literal["mean", "cls", "last"]
 
@@ -111,8 +112,7 @@ def scale_rows(features: Tensor, *, row_norm: bool) -> Tensor:
 
 def new_head(dimension: int, classes: int, row_norm: bool, seed: int) -> Head:
     """Return a head whose initial weights follow from ``seed`` alone; the global random state stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded_torch(seed):
         return Head(dimension, classes, row_norm=row_norm)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from rft.errors import ConfigError
-from rft.runtime import memory
+from rft.runtime import device_memory, memory
+from rft.runtime.fitting_batches import release_device_memory
 from rft.runtime.out_of_memory import is_out_of_memory
 
 T = TypeVar("T")
@@ -27,7 +27,10 @@ HEADROOM = 0.9  # of the memory is planned with; the rest is for what the measur
 
 @dataclass(frozen=True)
 class MemoryBound:
-    """How many bytes this process may hold: ``total``, of which ``reserved`` are for other things than batches."""
+    """How many bytes may be held where batches run: ``total``, of which ``reserved`` are for other things.
+
+    On a CPU all that the process holds counts, on an accelerator what lies there.
+    """
 
     total: int
     reserved: int = 0
@@ -64,13 +67,14 @@ class BatchSizer:
         *,
         accelerated: bool,
         most_rows: int = MAX_ROWS_PER_BATCH,
+        device: str = "cpu",
     ) -> None:
-        self._costs, self.bound, self._most_rows = costs, bound, most_rows
+        self._costs, self.bound, self._most_rows, self.device = costs, bound, most_rows, device
         self._usual, self._most = usual, usual * (ACCELERATOR_FACTOR if accelerated else 1)
         self.size = int(costs[0])  # costs never rise, so that the first batch of a size is its largest
         self.settled = False
-        memory.release_freed_memory()  # what was freed but kept would count as taken
-        self._before, self._speed = memory.resident_bytes(), 0.0
+        _release_memory()  # what was freed but kept would count as taken
+        self._before, self._speed = device_memory.held_bytes(device), 0.0
         bound.check(self._before, self._before)
 
     def next_batches(self, start: int) -> list[np.ndarray]:
@@ -91,7 +95,7 @@ class BatchSizer:
 
         Args:
             cost: of the largest batch of this size.
-            peak: bytes that the process held when it ran.
+            peak: bytes that were held when it ran.
             speed: cost a second of the fastest batch.
         """
         larger = min(2 * self.size, self._most)
@@ -125,10 +129,9 @@ def run_all(sizer: BatchSizer, run: Callable[[list[np.ndarray]], Iterator[T]]) -
         ConfigError: when one example at a time takes more memory than there is.
     """
     start = 0
-    with memory.PeakWatch() as watch:
+    with device_memory.watch_peak(sizer.device) as watch:
         while batches := sizer.next_batches(start):
-            memory.release_freed_memory()  # what batches of another size left behind
-            torch.cuda.empty_cache()
+            _release_memory()  # what batches of another size left behind
             watch.forget_peak()
             speed, results = 0.0, run(batches)
             for batch in batches:
@@ -146,12 +149,17 @@ def run_all(sizer: BatchSizer, run: Callable[[list[np.ndarray]], Iterator[T]]) -
                 yield batch, result
                 peak = watch.peak()
                 if peak > sizer.bound.planned / 2:
-                    memory.release_freed_memory()
+                    _release_memory()
                 if sizer.too_much(batch, peak):
                     sizer.halve_size(batch)
                     break
             else:
                 sizer.choose_next_size(sizer.batch_cost(batches[0]), peak, speed)
+
+
+def _release_memory() -> None:
+    memory.release_freed_memory()
+    release_device_memory()
 
 
 def _refuse_one(batch: np.ndarray, reason: str) -> None:

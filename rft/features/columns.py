@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +20,9 @@ from rft.backbones.batch import Batch
 from rft.backbones.classifier import hash_tensors
 from rft.data import Inputs
 from rft.features.shards import Shard
+from rft.runtime import device_memory
+
+MIN_PARTS_OF_MEMORY = 4  # features that are kept on a device take at most one of so many parts of what is free there
 
 Rows = Sequence[int] | np.ndarray | Tensor
 
@@ -184,6 +187,19 @@ class Joined:
             batches.append(self.parts[number].batch(examples[chosen] - first, None if views is None else views[chosen]))
             row_indices.append(chosen)
         return {name: _merge_columns([batch[name] for batch in batches], row_indices) for name in batches[0]}
+
+
+def keep_on_device(features: Features, device: str) -> Features:
+    """Return features that lie on the device where they take a small part of its free memory, else as they are.
+
+    Then no step copies them there: what a head trains on is read in every epoch.
+    """
+    if not isinstance(features, Dense) or not device_memory.is_accelerator(device):
+        return features
+    size = features.tensor.numel() * features.tensor.element_size()
+    if size * MIN_PARTS_OF_MEMORY > device_memory.available_bytes(device):
+        return features
+    return replace(features, tensor=features.tensor.to(device))
 
 
 def join_features(parts: Sequence[Features]) -> Features:

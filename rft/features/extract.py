@@ -34,8 +34,10 @@ from rft.features.batches import (
 from rft.features.columns import Dense, Features, Sharded
 from rft.features.store import Store, StoredRows, Writer
 from rft.records import JsonObject, Split
+from rft.runtime import device_memory
 from rft.runtime import memory as host
 from rft.runtime.float32 import describe_float32
+from rft.runtime.placement import place_batch
 from rft.runtime.progress import track_progress
 
 SHARD_BYTES = 64 * 2**20
@@ -137,7 +139,8 @@ def extract_features(
         device, precision: as ``choose_device`` and ``choose_precision`` return them; 8-bit tensors are in ``prefix``.
         dtype: ``float32``, or ``float16`` for half the space.
         views: K; all but the first are augmented copies.
-        memory: bytes that this process may hold at any time, mapped files included; None: all there is.
+        memory: bytes that this process may hold at any time, mapped files included, or on an accelerator that may lie
+            there; None: all there is.
         alone: run each example by itself, so that its features do not depend on the others by their last digits.
 
     Raises:
@@ -151,10 +154,10 @@ def extract_features(
         shard_bytes = min(SHARD_BYTES, memory // 64) if memory else SHARD_BYTES
         work = _Extraction(prefix, inputs, split.items, views, device, precision, 1 if alone else MAX_ROWS_PER_BATCH)
         with work.placed_on_device(), Writer(store, stored, np.dtype(dtype), shard_bytes) as writer:
-            rows = work.computed_rows(missing, _memory_bound(memory, SHARD_COPIES * shard_bytes))
+            rows = work.computed_rows(missing, _memory_bound(memory, SHARD_COPIES * shard_bytes, device))
             for number, row, ragged in track_progress(rows, f"Features of {split.name}", total=len(missing)):
                 writer.add_row(digests[number], row, ragged=ragged)
-    return _open_features(store, stored, digests, views, memory)
+    return _open_features(store, stored, digests, views, memory, device)
 
 
 def run_batches(
@@ -188,9 +191,11 @@ def _missing_rows(digests: np.ndarray, stored: StoredRows) -> np.ndarray:
     return np.array([row for row in sorted(first) if digests[row] not in stored.places], dtype=np.int64)
 
 
-def _memory_bound(memory: int | None, reserved: int) -> MemoryBound:
+def _memory_bound(memory: int | None, reserved: int, device: str) -> MemoryBound:
     if memory is None:
-        return MemoryBound(host.resident_bytes() + host.available_bytes())
+        return MemoryBound(device_memory.held_bytes(device) + device_memory.available_bytes(device))
+    if device_memory.is_accelerator(device):  # where no shards are
+        return MemoryBound(memory)
     if not host.is_measurable():
         raise ConfigError(
             "this system does not say how much memory a process holds; Linux does",
@@ -214,14 +219,18 @@ class _Extraction:
 
     @contextmanager
     def placed_on_device(self) -> Iterator[None]:
-        """Have the prefix on the device, laid out channels-last where that is faster; plain strides come back."""
+        """Have the prefix on the device, laid out channels-last where that is faster; plain strides come back.
+
+        It goes back to where it came from: while a head trains, an accelerator has memory for better things.
+        """
+        origin = next((tensor.device for tensor in self.prefix.parameters()), torch.device(self.device))
         flat = all(tensor.dim() != 5 for tensor in self.prefix.parameters())  # Conv3d has no such layout
         layout = torch.channels_last if flat and self.device != "mps" else torch.contiguous_format
         self.prefix.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         try:
             yield
         finally:  # trained copies may share its tensors, and gradients of one example need plain strides
-            self.prefix.to(memory_format=torch.contiguous_format)
+            self.prefix.to(device=origin, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
     def computed_rows(self, missing: np.ndarray, bound: MemoryBound) -> Iterator[tuple[int, np.ndarray, bool]]:
         """Yield for (M,) missing rows, the longest first: its number, its features, whether they are (T, ...)."""
@@ -230,7 +239,10 @@ class _Extraction:
         costs = count(items) if count else np.ones(len(missing), np.int64)
         order = np.argsort(-costs, kind="stable")
         usual = USUAL_TOKENS if count else USUAL_EXAMPLES
-        sizer = BatchSizer(costs[order], usual, bound, accelerated=self.device != "cpu", most_rows=self.most_rows)
+        accelerated = device_memory.is_accelerator(self.device)
+        sizer = BatchSizer(
+            costs[order], usual, bound, accelerated=accelerated, most_rows=self.most_rows, device=self.device
+        )
         ordered = missing[order]
         for batch, computed in run_all(
             sizer, lambda batches: self._run_batches([ordered[batch_rows] for batch_rows in batches])
@@ -246,7 +258,7 @@ class _Extraction:
         prepared = self.inputs.batches(self.items, [batch // self.views for batch in batches], *views)
         kind = self.device.partition(":")[0]  # mps has no such layout
         for inputs in prepared:
-            placed = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+            placed = place_batch(inputs, self.device)
             if "pixels" in placed and kind != "mps":
                 placed["pixels"] = placed["pixels"].contiguous(memory_format=torch.channels_last)
             with torch.no_grad():  # and not inference_mode: tensors made in that cannot train a head
@@ -254,13 +266,17 @@ class _Extraction:
             yield {name: tensor.float().cpu() for name, tensor in computed.items()}
 
 
-def _open_features(store: Store, stored: StoredRows, digests: np.ndarray, views: int, memory: int | None) -> Features:
+def _open_features(
+    store: Store, stored: StoredRows, digests: np.ndarray, views: int, memory: int | None, device: str
+) -> Features:
     """Return the features of (N * K,) digests in memory where they take a small part of it, else mapped from files."""
     addresses = np.array([stored.places[digest] for digest in digests], np.int64).reshape(-1, 2)
     host.release_freed_memory()  # what the last batches left behind
     room = host.available_bytes() // 2
     if memory is not None:  # other splits, and the shards while they are read, take some as well
-        room = min(memory // 8, (int(memory * HEADROOM) - host.resident_bytes()) // 2)
+        # The libraries of an accelerator take gigabytes of the process, which ``memory`` is not about then.
+        held = 0 if device_memory.is_accelerator(device) else host.resident_bytes()
+        room = min(memory // 8, (int(memory * HEADROOM) - held) // 2)
     assert stored.layout is not None
     identity = _hash_identity(store.key, digests, views)
     if stored.layout.ragged:

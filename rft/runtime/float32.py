@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
-IEEE = "ieee"
+IEEE, INHERITED = "ieee", "none"
 
 
 class _HasFloat32Precision(Protocol):
@@ -48,4 +48,6 @@ def ieee_float32() -> Iterator[None]:
         yield
     finally:
         for name, setting in _float32_settings().items():
-            setting.fp32_precision = before[name]
+            setting.fp32_precision = INHERITED  # what followed ``torch.backends.fp32_precision`` follows it again
+            if setting.fp32_precision != before[name]:
+                setting.fp32_precision = before[name]

@@ -136,6 +136,7 @@ class Task:
         early_stopping: what a training without privacy is stopped by; None: it takes all epochs.
         network: hash of all that ``new_suffix`` makes its networks from, but the seed: tensors, frozen or not, and
             settings. With it an interrupted training knows whether it is the same that goes on. "" without population.
+        tokens: what texts are cut to, a public number; None where examples are no texts, or nobody says.
     """
 
     features: Features
@@ -150,6 +151,7 @@ class Task:
     batch_dependence: BatchDependence | None = None
     network: str = ""
     early_stopping: EarlyStopping | None = None
+    tokens: int | None = None
 
 
 @dataclass(frozen=True)

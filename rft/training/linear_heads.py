@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeGuard
 
 import numpy as np
@@ -20,9 +20,13 @@ from rft.backbones.batch import Batch
 from rft.backbones.classifier import Head, scale_rows
 from rft.features import Features
 from rft.features.columns import Dense
+from rft.runtime.fitting_batches import FittingSize, map_batches
+from rft.runtime.placement import place_batch
 from rft.training import Fit, Task, trained_state
 
-ROWS_AT_ONCE, FITS_AT_ONCE = 1024, 64  # rows, and fits, that are scored at once
+ROWS_AT_ONCE, FITS_AT_ONCE = 1024, 64  # rows, and fits, that are scored at once where these are heads
+ROWS_OF_NETWORK = 64  # that a whole network scores at once
+MAX_NETWORK_BYTES = 2**30  # of the networks that are scored at once
 SQUARED_ROWS_AT_ONCE = 65_536  # rows whose lengths are computed at once
 
 
@@ -161,14 +165,30 @@ def shared_gradient(data: Vectors, heads: Heads, rows: Tensor, view: Tensor | No
 
 def compute_logits(task: Task, fits: Sequence[Fit], features: Features) -> Iterator[np.ndarray]:
     """Yield (N, K) float64 logits of each fit, in eval mode, on the plain views of any features of the task's kind."""
-    for start in range(0, len(fits), FITS_AT_ONCE):
-        networks = [_load_network(task, fit) for fit in fits[start : start + FITS_AT_ONCE]]
+    first = task.new_suffix(0)
+    size = FittingSize(ROWS_AT_ONCE if _is_linear(first) else ROWS_OF_NETWORK)
+    together = _count_together(first)
+    for start in range(0, len(fits), together):
+        networks = [_load_network(task, fit) for fit in fits[start : start + together]]
         logits_by_network: list[list[Tensor]] = [[] for _ in networks]
-        for rows in np.array_split(np.arange(len(features)), max(1, -(-len(features) // ROWS_AT_ONCE))):
-            batch = {name: column.to(task.device) for name, column in features.batch(rows).items()}
-            for collected, scores in zip(logits_by_network, _batch_logits(networks, batch), strict=True):
+        score_rows = partial(_score_rows, task, networks, features)
+        for _, logits in map_batches(score_rows, len(features), size):
+            for collected, scores in zip(logits_by_network, logits, strict=True):
                 collected.append(scores.cpu().double())
         yield from (torch.cat(parts).numpy() for parts in logits_by_network)
+
+
+def _score_rows(task: Task, networks: Sequence[nn.Module], features: Features, rows: np.ndarray) -> Sequence[Tensor]:
+    """Return (B, K) logits of each network for B rows."""
+    return _batch_logits(networks, place_batch(features.batch(rows), task.device))
+
+
+def _count_together(network: nn.Module) -> int:
+    """Return how many fits are scored at once: each reads the features anew, and all of them lie on the device."""
+    if _is_linear(network):
+        return FITS_AT_ONCE
+    held = sum(tensor.numel() * tensor.element_size() for tensor in (*network.parameters(), *network.buffers()))
+    return max(1, min(FITS_AT_ONCE, MAX_NETWORK_BYTES // max(1, held)))
 
 
 def _load_network(task: Task, fit: Fit) -> nn.Module:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from rft.config.tables.train import TrainConfig
 from rft.errors import RftError
+from rft.features import Features
+from rft.features.columns import keep_on_device
+from rft.runtime.fitting_batches import FittingSize, map_batches, release_device_memory
+from rft.runtime.placement import place_batch
 from rft.runtime.progress import track_progress
+from rft.runtime.random_state import seeded_torch
 from rft.training import EarlyStopping, Fit, Job, Recipe, Task, Workload, trained_state
 from rft.training.default_recipes import choose_standard_recipe
 from rft.training.linear_heads import Heads, Vectors, linear_head_vectors, shared_gradient, unchanged_tensors
@@ -48,6 +55,7 @@ class StandardTrainer:
 
 
 def _fit_suffix(task: Task, job: Job) -> Fit:
+    task = replace(task, features=keep_on_device(task.features, task.device))
     suffix = task.new_suffix(job.seed).to(task.device).train()
     trained = {name: parameter for name, parameter in suffix.named_parameters() if parameter.requires_grad}
     initial = {name: parameter.detach().clone() for name, parameter in trained.items()}
@@ -56,18 +64,16 @@ def _fit_suffix(task: Task, job: Job) -> Fit:
     scheduler = task.recipe.build_scheduler(optimizer, task.recipe.count_steps(len(members)))
     shuffling = torch.Generator().manual_seed(job.seed)
     log: list[dict[str, float]] = []
-    best = _BestEpoch()
-    with suitable_threads(suffix, task.device), _seeded_torch(job.seed, task.device):
+    best, size = _BestEpoch(), FittingSize(task.recipe.batch_size)
+    with suitable_threads(suffix, task.device), seeded_torch(job.seed, task.device):
         for epoch in track_progress(range(1, task.recipe.taken_epochs + 1), "Training"):
-            total = 0.0
-            order = members[torch.randperm(len(members), generator=shuffling)]
-            for rows in order.split(task.recipe.batch_size):
-                loss = _mean_loss(suffix, task, rows, shuffling)
-                optimizer.zero_grad()
-                loss.backward()
+            losses: list[Tensor] = []
+            batches = members[torch.randperm(len(members), generator=shuffling)].split(task.recipe.batch_size)
+            for rows in batches:
+                losses.append(_set_gradient(suffix, task, rows, _draw_views(task, len(rows), shuffling), size))
                 optimizer.step()
                 scheduler.step()
-                total += loss.item() * len(rows)
+            total = _sum_losses(losses, batches)
             log.append({"epoch": epoch, "loss": _check_finite_loss(total / len(members), epoch)})
             if task.early_stopping is not None:
                 log[-1]["validation_loss"] = _validation_loss(suffix, task, task.early_stopping)
@@ -99,14 +105,19 @@ def _validation_loss(suffix: nn.Module, task: Task, by: EarlyStopping) -> float:
     """Return the mean loss over the validation examples, in eval mode, with the class weights of training."""
     suffix.eval()
     total = 0.0
-    for rows in torch.arange(len(by.labels)).split(VALIDATION_ROWS_AT_ONCE):
-        batch = {name: column.to(task.device) for name, column in by.features.batch(rows).items()}
-        with autocast(task.device, task.precision):
-            logits = suffix(batch)
+    size = FittingSize(VALIDATION_ROWS_AT_ONCE)
+    for rows, logits in map_batches(partial(_predict_rows, suffix, task, by.features), len(by.labels), size):
         losses = nn.functional.cross_entropy(logits.float().cpu(), by.labels[rows], reduction="none")
         total += float((losses if task.class_weights is None else losses * task.class_weights[by.labels[rows]]).sum())
     suffix.train()
     return total / len(by.labels)
+
+
+def _predict_rows(suffix: nn.Module, task: Task, features: Features, rows: np.ndarray) -> Tensor:
+    """Return (B, K) logits of rows of any features of the task's kind."""
+    with autocast(task.device, task.precision):
+        logits: Tensor = suffix(place_batch(features.batch(rows), task.device))
+    return logits
 
 
 def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
@@ -119,7 +130,7 @@ def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
     optimizer = task.recipe.build_optimizer(heads.parameters)
     members = torch.stack([torch.as_tensor(job.members) for job in jobs], dim=1).to(task.device)  # (N, H)
     seen = members.any(dim=1).nonzero()[:, 0].cpu()
-    share = float(members.sum(dim=0).double().mean()) / len(seen)
+    share = float(members.sum(dim=0).cpu().double().mean()) / len(seen)
     batch_size = round(task.recipe.batch_size / share)
     scheduler = task.recipe.build_scheduler(optimizer, task.recipe.epochs * -(-len(seen) // batch_size))
     shuffling = torch.Generator().manual_seed(jobs[0].seed)
@@ -146,11 +157,52 @@ def _fit_stack(task: Task, data: Vectors, jobs: Sequence[Job]) -> list[Fit]:
     ]
 
 
-def _mean_loss(suffix: nn.Module, task: Task, rows: Tensor, random: torch.Generator) -> Tensor:
-    """Return the mean loss over rows, each seen in one of its views."""
+def _draw_views(task: Task, count: int, random: torch.Generator) -> Tensor | None:
+    """Return (B,) the view that each row of a batch is seen in; None where there is but one."""
     views = task.features.views
-    view = torch.randint(views, (len(rows),), generator=random) if views > 1 else None
-    batch = {name: column.to(task.device) for name, column in task.features.batch(rows, view).items()}
+    return torch.randint(views, (count,), generator=random) if views > 1 else None
+
+
+def _sum_losses(losses: list[Tensor], batches: Sequence[Tensor]) -> float:
+    """Return the sum over all rows, from the mean loss of each batch; the device is asked once, not in every step."""
+    means: list[float] = torch.stack(losses).cpu().double().tolist()
+    return sum(mean * len(rows) for mean, rows in zip(means, batches, strict=True))
+
+
+def _set_gradient(suffix: nn.Module, task: Task, rows: Tensor, view: Tensor | None, size: FittingSize) -> Tensor:
+    """Set the gradient of the mean loss over (B,) rows, and return that loss, on the device.
+
+    Where memory runs out the batch is run in parts: their gradients add up to that of the whole, unless a BatchNorm
+    makes examples depend on each other.
+    """
+    while True:
+        suffix.zero_grad()
+        tried = min(size.rows, len(rows))
+        try:
+            return _add_gradients(suffix, task, rows, view, tried)
+        except (RuntimeError, MemoryError) as error:
+            if _mixes_examples(suffix) or not size.halve_after(error, tried):
+                raise
+        release_device_memory()
+
+
+def _add_gradients(suffix: nn.Module, task: Task, rows: Tensor, view: Tensor | None, at_once: int) -> Tensor:
+    parts = []
+    for place in torch.arange(len(rows)).split(at_once):
+        loss = _mean_loss(suffix, task, rows[place], None if view is None else view[place])
+        loss = loss if len(place) == len(rows) else loss * (len(place) / len(rows))
+        loss.backward()
+        parts.append(loss.detach())
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
+
+
+def _mixes_examples(suffix: nn.Module) -> bool:
+    return any(isinstance(module, _BatchNorm) and module.training for module in suffix.modules())
+
+
+def _mean_loss(suffix: nn.Module, task: Task, rows: Tensor, view: Tensor | None) -> Tensor:
+    """Return the mean loss over rows, each seen in one of its views."""
+    batch = place_batch(task.features.batch(rows, view), task.device)
     try:
         with autocast(task.device, task.precision):
             logits = suffix(batch)
@@ -172,14 +224,6 @@ def _mean_loss(suffix: nn.Module, task: Task, rows: Tensor, random: torch.Genera
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
     """Return the context in which a forward pass computes in this precision; bfloat16 needs no scaled loss."""
     return torch.autocast(device.partition(":")[0], torch.bfloat16) if precision == "bfloat16" else nullcontext()
-
-
-@contextmanager
-def _seeded_torch(seed: int, device: str) -> Iterator[None]:
-    """Let dropout depend on the job's seed alone, and leave the global random state as it was."""
-    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def _check_finite_loss(loss: float, epoch: int) -> float:

@@ -20,6 +20,7 @@ from rft.backbones.partition.replay import InputShape, Prefix, ReplayPlan, StubO
 from rft.backbones.partition.trace import FAILURES, Example, ModelTrace, first_line
 from rft.errors import ModelError, near
 from rft.runtime.out_of_memory import raise_if_out_of_memory
+from rft.runtime.random_state import seeded_torch
 
 NETWORK = "backbone.network."
 Tune = Literal["full", "bias", "lora"]
@@ -357,8 +358,7 @@ def _verify_replay(cut: Cut, example: Example) -> None:
         for mode in (False, True):
             outputs = []
             for model, batch in ((replayed, features), (plain, inputs)):
-                with torch.random.fork_rng(devices=[]):
-                    torch.default_generator.manual_seed(0)  # the same dropout on both ways
+                with seeded_torch(0):  # the same dropout on both ways
                     outputs.append(model.train(mode)(batch))
             gap = float((outputs[0] - outputs[1]).abs().max() / outputs[1].abs().max().clamp(min=1e-6))
             if not gap <= TOLERANCE:
@@ -429,7 +429,6 @@ def _is_drawn_anew(name: str) -> bool:
 def _reset_adapters(model: nn.Module, seed: int) -> None:
     """Draw the adapters' values anew from the seed."""
     adapted: list[Any] = [module for module in model.modules() if hasattr(module, "reset_lora_parameters")]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded_torch(seed):
         for module in adapted:
             module.reset_lora_parameters("default", True)

@@ -6,13 +6,13 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import nn
 
 from rft.backbones.classifier import Classifier
 from rft.config.schema import LoraConfig
 from rft.errors import ModelError, near
 from rft.runtime.libraries import library_import
+from rft.runtime.random_state import seeded_torch
 
 NETWORK = "backbone.network."
 # Projections of attention under the names that the usual families give them.
@@ -69,9 +69,8 @@ def add_adapters(classifier: Classifier, settings: LoraConfig, behind: Iterable[
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=chosen
     )
     try:
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        with warnings.catch_warnings(), seeded_torch(seed):
             warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)
-            torch.default_generator.manual_seed(seed)
             peft.inject_adapter_in_model(options, classifier)
     except ValueError as error:
         raise ModelError(f"peft has no adapter for it: {str(error).splitlines()[0]}", where=WHERE) from error

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import nn
 
 from rft.backbones.sources.weights import WeightsFile
 from rft.config.schema import ModelConfig
 from rft.data.images.preprocessing import ImagePreprocessing
 from rft.records import ImagePreprocessingFacts
+from rft.runtime.random_state import seeded_torch
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,5 @@ class BackboneLibrary:
 @contextmanager
 def seeded_weights(seed: int) -> Iterator[None]:
     """Draw random weights from a seed, and leave the global random state as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded_torch(seed):
         yield

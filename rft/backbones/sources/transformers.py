@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from rft.backbones.classifier import ImageBackbone, Pooling, TextBackbone
@@ -31,6 +30,7 @@ from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, RftError
 from rft.records import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
 from rft.runtime.libraries import library_import
+from rft.runtime.random_state import seeded_torch
 
 WHERE = "model.backbone"
 LONGEST = 512  # tokens, unless model.max_length asks for more
@@ -59,8 +59,7 @@ def load_network(source: PretrainedFolder, modality: str, *, pretrained: bool, s
             remedy="Its vision tower can be used for images: name the column as data.image.",
         )
     tower = getattr(config, "vision_config", None) if modality == "image" else None
-    with quiet_transformers(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with quiet_transformers(), seeded_torch(seed):
         network = load_pretrained(source, tower or config) if pretrained else build_untrained(source, tower or config)
     takes = getattr(network, "main_input_name", "input_ids")
     if takes != {"text": "input_ids", "image": "pixel_values"}[modality]:
@@ -102,8 +101,7 @@ def untrained_like(backbone: nn.Module, seed: int) -> nn.Module:
     network: Any = backbone.network
     fresh: Any = copy.copy(backbone)  # shares the buffers of its preprocessing; the network is replaced
     fresh._modules = dict(backbone._modules)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded_torch(seed):
         fresh.network = type(network)(copy.deepcopy(network.config)).float()
     if getattr(network, "pooler", False) is None:
         fresh.network.pooler = None

@@ -102,7 +102,7 @@ class ModelConfig(Table):
     ] = "float32"
     """Precision of the features that are kept."""
     memory: str | None = None
-    """Peak of memory while features are extracted, such as `2GB`; larger caches are memory-mapped."""
+    """Peak of memory in extraction, such as `2GB`; larger caches are memory-mapped. On a GPU: of what lies there."""
     image_size: Annotated[int | None, Field(ge=28, le=1024), IMAGES] = None
     """Side of the square that images are scaled to, in pixels; by default that of the backbone."""
     preprocessing: Annotated[str | None, IMAGES] = None

@@ -50,14 +50,18 @@ class PartitionedBackbone:
     device: str
     precision: str
 
+    @property
+    def max_tokens(self) -> int | None:
+        """How many tokens texts are cut to; None for what is no text."""
+        preprocessing = self.backbone.preprocessing
+        return preprocessing.max_length if isinstance(preprocessing, TextPreprocessing) else None
+
     def measure_batch_dependence(self) -> BatchDependence | None:
         """Return what batch_dependence does to the features; None where nothing is frozen."""
         if self.prefix is None:
             return None
-        preprocessing = self.backbone.preprocessing
-        tokens = preprocessing.max_length if isinstance(preprocessing, TextPreprocessing) else None
         return measure_batch_dependence(
-            self.prefix, self.backbone.example, tokens=tokens, device=self.device, precision=self.precision
+            self.prefix, self.backbone.example, tokens=self.max_tokens, device=self.device, precision=self.precision
         )
 
     def extract_features(self, inputs: Inputs, splits: Mapping[str, Split], *, alone: bool) -> Mapping[str, Features]:

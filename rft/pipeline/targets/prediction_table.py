@@ -12,6 +12,8 @@ from torch import nn
 from rft.data import Dataset
 from rft.features import Features
 from rft.records import Split
+from rft.runtime.fitting_batches import map_batches
+from rft.runtime.placement import place_batch
 
 ROWS_PER_BATCH = 64  # examples that are predicted at once
 
@@ -53,11 +55,11 @@ def predict_probabilities(suffix: nn.Module, features: Mapping[str, Features], d
         split: name of the split.
     """
     suffix.eval()
-    rows = np.arange(len(features[split]))
-    probabilities = []
+
+    def predict_rows(rows: np.ndarray) -> np.ndarray:
+        logits = suffix(place_batch(features[split].batch(rows), device))
+        probabilities: np.ndarray = logits.cpu().double().softmax(dim=1).numpy()
+        return probabilities
+
     with torch.no_grad():
-        for start in range(0, len(rows), ROWS_PER_BATCH):
-            batch = features[split].batch(rows[start : start + ROWS_PER_BATCH])
-            logits = suffix({key: column.to(device) for key, column in batch.items()})
-            probabilities.append(logits.cpu().double().softmax(dim=1).numpy())
-    return np.concatenate(probabilities)
+        return np.concatenate([part for _, part in map_batches(predict_rows, len(features[split]), ROWS_PER_BATCH)])

@@ -58,6 +58,7 @@ def build_task(
         batch_dependence=batch_dependence,
         network="" if population is None else partition.hash_origin(),
         early_stopping=find_early_stopping(core, dataset, features),
+        tokens=partition.max_tokens,
     )
 
 

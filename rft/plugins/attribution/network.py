@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rft.errors import Unavailable
+from rft.runtime.fitting_batches import map_batches
 from rft.runtime.out_of_memory import raise_if_out_of_memory
 
 if TYPE_CHECKING:
@@ -52,12 +54,15 @@ class Network:
 
     def logits(self, inputs: Batch) -> Tensor:
         """Return (N, K) logits of N examples, as the classifier takes them, on the CPU and without gradients."""
-        count = len(next(iter(inputs.values())))
+
+        def run(rows: np.ndarray) -> Tensor:
+            part = slice(rows[0], rows[-1] + 1)  # a view; row numbers would copy
+            logits: Tensor = self.model({name: self.place(tensor[part]) for name, tensor in inputs.items()})
+            return logits.float().cpu()
+
         with torch.no_grad():
-            parts = [
-                {name: self.place(tensor[part]) for name, tensor in inputs.items()} for part in batch_slices(count)
-            ]
-            return torch.cat([self.model(part).float().cpu() for part in parts])
+            parts = map_batches(run, len(next(iter(inputs.values()))), BATCH_SIZE)
+            return torch.cat([logits for _, logits in parts])
 
     def margins(self, inputs: Batch, target: Tensor) -> Tensor:
         """Return (N,) by how much the logit of class ``target`` (N,) exceeds the largest other, float64.

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rft.number_format import format_fixed
 from rft.records import Row
+from rft.runtime.fitting_batches import map_batches
 
 MAP_TOLERANCE = 0.05  # largest change of a map by the last doubling, in its L1 norm, of one that has converged
 CHUNK = 4  # points of a backward pass; about 27 MB each for an image of 224 px
@@ -122,16 +123,21 @@ class Path:
     def _integrate_with(self, count: int) -> _Quadrature:
         nodes, weights = np.polynomial.legendre.leggauss(count)
         places, weights = (nodes + 1) / 2, weights / 2
-        total, gains = torch.zeros_like(self.example, dtype=torch.float64), []
+        distance = (self.example - self.baseline).cpu()  # MPS has no float64
+        total, gains = torch.zeros_like(distance, dtype=torch.float64), []
         saliency = Saliency(self.function)
-        for start in range(0, count, CHUNK):
-            points = self._points_at(places[start : start + CHUNK])
-            slopes = saliency.attribute(points.requires_grad_(), target=self.target, abs=False).detach().double()
-            parts = slopes * (self.example - self.baseline)
-            parts *= torch.from_numpy(weights[start : start + CHUNK]).to(parts).view(-1, *[1] * self.example.dim())
-            gains.append(parts.flatten(1).sum(dim=1).cpu().numpy())
+
+        def slopes_at(rows: np.ndarray) -> Tensor:
+            points = self._points_at(places[rows]).requires_grad_()
+            slopes: Tensor = saliency.attribute(points, target=self.target, abs=False)
+            return slopes.detach().cpu().double()
+
+        for rows, slopes in map_batches(slopes_at, count, CHUNK):
+            parts = slopes * distance
+            parts *= torch.from_numpy(weights[rows]).view(-1, *[1] * distance.dim())
+            gains.append(parts.flatten(1).sum(dim=1).numpy())
             total += parts.sum(dim=0)
-        return _Quadrature(total.sum(dim=self.axis).cpu().numpy(), np.concatenate(gains), weights)
+        return _Quadrature(total.sum(dim=self.axis).numpy(), np.concatenate(gains), weights)
 
     def _error_along(self, quadrature: _Quadrature) -> float | None:
         """Return the error of ``Completeness``; the stretch of a step is as long as its weight.
@@ -150,11 +156,13 @@ class Path:
 
     def _logits_at(self, places: np.ndarray) -> np.ndarray:
         """Return the (P,) logits at P places of the path, float64."""
+
+        def logits_of(rows: np.ndarray) -> np.ndarray:
+            logits: np.ndarray = self.function(self._points_at(places[rows]))[:, self.target].cpu().double().numpy()
+            return logits
+
         with torch.no_grad():
-            chunks = [self._points_at(places[start : start + CHUNK]) for start in range(0, len(places), CHUNK)]
-            outputs = torch.cat([self.function(points)[:, self.target] for points in chunks])
-        logits: np.ndarray = outputs.double().cpu().numpy()
-        return logits
+            return np.concatenate([logits for _, logits in map_batches(logits_of, len(places), CHUNK)])
 
     def _points_at(self, places: np.ndarray) -> Tensor:
         return torch.stack([torch.lerp(self.baseline, self.example, place) for place in places.tolist()])

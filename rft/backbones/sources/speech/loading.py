@@ -23,6 +23,7 @@ from rft.config.schema import ModelConfig
 from rft.data.audio.preprocessing import AudioPreprocessing
 from rft.data.audio.spectrum import SpectrumExtractor
 from rft.errors import ModelError
+from rft.runtime.random_state import seeded_torch
 
 SPECTRA = ("whisper", "wav2vec2-bert")  # model types that take spectra whose length may vary
 FAMILIES = "Whisper, wav2vec2, HuBERT, WavLM, data2vec-audio, wav2vec2-bert, SEW and their like"
@@ -120,8 +121,7 @@ def measure_padding_dependence(backbone: SpeechBackbone) -> float:
 def _load_network(source: PretrainedFolder, *, pretrained: bool, seed: int) -> tuple[Any, Any]:
     """Return the encoder of a folder, in float32, and its feature extractor."""
     checkpoint = ctranslate2.read_whisper(source.path, source.where) if source.ctranslate2 else None
-    with transformers.quiet_transformers(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with transformers.quiet_transformers(), seeded_torch(seed):
         if checkpoint is not None:
             network, processor = _build_whisper(checkpoint, pretrained=pretrained)
         else:

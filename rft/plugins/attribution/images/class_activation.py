@@ -48,11 +48,11 @@ class PooledHead:
         function = FromMap(network, layer, pixels)
         maps = function.read_maps()
         with torch.no_grad():
-            plain, opposite, doubled = (function(factor * maps).double().cpu() for factor in (1, -1, 2))
+            plain, opposite, doubled = (function(factor * maps).cpu().double() for factor in (1, -1, 2))
         bias = (plain + opposite).mean(dim=0) / 2
         unchanged, grown = ((doubled - bias - factor * (plain - bias)).abs().max() for factor in (1, 2))
         slopes = _read_slopes(network, layer, pixels[:1])
-        head = cls._complete(slopes, maps[0].double().mean(dim=(1, 2)).cpu(), plain[0], bias, bool(unchanged < grown))
+        head = cls._complete(slopes, maps[0].cpu().double().mean(dim=(1, 2)), plain[0], bias, bool(unchanged < grown))
         head._check(function, maps, layer)
         return head
 
@@ -70,22 +70,22 @@ class PooledHead:
 
     def logits(self, means: Tensor) -> Tensor:
         """Return (B, K) logits of maps whose (B, C) means these are."""
-        return means.double().cpu() / self._divisors(means)[:, None] @ self.weights.T + self.bias
+        return means.cpu().double() / self._divisors(means)[:, None] @ self.weights.T + self.bias
 
     def contributions(self, maps: Tensor, target: Tensor) -> Tensor:
         """Return (B, h, w) what each cell of (B, C, h, w) maps adds to the logit of class ``target`` (B,), float64."""
-        cells = torch.einsum("bc,bchw->bhw", self.weights[target], maps.double().cpu())
+        cells = torch.einsum("bc,bchw->bhw", self.weights[target], maps.cpu().double())
         return cells / self._divisors(maps.mean(dim=(2, 3)))[:, None, None] / maps[0, 0].numel()
 
     def _divisors(self, means: Tensor) -> Tensor:
-        return means.double().cpu().norm(dim=1) if self.scales else torch.ones(len(means), dtype=torch.float64)
+        return means.cpu().double().norm(dim=1) if self.scales else torch.ones(len(means), dtype=torch.float64)
 
     def _check(self, function: FromMap, maps: Tensor, layer: MapLayer) -> None:
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(maps.shape, generator=generator).to(maps) * maps.std()
         for disturbed in (maps.flip(0), maps + noise, maps.flip(3) * (1 + noise / maps.std())):
             with torch.no_grad():
-                logits = function(disturbed).double().cpu()
+                logits = function(disturbed).cpu().double()
             off = (self.logits(disturbed.mean(dim=(2, 3))) - logits).abs().max()
             if not off <= LINEARITY_TOLERANCE * logits.abs().max():
                 raise Unavailable(f"what follows the map at {layer.name} is not linear in its mean")
@@ -124,7 +124,7 @@ class ClassActivation:
         maps, logits = function.read_maps_and_logits()
         contributions = self.head.contributions(maps, batch.target)
         summed = contributions.sum(dim=(1, 2)) + self.head.bias[batch.target]
-        off = (summed - logits.double().cpu().gather(1, batch.target[:, None]).squeeze(1)).abs()
+        off = (summed - logits.cpu().double().gather(1, batch.target[:, None]).squeeze(1)).abs()
         if (off > LINEARITY_TOLERANCE * logits.abs().nan_to_num(0, 0).max().item()).any():  # one of NaN is unsound
             raise Unavailable(f"the maps at {self.layer.name} do not sum to the logits of their images")
         values: np.ndarray = contributions.float().numpy()
@@ -136,5 +136,5 @@ def _read_slopes(network: Network, layer: MapLayer, pixels: Tensor) -> Tensor:
     function = FromMap(network, layer, pixels)
     maps = function.read_maps().requires_grad_()
     logits = function(maps)[0]
-    slopes = [torch.autograd.grad(logit, maps, retain_graph=True)[0][0].double().sum(dim=(1, 2)) for logit in logits]
-    return torch.stack(slopes).cpu()
+    slopes = [torch.autograd.grad(logit, maps, retain_graph=True)[0][0].cpu().double() for logit in logits]
+    return torch.stack([slope.sum(dim=(1, 2)) for slope in slopes])

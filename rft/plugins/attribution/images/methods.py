@@ -20,6 +20,7 @@ from rft.plugins.attribution.images.explained import Explained, ExplainedBatch
 from rft.plugins.attribution.images.map_layer import FromMap, MapLayer
 from rft.plugins.attribution.network import FromPixels, Network, batch_slices
 from rft.plugins.attribution.path import CHUNK, Completeness, Path, explain_unsettled
+from rft.runtime.fitting_batches import map_batches
 from rft.runtime.progress import track_progress
 
 PATCHES = 7  # of a side of the grid whose patches are taken away one by one
@@ -103,13 +104,15 @@ class GradCam:
 
     def map_images(self, network: Network, batch: ExplainedBatch) -> np.ndarray:
         """Return (B, h, w) maps."""
-        maps = []
-        for part in batch_slices(len(batch.pixels), CHUNK):
-            function = FromMap(network, self.layer, batch.pixels[part])
-            target = batch.target[part].to(network.device)
+
+        def map_rows(rows: np.ndarray) -> np.ndarray:
+            function = FromMap(network, self.layer, batch.pixels[rows])
+            target = batch.target[rows].to(network.device)
             values = LayerGradCam(function, function.entry).attribute(function.read_maps(), target=target)
-            maps.append(values[:, 0].detach().float().cpu().numpy())
-        return np.concatenate(maps)
+            maps: np.ndarray = values[:, 0].detach().float().cpu().numpy()
+            return maps
+
+        return np.concatenate([maps for _, maps in map_batches(map_rows, len(batch.pixels), CHUNK)])
 
     def refit(self, network: Network, pixels: Tensor) -> GradCam:
         """Return itself: nothing of it depends on the weights."""

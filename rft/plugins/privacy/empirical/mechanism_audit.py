@@ -72,7 +72,9 @@ def claimed_mechanism(facts: PrivacyFacts) -> Mechanism:
     return Mechanism(facts.noise_multiplier, facts.sample_rate, min(facts.steps, MAX_WATCHED_STEPS))
 
 
-def audit_mechanism(trainer: DPTrainer, facts: PrivacyFacts, runs: int, *, seed: int = 0) -> RunScores:
+def audit_mechanism(
+    trainer: DPTrainer, facts: PrivacyFacts, runs: int, *, seed: int = 0, device: str = "cpu"
+) -> RunScores:
     """Train ``runs`` heads without the canary and as many with it, and return their scores.
 
     Args:
@@ -80,16 +82,17 @@ def audit_mechanism(trainer: DPTrainer, facts: PrivacyFacts, runs: int, *, seed:
         facts: of its private fit.
         runs: on each side.
         seed: of the jobs; samples and noise follow from it where the trainer's randomness is ``seeded``.
+        device: torch device name: that of the training, whose kernels are among what is audited.
     """
     pinned = replace(trainer.pin_parameters(facts), steps=claimed_mechanism(facts).steps)
-    task = build_canary_task(facts)
+    task = build_canary_task(facts, device)
     without, everybody = task.labels.numpy() == 0, np.ones(len(task.labels), dtype=bool)
     jobs = [Job(seed + number, members) for members in (without, everybody) for number in range(runs)]
     fits = pinned.fit(task, jobs)
     return RunScores(_written_scores(fits[:runs]), _written_scores(fits[runs:]))
 
 
-def build_canary_task(facts: PrivacyFacts) -> Task:
+def build_canary_task(facts: PrivacyFacts, device: str = "cpu") -> Task:
     """Return the task: a few units of class 0, and last the canary, the only one of class 1 and on its axis."""
     declared = facts.unit == "unit"
     rows = ROWS_OF_UNIT if declared else 1
@@ -109,7 +112,7 @@ def build_canary_task(facts: PrivacyFacts) -> Task:
         bound=facts.max_grad_norm / facts.divisor,
     )
     unit_ids = np.repeat([f"unit {number}" for number in range(OTHER_UNITS + 1)], rows)
-    return Task(Dense(features), labels, unit_ids if declared else None, _even_head, witness)
+    return Task(Dense(features), labels, unit_ids if declared else None, _even_head, witness, device)
 
 
 def _even_head(seed: int) -> Head:

@@ -74,7 +74,7 @@ def audit_with_many_runs(
     assert isinstance(trainer, DPTrainer)
     claim = mechanism_audit.claimed_mechanism(facts)
     curve = Curve(trade_off(claim))
-    scores = mechanism_audit.audit_mechanism(trainer, facts, runs, seed=seed)
+    scores = mechanism_audit.audit_mechanism(trainer, facts, runs, seed=seed, device=audited.device)
     judgement = judge_runs(scores, curve, facts.delta)
     violations = [smallest_violation(claim, curve, fault, runs) for fault in FAULTS]
     content = PrivacyChapter(

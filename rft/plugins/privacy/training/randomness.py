@@ -5,6 +5,10 @@ cryptographic generator, each used once; in float64, since float32 normals stop 
 from torch. Its masks go by the place in a batch: to someone who knew them, one unit more would change the gradients of
 all behind it and not only add its own.
 
+No accelerator draws the noise: torch's generator on a GPU is Philox with a seed of 64 bits, which is no cryptographic
+one, and whoever found the seed out could take all noise off again. The bytes come from the operating system whatever
+the device; where the device has float64 it makes normals of them, which is most of the work.
+
 Attacks on the floating-point representation of noise (Mironov 2012, CCS) are not covered.
 """
 
@@ -13,16 +17,16 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 Randomness = Literal["secret", "seeded"]
-UNIFORM_RESOLUTION = 2.0**-53  # distance of neighbouring uniforms
+UNIFORM_BITS = 53
+UNIFORM_RESOLUTION = 2.0**-UNIFORM_BITS  # distance of neighbouring uniforms
 
 
 class RandomSource(Protocol):
@@ -46,10 +50,17 @@ class SecretSource:
 
     def draw_normals(self, *shape: int) -> np.ndarray:
         """Return normals by the method of Box and Muller 1958, two from two uniforms; the largest possible is 8.6."""
+        normals: np.ndarray = self.draw_normals_on(torch.device("cpu"), *shape).numpy()
+        return normals
+
+    def draw_normals_on(self, device: torch.device, *shape: int) -> Tensor:
+        """Return the same as float64 tensor on a device: the bytes are the operating system's, the rest is its work."""
         count = math.prod(shape)
-        radius, angle = self.draw_uniforms(2, (count + 1) // 2)
-        radius, angle = np.sqrt(-2 * np.log(radius)), 2 * np.pi * angle
-        return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count].reshape(shape)
+        drawn = np.frombuffer(bytearray(os.urandom(8 * 2 * ((count + 1) // 2))), dtype=np.int64)
+        words = torch.from_numpy(drawn).to(device).bitwise_and_(2**UNIFORM_BITS - 1)
+        radius, angle = words.double().add_(0.5).mul_(UNIFORM_RESOLUTION).view(2, -1)
+        radius, angle = radius.log_().mul_(-2).sqrt_(), angle.mul_(2 * math.pi)
+        return torch.cat([radius * angle.cos(), radius * angle.sin()])[:count].view(shape)
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,14 @@ class SeededSource:
     def draw_normals(self, *shape: int) -> np.ndarray:
         """Return normals of this shape by NumPy's ziggurat."""
         return self.generator.standard_normal(shape)
+
+
+def draw_normals_on(source: RandomSource, device: torch.device, *shape: int) -> Tensor:
+    """Return independent standard normals of this shape, float64: on the device, or on the CPU where that is MPS."""
+    place = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
+    if isinstance(source, SecretSource):
+        return source.draw_normals_on(place, *shape)
+    return torch.from_numpy(source.draw_normals(*shape)).to(place)
 
 
 @dataclass(frozen=True)
@@ -85,11 +104,3 @@ def random_streams(randomness: Randomness, seed: int) -> RandomStreams:
     return RandomStreams(
         SeededSource(np.random.default_rng(sampling)), SeededSource(np.random.default_rng(noise)), seed_of_torch
     )
-
-
-@contextmanager
-def isolated_rng(device: str, seed: int) -> Iterator[None]:
-    """Seed torch's random numbers here, and leave them to others as they were."""
-    with torch.random.fork_rng(devices=[torch.device(device)] if device.startswith("cuda") else []):
-        torch.manual_seed(seed)
-        yield

@@ -19,6 +19,7 @@ from rft.plugins.privacy.training.mechanism_parameters import MechanismParameter
 from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.randomness import RandomStreams
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
+from rft.runtime.fitting_batches import FittingSize
 from rft.training import Job, Task
 from rft.training.linear_heads import Heads, Vectors, linear_head_vectors
 
@@ -164,7 +165,7 @@ def build_engine_stepper(
         task=task,
         units=units,
         members=job.members,
-        rows_at_once=_rows_at_once(selection, task.recipe.batch_size),
+        size=FittingSize(_rows_at_once(selection, task.recipe.batch_size)),
         sampler=_build_sampler(plan, streams),
         gaussian=_build_noise([plan], streams),
     )

@@ -23,7 +23,7 @@ from rft.plugins.privacy.training.default_recipe import choose_private_recipe
 from rft.plugins.privacy.training.gradients import engine_selection
 from rft.plugins.privacy.training.identity import training_identity
 from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters, choose_mechanism_parameters
-from rft.plugins.privacy.training.randomness import isolated_rng, random_streams
+from rft.plugins.privacy.training.randomness import random_streams
 from rft.plugins.privacy.training.self_test import runner
 from rft.plugins.privacy.training.settings import DPSettings
 from rft.plugins.privacy.training.stepper import (
@@ -36,7 +36,9 @@ from rft.plugins.privacy.training.stepper import (
     stackable_vectors,
 )
 from rft.plugins.privacy.training.unit_index import unit_of_row
+from rft.runtime.float32 import ieee_float32
 from rft.runtime.progress import track_progress
+from rft.runtime.random_state import seeded_torch
 from rft.training import Fit, Job, Recipe, Task, Workload
 from rft.training.linear_heads import unchanged_tensors
 from rft.training.privacy_facts import EngineFacts, PrivacyFacts
@@ -112,7 +114,8 @@ def fit_together(
     _check_population(trainers[0], task)
     if trainers[0].method == "least_squares":
         return least_squares_fit.fit(trainers, task, jobs, purpose=purpose)
-    return [fit for stack in _build_stacks(trainers, task, jobs) for fit in _fit_stack(stack, task, purpose)]
+    with ieee_float32():  # in TF32 clipped gradients are longer than the bound
+        return [fit for stack in _build_stacks(trainers, task, jobs) for fit in _fit_stack(stack, task, purpose)]
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ def _train_stack(stack: Stack, task: Task, account: Account) -> StepCounters:
         training_checkpoint.restore_training(account.resumed[1], stepper.parameters, optimizer)
         counters = StepCounters.from_tensors(account.resumed[1])
     threads = one_thread(task.device) if stepper.small else nullcontext()
-    with threads, isolated_rng(task.device, stack.dropout):
+    with threads, seeded_torch(stack.dropout, task.device):
         for block in account.charge_blocks():
             for _ in track_progress(block, "Private training"):
                 private_step(stepper, optimizer, stepper.draw_sample(), counters)

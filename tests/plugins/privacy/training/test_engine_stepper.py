@@ -27,6 +27,7 @@ from rft.plugins.privacy.training.randomness import random_streams
 from rft.plugins.privacy.training.sampling import PoissonSampler
 from rft.plugins.privacy.training.stepper import build_engine_stepper
 from rft.plugins.privacy.training.unit_index import unit_of_row
+from rft.runtime.fitting_batches import FittingSize
 from rft.training import Job, Task
 from tests.support import privacy_cases as cases
 from tests.support import step_cases as given
@@ -45,7 +46,7 @@ def network_steps(task: Task, engine: type[Engine], rows_at_once: int = 1000) ->
         task=task,
         units=units,
         members=None,
-        rows_at_once=rows_at_once,
+        size=FittingSize(rows_at_once),
         sampler=PoissonSampler(random_streams("secret", 0).sampling, plan.n, 0.5),
         gaussian=given.silent_noise(plan),
     )
@@ -81,7 +82,7 @@ def test_what_does_not_fit_is_run_in_parts_with_the_same_result(
     steps = given.stepper("network", task, given.plans(task), noise=given.Silent())
     assert isinstance(steps, EngineStepper)
     drawn = given.sample(range(steps.sampler.n))
-    in_parts = replace(steps, rows_at_once=rows_at_once)
+    in_parts = replace(steps, size=FittingSize(rows_at_once))
     whole = given.gradient(steps, drawn)
     assert np.abs(given.gradient(in_parts, drawn) - whole).max() < 1e-6
     assert steps.set_gradient(drawn) == in_parts.set_gradient(drawn) == 1

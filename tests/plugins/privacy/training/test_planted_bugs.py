@@ -99,8 +99,9 @@ def the_same_again(sampler: PoissonSampler, heads: int) -> Sample:
     return RIGHT_DRAW(PoissonSampler(random_streams("seeded", 5).sampling, sampler.n, sampler.rate), heads)
 
 
-NORMALS = "drawn = self.source.draw_normals(len(self.noise_multipliers), sum(sizes))"
-SCALE = "drawn *= self.noise_multipliers[:, None] * self.max_grad_norm"
+ON_DEVICE = "draw_normals_on(self.source, totals[0].device, "
+NORMALS = f"{ON_DEVICE}len(self.noise_multipliers), sum(sizes))"
+SCALE = "scale = self.noise_multipliers[:, None] * self.max_grad_norm"
 COUNTED = "counters.non_finite_gradients += stepper.set_gradient(sample)"
 NOISED = "self.gaussian.add_noise("
 ADDED = "(total + part.view_as(total))"
@@ -133,7 +134,7 @@ EVERYWHERE = {
         noise(ADDED, "(total + part.view_as(total) * (1.0 if total.dim() > 2 else 0.1))"), OF_EMPTY
     ),
     "noise that begins anew in each step": Bug(
-        noise(NORMALS, NORMALS.replace("self.source.draw_normals(", "np.random.default_rng(0).normal(size=(") + ")"),
+        noise(NORMALS, NORMALS.replace(ON_DEVICE, "torch.from_numpy(np.random.default_rng(0).normal(size=(") + "))"),
         FRESH,
     ),
     "twice the sampling rate": Bug(
@@ -200,7 +201,7 @@ HEADS = EVERYWHERE | {
     "noise shared by heads": Bug(noise(NORMALS, f"{NORMALS}\n    drawn[1:] = drawn[:1]"), FRESH),
     "noise shared by two heads": Bug(noise(NORMALS, f"{NORMALS}\n    drawn[3] = -0 + drawn[1]"), FRESH),
     "the noise of the first head for all": Bug(
-        noise("self.noise_multipliers[:, None]", "self.noise_multipliers[0]"), OF_EMPTY
+        noise("self.noise_multipliers[:, None]", "self.noise_multipliers[:1, None]"), OF_EMPTY
     ),
     "half the noise for one head": Bug(noise(SCALE, f"{SCALE}\n    drawn[2] /= 2"), OF_EMPTY),
     "a sample shared by heads": Bug(sample_by(shared_by_heads), "independent samples"),
@@ -237,7 +238,7 @@ RUN = "gradients = self.engine.example_gradients(part.batch, part.labels)"
 
 NETWORK = EVERYWHERE | {
     "no clipping": Bug(
-        rewrite(EngineStepper, "set_gradient", (FACTORS, "factors = torch.ones_like(lengths)")), "clipping"
+        rewrite(EngineStepper, "_clipped_sums", (FACTORS, "factors = torch.ones_like(lengths)")), "clipping"
     ),
     "empty samples without noise": Bug(
         rewrite(

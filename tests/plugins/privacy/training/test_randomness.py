@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import secrets
 from collections.abc import Callable
 
 import numpy as np
@@ -17,7 +16,6 @@ from rft.plugins.privacy.training.randomness import (
     RandomSource,
     SecretSource,
     SeededSource,
-    isolated_rng,
     random_streams,
 )
 
@@ -138,14 +136,3 @@ def test_a_fork_of_the_process_shares_no_secret_numbers() -> None:
     assert not set(np.frombuffer(os.read(reading, 32))) & set(source.draw_normals(4))
     os.close(reading)
     os.close(writing)
-
-
-def test_torch_is_seeded_inside_and_left_as_it_was() -> None:
-    before = torch.get_rng_state()
-    with isolated_rng("cpu", 3):
-        inside = torch.rand(4)
-    with isolated_rng("cpu", 3):
-        assert torch.equal(torch.rand(4), inside)
-    with isolated_rng("cpu", secrets.randbits(63)):
-        assert not torch.equal(torch.rand(4), inside)
-    assert torch.equal(torch.get_rng_state(), before)

@@ -102,7 +102,7 @@ def _embed_words(network: Network, reader: TokenizedTextReader, words: Sequence[
     with torch.no_grad():
         flat = layer(network.place(torch.tensor([[token for tokens in ids for token in tokens]])))[0]
     starts = np.cumsum([0, *(len(tokens) for tokens in ids)])[:-1]
-    values: np.ndarray = flat.double().cpu().numpy()
+    values: np.ndarray = flat.cpu().double().numpy()
     lengths = np.array([[len(tokens)] for tokens in ids])
     means: np.ndarray = np.add.reduceat(values, starts, axis=0) / lengths
     return means

@@ -31,8 +31,9 @@ from rft.plugins.privacy.training.gradients.engines import (
     summed_loss,
     trained_parameters,
 )
-from rft.plugins.privacy.training.randomness import isolated_rng
+from rft.runtime.device_memory import is_accelerator
 from rft.runtime.float32 import ieee_float32
+from rft.runtime.random_state import seeded_torch
 from rft.training import Task
 from rft.training.privacy_facts import EngineFacts
 
@@ -41,6 +42,7 @@ MIN_GRADIENT_SHARE = (
     1e-4  # of an example's whole gradient: what is smaller, such as the bias of attention keys, is rounding
 )
 TEXT_LENGTHS = (6, 3, 5)  # tokens of the made-up texts, one each: different, so that padding takes part
+MAX_PROBED_TOKENS = 512  # of a made-up text on an accelerator, so that a few of them find room
 CLIPS = {"waveform", "spectrum"}  # columns of clips, of which the encoder says how much becomes one of these tokens
 ENGINE_FAILURES = (
     RuntimeError,
@@ -109,7 +111,7 @@ def select_engine(task: Task) -> EngineSelection:
         ConfigError: nothing is trained, examples of a batch influence each other, or training would keep statistics
             of them without noise; with the layer where it is known.
     """
-    with isolated_rng(task.device, 0), ieee_float32():
+    with seeded_torch(0, task.device), ieee_float32():
         suffix = with_perturbed_parameters(build_network(task, 0))
         _check_layers(suffix)
         batch, labels = make_up_examples(task, suffix, len(TEXT_LENGTHS))
@@ -210,7 +212,7 @@ def _check_batch_independence(suffix: nn.Module, batch: Batch, device: str) -> N
     outputs = []
     for last in (-1, 0):
         exchanged = {name: torch.cat([column[:-1], column[last][None]]) for name, column in batch.items()}
-        with torch.no_grad(), isolated_rng(device, 0):  # the same dropout
+        with torch.no_grad(), seeded_torch(0, device):  # the same dropout
             outputs.append(suffix(exchanged)[:-1])
     if not torch.allclose(outputs[0], outputs[1], rtol=GRADIENT_TOLERANCE, atol=GRADIENT_TOLERANCE):
         raise _refuse_network(MIXES_EXAMPLES, REMEDY)
@@ -261,11 +263,23 @@ def perturb_parameters(parameters: Sequence[nn.Parameter]) -> None:
             parameter.add_(noise.to(parameter.dtype).to(parameter.device))
 
 
+def text_lengths(task: Task) -> tuple[int, ...]:
+    """Return how long made-up texts are, in tokens.
+
+    On an accelerator other kernels run for long texts than for short ones: there one is as long as real ones may be, by
+    the public number that these are cut to.
+    """
+    if task.tokens is None or not is_accelerator(task.device) or task.tokens <= max(TEXT_LENGTHS):
+        return TEXT_LENGTHS
+    return min(task.tokens, MAX_PROBED_TOKENS), *TEXT_LENGTHS[1:]
+
+
 def make_up_examples(task: Task, suffix: nn.Module, rows: int) -> tuple[Batch, Tensor]:
     """Return examples of the kind of the first real one, with labels; the same in every run."""
     rng = torch.Generator().manual_seed(0)
     real = task.features.batch(torch.tensor([0]))
-    lengths = torch.tensor(TEXT_LENGTHS).repeat(-(-rows // len(TEXT_LENGTHS)))[:rows]
+    of_texts = text_lengths(task)
+    lengths = torch.tensor(of_texts).repeat(-(-rows // len(of_texts)))[:rows]
     if real.keys() & CLIPS:
         encoder = next(module for module in suffix.modules() if isinstance(module, SpeechBackbone))
         made_up = encoder.make_up_inputs(lengths, rng)
@@ -281,12 +295,13 @@ def make_up_examples(task: Task, suffix: nn.Module, rows: int) -> tuple[Batch, T
 
 def _make_up_columns(real: Batch, suffix: nn.Module, lengths: Tensor, rng: torch.Generator) -> Batch:
     """Return columns of the shapes of real ones, of which the (B,) lengths of texts alone are others."""
-    mask = torch.arange(max(TEXT_LENGTHS)) < lengths[:, None]
+    longest = max(lengths.tolist())
+    mask = torch.arange(longest) < lengths[:, None]
     batch: Batch = {}
     for name, column in real.items():
         shape = [len(lengths), *column.shape[1:]]
         if "attention_mask" in real:
-            shape[1] = max(TEXT_LENGTHS)
+            shape[1] = longest
         if name == "attention_mask":
             values = mask.to(column.dtype)
         elif name == "pixels":

@@ -19,6 +19,8 @@ from rft.plugins.privacy.training.gradients.engine_selection import build_networ
 from rft.plugins.privacy.training.gradients.engines import Batch, Engine
 from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
+from rft.runtime.fitting_batches import FittingSize, release_device_memory
+from rft.runtime.placement import place_batch
 from rft.training import Task, trained_state
 from rft.training.threads import is_small
 
@@ -52,7 +54,7 @@ class EngineStepper:
         task: the examples.
         units: (N,) number of the unit of each example.
         members: (N,) bool, which examples may be seen; None: all.
-        rows_at_once: how many rows may be run together, >= 1.
+        size: how many rows may be run together, >= 1; halved where memory runs out.
         sampler: who takes part.
         gaussian: the noise, of one head; its ``max_grad_norm`` is what contributions are clipped to.
     """
@@ -62,7 +64,7 @@ class EngineStepper:
     task: Task
     units: np.ndarray
     members: np.ndarray | None
-    rows_at_once: int
+    size: FittingSize
     sampler: PoissonSampler
     gaussian: GaussianNoise
 
@@ -70,6 +72,11 @@ class EngineStepper:
     def parameters(self) -> list[nn.Parameter]:
         """What the optimizer moves."""
         return self.engine.parameters
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows are run together at most."""
+        return self.size.rows
 
     @property
     def small(self) -> bool:
@@ -83,8 +90,24 @@ class EngineStepper:
     def set_gradient(self, sample: Sample) -> np.ndarray:
         """Set the noised gradient of a sample, empty or not; return (1,) how many of examples were not finite.
 
-        Those count as zero, in each view by itself.
+        Those count as zero, in each view by itself. Where memory runs out the same sample is run again in smaller
+        parts: each unit's gradient is clipped whole whatever the parts, and noise is drawn once, when the sum is there.
         """
+        while True:
+            try:
+                totals, non_finite = self._clipped_sums(sample)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not self.size.halve_after(error, self.size.rows):
+                    raise
+            release_device_memory()
+        noised = self.gaussian.add_noise([total[None] for total in totals])
+        for parameter, gradient in zip(self.parameters, noised, strict=True):
+            parameter.grad = gradient[0]
+        return np.array([non_finite])
+
+    def _clipped_sums(self, sample: Sample) -> tuple[list[Tensor], int]:
+        """Return the sum of clipped gradients of the units of a sample, and how many examples' were not finite."""
         totals = [torch.zeros_like(parameter) for parameter in self.parameters]
         non_finite = 0
         for parts in self._sample_groups(sample):
@@ -93,10 +116,7 @@ class EngineStepper:
             factors = self.gaussian.max_grad_norm / lengths.clamp(min=self.gaussian.max_grad_norm)
             for total, gradient in zip(totals, gradients, strict=True):
                 total += torch.tensordot(factors, gradient, dims=1)
-        noised = self.gaussian.add_noise([total[None] for total in totals])
-        for parameter, gradient in zip(self.parameters, noised, strict=True):
-            parameter.grad = gradient[0]
-        return np.array([non_finite])
+        return totals, non_finite
 
     def with_examples(self, batch: Batch, labels: Tensor, units: np.ndarray) -> EngineStepper:
         """Return the same steps on other examples, in all views alike."""
@@ -143,7 +163,7 @@ class EngineStepper:
             weights = weights * task.class_weights.to(task.device)[labels]
         alone = task.units is None and views == 1
         return RowBatch(
-            {name: column.to(task.device).contiguous() for name, column in batch.items()},
+            {name: column.contiguous() for name, column in place_batch(batch, task.device).items()},
             labels,
             weights,
             None if alone else torch.from_numpy(self.units[rows]).to(task.device),

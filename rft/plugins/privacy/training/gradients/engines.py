@@ -57,6 +57,7 @@ class Hooks:
 
     def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
         """Return the gradient of each example, for each parameter (B, *shape)."""
+        self._drop_opacus_state()  # of a pass that ran out of memory
         with _silence_warnings():
             summed_loss(self._model, batch, labels).backward()
         gradients: list[Any] = [parameter.grad_sample for parameter in self.parameters]  # type: ignore[attr-defined]

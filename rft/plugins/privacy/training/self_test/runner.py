@@ -22,7 +22,6 @@ from rft.plugins.privacy.training.gradients.engine_selection import (
     perturb_parameters,
 )
 from rft.plugins.privacy.training.mechanism_parameters import MechanismParameters
-from rft.plugins.privacy.training.randomness import isolated_rng
 from rft.plugins.privacy.training.self_test.check_record import SelfTestCheck
 from rft.plugins.privacy.training.self_test.clipping_checks import MADE_UP_ROWS, check_clipping
 from rft.plugins.privacy.training.self_test.random_checks import check_noise, check_sampling
@@ -33,6 +32,7 @@ from rft.plugins.privacy.training.self_test.sample_gradients import (
 )
 from rft.plugins.privacy.training.stepper import PrivateStepper, StepCounters, private_step
 from rft.records import Row
+from rft.runtime.random_state import seeded_torch
 from rft.training import Task
 
 EMPTY_SAMPLE = "an empty sample"
@@ -49,7 +49,7 @@ def run_self_test(stepper: PrivateStepper, task: Task, plans: Sequence[Mechanism
     Raises:
         IntegrityError: a check failed.
     """
-    with _restore_afterwards(stepper), isolated_rng(task.device, 0):
+    with _restore_afterwards(stepper), seeded_torch(0, task.device):
         checks = [*check_sampling(stepper, plans), *check_noise(stepper, plans, empty_sample(plans), EMPTY_SAMPLE, 0.0)]
         checks += [*_check_step(stepper, plans), _check_frozen(stepper, task, plans)]
         if stepper.network:
