@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -127,25 +128,7 @@ def _run_side(options: argparse.Namespace) -> dict[str, float | str]:
 def fold_batch_norms(network: nn.Module, example: Tensor) -> nn.Module:
     """Return a copy of a network in eval mode whose BatchNorm is part of the convolution that it directly follows."""
     folded = copy.deepcopy(network)
-    # Outputs are kept: a tensor that is gone could leave its identity to another.
-    convolutions: dict[int, tuple[nn.Conv2d, Tensor]] = {}
-    follows: list[tuple[str, nn.Conv2d]] = []
-    hooks = []
-    for name, module in folded.named_modules():
-        if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(lambda m, _, out: convolutions.update({id(out): (m, out)})))
-        elif isinstance(module, nn.BatchNorm2d):
-
-            def note_input(_: nn.Module, inputs: tuple[Tensor], name: str = name) -> None:
-                if id(inputs[0]) in convolutions:
-                    follows.append((name, convolutions[id(inputs[0])][0]))
-
-            hooks.append(module.register_forward_pre_hook(note_input))
-    with torch.no_grad():
-        folded(example)
-    for hook in hooks:
-        hook.remove()
-    for name, convolution in follows:
+    for name, convolution in _find_followers(folded, example):
         norm = folded.get_submodule(name)
         convolution.weight, convolution.bias = fuse_conv_bn_weights(
             *(convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps),
@@ -157,6 +140,32 @@ def fold_batch_norms(network: nn.Module, example: Tensor) -> nn.Module:
     with torch.no_grad():
         torch.testing.assert_close(folded(example), network(example), rtol=1e-3, atol=1e-4)
     return folded.to(memory_format=torch.channels_last)
+
+
+def _find_followers(network: nn.Module, example: Tensor) -> list[tuple[str, nn.Conv2d]]:
+    """Return the name of each BatchNorm whose input is what a convolution gave, with that convolution."""
+    # Outputs are kept: a tensor that is gone could leave its identity to another.
+    convolutions: dict[int, tuple[nn.Conv2d, Tensor]] = {}
+    followers: list[tuple[str, nn.Conv2d]] = []
+
+    def note_output(convolution: nn.Conv2d, _: object, output: Tensor) -> None:
+        convolutions[id(output)] = convolution, output
+
+    def note_input(name: str, _: nn.Module, inputs: tuple[Tensor]) -> None:
+        if id(inputs[0]) in convolutions:
+            followers.append((name, convolutions[id(inputs[0])][0]))
+
+    hooks = []
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            hooks.append(module.register_forward_hook(note_output))
+        elif isinstance(module, nn.BatchNorm2d):
+            hooks.append(module.register_forward_pre_hook(partial(note_input, name)))
+    with torch.no_grad():
+        network(example)
+    for hook in hooks:
+        hook.remove()
+    return followers
 
 
 def _time_forward(network: Callable[[Tensor], Tensor], pixels: Tensor, *, bfloat16: bool = False) -> float:
