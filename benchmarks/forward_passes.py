@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -129,7 +130,7 @@ def fold_batch_norms(network: nn.Module, example: Tensor) -> nn.Module:
     """Return a copy of a network in eval mode whose BatchNorm is part of the convolution that it directly follows."""
     folded = copy.deepcopy(network)
     for name, convolution in _find_followers(folded, example):
-        norm = folded.get_submodule(name)
+        norm: Any = folded.get_submodule(name)
         convolution.weight, convolution.bias = fuse_conv_bn_weights(
             *(convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps),
             *(norm.weight, norm.bias),
