@@ -1,14 +1,13 @@
 """Forward passes and training steps of networks of images on one core: what is done to make them fast, and what is not.
 
-    python benchmarks/forward_passes.py [--rounds 3] [--networks efficientnet_lite0 resnet50] [--batch 32] [--compile]
+    python benchmarks/forward_passes.py [--rounds 3] [--networks efficientnet_lite0 resnet50] [--batch 32]
 
 Prints a table and writes ``forward_passes.json`` beside this file. Weights and images are random: neither the time nor
 the memory depends on them. Each side runs in a process of its own with one thread, and the sides take turns; what is
 compared are medians of the processor's time, which work beside it hardly moves.
 
 ``kept memory`` is how every audit runs (``rft.runtime.allocator``), ``plain`` how torch runs by itself. The others were
-tried on top of it: BatchNorm folded into the convolution before it, bfloat16 by autocast, and with ``--compile`` what
-torch.compile makes of the network, whose making is timed as well.
+tried on top of it: BatchNorm folded into the convolution before it, and bfloat16 by autocast.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import copy
 import hashlib
 import json
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -48,7 +46,6 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=ARCHITECTURES, default=[*ARCHITECTURES])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--side-length", type=int, default=224, help="of the images, in pixels")
-    parser.add_argument("--compile", action="store_true", help="try torch.compile, too: it takes a minute or more")
     parser.add_argument("--one-side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one_side:
@@ -91,7 +88,7 @@ def _summarise(network: str, rounds: list[dict[str, dict[str, float | str]]]) ->
 
 def _ask_side(side: str, network: str, options: argparse.Namespace) -> dict[str, float | str]:
     command = [sys.executable, __file__, "--one-side", side, "--networks", network, "--batch", str(options.batch)]
-    command += ["--side-length", str(options.side_length), *(["--compile"] if options.compile else [])]
+    command += ["--side-length", str(options.side_length)]
     answer: dict[str, float | str] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return answer
 
@@ -116,13 +113,6 @@ def _run_side(options: argparse.Namespace) -> dict[str, float | str]:
         folded = fold_batch_norms(network, pixels[:1])
         answer["forward, BatchNorm folded"] = _time_forward(folded, pixels)
         answer["forward of 4 in bfloat16"] = _time_forward(network, pixels[:4], bfloat16=True)
-        if options.compile:
-            compiled = torch.compile(network)
-            with torch.no_grad():
-                before = _count_seconds()
-                compiled(pixels)
-                answer["making the compiled network"] = 1000 * (_count_seconds() - before) / len(pixels)
-            answer["forward, compiled"] = _time_forward(compiled, pixels)
     return answer
 
 
@@ -187,12 +177,6 @@ def _time_twice(work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
     return 1000 * (time.process_time() - start)
-
-
-def _count_seconds() -> float:
-    """Return the seconds of the processor that this process and those that it ran have taken."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _read_processor(name: str) -> str:
