@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rft.backbones.batch import Batch
 from rft.backbones.partition import frozen_part
 from rft.backbones.partition.frozen_part import FrozenPart
-from rft.runtime.random_state import seeded_torch
+from rft.runtime.devices.random_state import seeded_torch
 
 Pooling = Literal["mean", "cls", "last"]
 

@@ -10,8 +10,9 @@ from typing import TypeVar
 import numpy as np
 
 from rft.errors import ConfigError
-from rft.runtime import device_memory, memory
-from rft.runtime.fitting_batches import release_device_memory
+from rft.runtime import memory
+from rft.runtime.devices import device_memory
+from rft.runtime.devices.fitting_batches import release_device_memory
 from rft.runtime.out_of_memory import is_out_of_memory
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from rft.backbones.batch import Batch
 from rft.backbones.classifier import hash_tensors
 from rft.data import Inputs
 from rft.features.shards import Shard
-from rft.runtime import device_memory
+from rft.runtime.devices import device_memory
 
 MIN_PARTS_OF_MEMORY = 4  # features that are kept on a device take at most one of so many parts of what is free there
 

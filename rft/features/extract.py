@@ -34,10 +34,10 @@ from rft.features.batches import (
 from rft.features.columns import Dense, Features, Sharded
 from rft.features.store import Store, StoredRows, Writer
 from rft.records import JsonObject, Split
-from rft.runtime import device_memory
 from rft.runtime import memory as host
+from rft.runtime.devices import device_memory
+from rft.runtime.devices.placement import place_batch
 from rft.runtime.float32 import describe_float32
-from rft.runtime.placement import place_batch
 from rft.runtime.progress import track_progress
 
 SHARD_BYTES = 64 * 2**20

@@ -20,8 +20,8 @@ from rft.backbones.batch import Batch
 from rft.backbones.classifier import Head, scale_rows
 from rft.features import Features
 from rft.features.columns import Dense
-from rft.runtime.fitting_batches import FittingSize, map_batches
-from rft.runtime.placement import place_batch
+from rft.runtime.devices.fitting_batches import FittingSize, map_batches
+from rft.runtime.devices.placement import place_batch
 from rft.training import Fit, Task, trained_state
 
 ROWS_AT_ONCE, FITS_AT_ONCE = 1024, 64  # rows, and fits, that are scored at once where these are heads

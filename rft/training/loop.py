@@ -17,10 +17,10 @@ from rft.config.tables.train import TrainConfig
 from rft.errors import RftError
 from rft.features import Features
 from rft.features.columns import keep_on_device
-from rft.runtime.fitting_batches import FittingSize, map_batches, release_device_memory
-from rft.runtime.placement import place_batch
+from rft.runtime.devices.fitting_batches import FittingSize, map_batches, release_device_memory
+from rft.runtime.devices.placement import place_batch
+from rft.runtime.devices.random_state import seeded_torch
 from rft.runtime.progress import track_progress
-from rft.runtime.random_state import seeded_torch
 from rft.training import EarlyStopping, Fit, Job, Recipe, Task, Workload, trained_state
 from rft.training.default_recipes import choose_standard_recipe
 from rft.training.linear_heads import Heads, Vectors, linear_head_vectors, shared_gradient, unchanged_tensors

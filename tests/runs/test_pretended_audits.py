@@ -11,12 +11,13 @@ import rft
 from rft.plugins.privacy.empirical import mechanism_audit
 from rft.records import AuditRun
 from tests.conftest import AUDITS, CONFIG, write_images
+from tests.runs.test_one_model import write_audit as write_head_audit
 from tests.runs.test_texts_and_images import CLASSES, WAYS
 from tests.runs.test_texts_and_images import write_audit as write_by_way
 from tests.support.checkpoints import TEXT_AUDIT, save_bert, write_texts
 from tests.support.pretended_device import pretend_device
 
-PRIVATE = "[privacy]\nepsilon = 20.0\nmechanism_runs = 50\ncanaries = 20\nshadows = 0\n"
+PRIVATE = "[privacy]\nepsilon = 20.0\nmechanism_runs = 50\nshadows = 0\n"
 LEAST_SQUARES = '[privacy]\nepsilon = 20.0\nmethod = "least_squares"\nshadows = 8\n'
 SHADOWS = "[fairness]\n[privacy]\nshadows = 8\n"
 
@@ -58,6 +59,7 @@ AUDITED = {
     "shadows": lambda folder: write_image_audit(folder, SHADOWS),
     "least squares": lambda folder: without_train(LEAST_SQUARES, folder),
     "a cut": lambda folder: write_image_audit(folder, AUDITS, ("[train]", 'freeze = "layer4"\n[train]')),
+    "bert, a head": lambda folder: write_head_audit(folder, "bert", ""),
     "bert, adapters": write_text_audit("bert", "adapters"),
     "bert, a layer": write_text_audit("bert", "layer"),
     "gpt2, all": write_text_audit("gpt2", "all"),
@@ -65,7 +67,7 @@ AUDITED = {
     "vit, nothing frozen": write_text_audit("hf_vit", "none"),
     "whisper, a layer": write_text_audit("whisper", "layer"),
 }
-QUICK = {("shadows", "cuda"), ("private", "mps"), ("bert, a layer", "mps")}
+QUICK = {("shadows", "cuda"), ("private", "mps"), ("bert, a head", "mps")}
 CASES = [
     pytest.param(name, kind, marks=[] if (name, kind) in QUICK else pytest.mark.slow)
     for name in AUDITED

@@ -19,8 +19,8 @@ from rft.backbones.partition.frozen_part import FrozenPart, round_to_cache, run_
 from rft.backbones.partition.replay import InputShape, Prefix, ReplayPlan, StubOutput, Suffix, owning_module
 from rft.backbones.partition.trace import FAILURES, Example, ModelTrace, first_line
 from rft.errors import ModelError, near
+from rft.runtime.devices.random_state import seeded_torch
 from rft.runtime.out_of_memory import raise_if_out_of_memory
-from rft.runtime.random_state import seeded_torch
 
 NETWORK = "backbone.network."
 Tune = Literal["full", "bias", "lora"]

@@ -11,8 +11,8 @@ from torch import nn
 from rft.backbones.classifier import Classifier
 from rft.config.schema import LoraConfig
 from rft.errors import ModelError, near
+from rft.runtime.devices.random_state import seeded_torch
 from rft.runtime.libraries import library_import
-from rft.runtime.random_state import seeded_torch
 
 NETWORK = "backbone.network."
 # Projections of attention under the names that the usual families give them.

@@ -14,7 +14,7 @@ from rft.backbones.sources.weights import WeightsFile
 from rft.config.schema import ModelConfig
 from rft.data.images.preprocessing import ImagePreprocessing
 from rft.records import ImagePreprocessingFacts
-from rft.runtime.random_state import seeded_torch
+from rft.runtime.devices.random_state import seeded_torch
 
 
 @dataclass(frozen=True)

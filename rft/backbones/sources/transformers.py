@@ -29,8 +29,8 @@ from rft.data.images.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError, RftError
 from rft.records import ImagePreprocessingFacts, PreprocessingFacts, TextPreprocessingFacts
+from rft.runtime.devices.random_state import seeded_torch
 from rft.runtime.libraries import library_import
-from rft.runtime.random_state import seeded_torch
 
 WHERE = "model.backbone"
 LONGEST = 512  # tokens, unless model.max_length asks for more

@@ -12,8 +12,8 @@ from torch import nn
 from rft.data import Dataset
 from rft.features import Features
 from rft.records import Split
-from rft.runtime.fitting_batches import map_batches
-from rft.runtime.placement import place_batch
+from rft.runtime.devices.fitting_batches import map_batches
+from rft.runtime.devices.placement import place_batch
 
 ROWS_PER_BATCH = 64  # examples that are predicted at once
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rft.errors import Unavailable
-from rft.runtime.fitting_batches import map_batches
+from rft.runtime.devices.fitting_batches import map_batches
 from rft.runtime.out_of_memory import raise_if_out_of_memory
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from rft.number_format import format_fixed
 from rft.records import Row
-from rft.runtime.fitting_batches import map_batches
+from rft.runtime.devices.fitting_batches import map_batches
 
 MAP_TOLERANCE = 0.05  # largest change of a map by the last doubling, in its L1 norm, of one that has converged
 CHUNK = 4  # points of a backward pass; about 27 MB each for an image of 224 px

@@ -23,7 +23,7 @@ from rft.config.schema import ModelConfig
 from rft.data.audio.preprocessing import AudioPreprocessing
 from rft.data.audio.spectrum import SpectrumExtractor
 from rft.errors import ModelError
-from rft.runtime.random_state import seeded_torch
+from rft.runtime.devices.random_state import seeded_torch
 
 SPECTRA = ("whisper", "wav2vec2-bert")  # model types that take spectra whose length may vary
 FAMILIES = "Whisper, wav2vec2, HuBERT, WavLM, data2vec-audio, wav2vec2-bert, SEW and their like"

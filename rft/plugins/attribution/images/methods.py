@@ -20,7 +20,7 @@ from rft.plugins.attribution.images.explained import Explained, ExplainedBatch
 from rft.plugins.attribution.images.map_layer import FromMap, MapLayer
 from rft.plugins.attribution.network import FromPixels, Network, batch_slices
 from rft.plugins.attribution.path import CHUNK, Completeness, Path, explain_unsettled
-from rft.runtime.fitting_batches import map_batches
+from rft.runtime.devices.fitting_batches import map_batches
 from rft.runtime.progress import track_progress
 
 PATCHES = 7  # of a side of the grid whose patches are taken away one by one

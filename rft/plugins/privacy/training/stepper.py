@@ -19,7 +19,7 @@ from rft.plugins.privacy.training.mechanism_parameters import MechanismParameter
 from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.randomness import RandomStreams
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
-from rft.runtime.fitting_batches import FittingSize
+from rft.runtime.devices.fitting_batches import FittingSize
 from rft.training import Job, Task
 from rft.training.linear_heads import Heads, Vectors, linear_head_vectors
 

@@ -36,9 +36,9 @@ from rft.plugins.privacy.training.stepper import (
     stackable_vectors,
 )
 from rft.plugins.privacy.training.unit_index import unit_of_row
+from rft.runtime.devices.random_state import seeded_torch
 from rft.runtime.float32 import ieee_float32
 from rft.runtime.progress import track_progress
-from rft.runtime.random_state import seeded_torch
 from rft.training import Fit, Job, Recipe, Task, Workload
 from rft.training.linear_heads import unchanged_tensors
 from rft.training.privacy_facts import EngineFacts, PrivacyFacts

@@ -27,7 +27,7 @@ from rft.plugins.privacy.training.randomness import random_streams
 from rft.plugins.privacy.training.sampling import PoissonSampler
 from rft.plugins.privacy.training.stepper import build_engine_stepper
 from rft.plugins.privacy.training.unit_index import unit_of_row
-from rft.runtime.fitting_batches import FittingSize
+from rft.runtime.devices.fitting_batches import FittingSize
 from rft.training import Job, Task
 from tests.support import privacy_cases as cases
 from tests.support import step_cases as given

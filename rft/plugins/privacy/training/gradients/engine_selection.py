@@ -31,9 +31,9 @@ from rft.plugins.privacy.training.gradients.engines import (
     summed_loss,
     trained_parameters,
 )
-from rft.runtime.device_memory import is_accelerator
+from rft.runtime.devices.device_memory import is_accelerator
+from rft.runtime.devices.random_state import seeded_torch
 from rft.runtime.float32 import ieee_float32
-from rft.runtime.random_state import seeded_torch
 from rft.training import Task
 from rft.training.privacy_facts import EngineFacts
 

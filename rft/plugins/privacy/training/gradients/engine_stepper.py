@@ -19,8 +19,8 @@ from rft.plugins.privacy.training.gradients.engine_selection import build_networ
 from rft.plugins.privacy.training.gradients.engines import Batch, Engine
 from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
-from rft.runtime.fitting_batches import FittingSize, release_device_memory
-from rft.runtime.placement import place_batch
+from rft.runtime.devices.fitting_batches import FittingSize, release_device_memory
+from rft.runtime.devices.placement import place_batch
 from rft.training import Task, trained_state
 from rft.training.threads import is_small
 

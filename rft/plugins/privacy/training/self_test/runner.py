@@ -32,7 +32,7 @@ from rft.plugins.privacy.training.self_test.sample_gradients import (
 )
 from rft.plugins.privacy.training.stepper import PrivateStepper, StepCounters, private_step
 from rft.records import Row
-from rft.runtime.random_state import seeded_torch
+from rft.runtime.devices.random_state import seeded_torch
 from rft.training import Task
 
 EMPTY_SAMPLE = "an empty sample"

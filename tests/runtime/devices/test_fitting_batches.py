@@ -13,7 +13,7 @@ from rft.backbones.batch import Batch
 from rft.pipeline.targets.prediction_table import predict_probabilities
 from rft.plugins.attribution.network import Network
 from rft.plugins.privacy.training.gradients.engines import OneByOne
-from rft.runtime.fitting_batches import FittingSize, map_batches
+from rft.runtime.devices.fitting_batches import FittingSize, map_batches
 from rft.training import Job, Task, linear_heads
 from rft.training.loop import StandardTrainer
 from tests.plugins.privacy.training.test_engine_stepper import network_steps

@@ -7,7 +7,7 @@ import secrets
 import pytest
 import torch
 
-from rft.runtime.random_state import seeded_torch
+from rft.runtime.devices.random_state import seeded_torch
 from rft.training import Job
 from rft.training.loop import StandardTrainer
 from tests.support.pretended_device import pretend_device

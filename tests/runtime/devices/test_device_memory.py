@@ -16,8 +16,9 @@ from rft.features import Dense, Store
 from rft.features.batches import BatchSizer, MemoryBound, run_all
 from rft.features.columns import keep_on_device
 from rft.features.extract import extract_features
-from rft.runtime import device_memory, memory
-from rft.runtime.placement import place_batch
+from rft.runtime import memory
+from rft.runtime.devices import device_memory
+from rft.runtime.devices.placement import place_batch
 from tests.support.features_cases import Colours, Images, as_dense, split_of
 from tests.support.pretended_device import pretend_device
 
