@@ -7,7 +7,7 @@ optimizer does to each number by itself, it does to a stack of heads as it does 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeGuard
@@ -161,13 +161,35 @@ def shared_gradient(data: Vectors, heads: Heads, rows: Tensor, view: Tensor | No
 
 def compute_logits(task: Task, fits: Sequence[Fit], features: Features) -> Iterator[np.ndarray]:
     """Yield (N, K) float64 logits of each fit, in eval mode, on the plain views of any features of the task's kind."""
+    return _compute_scores(task, fits, features, lambda logits, _: logits)
+
+
+def compute_label_confidences(
+    task: Task, fits: Sequence[Fit], features: Features, labels: Tensor
+) -> Iterator[np.ndarray]:
+    """Yield (N,) float64 how sure each fit is of the labels of N examples, as the task's objective has it.
+
+    Args:
+        task: what was trained.
+        fits: by it.
+        features: of the examples, of the task's kind; their plain views are scored in eval mode.
+        labels: of the examples.
+    """
+    score = task.objective.label_confidences
+    return _compute_scores(task, fits, features, lambda logits, rows: score(logits, labels[rows]))
+
+
+def _compute_scores(
+    task: Task, fits: Sequence[Fit], features: Features, score: Callable[[Tensor, np.ndarray], Tensor]
+) -> Iterator[np.ndarray]:
+    """Yield (N, ...) what ``score`` makes of each fit's float64 logits of examples, and of their numbers."""
     for start in range(0, len(fits), FITS_AT_ONCE):
         networks = [_load_network(task, fit) for fit in fits[start : start + FITS_AT_ONCE]]
         logits_by_network: list[list[Tensor]] = [[] for _ in networks]
         for rows in np.array_split(np.arange(len(features)), max(1, -(-len(features) // ROWS_AT_ONCE))):
             batch = {name: column.to(task.device) for name, column in features.batch(rows).items()}
             for collected, scores in zip(logits_by_network, _batch_logits(networks, batch), strict=True):
-                collected.append(scores.cpu().double())
+                collected.append(score(scores.cpu().double(), rows))
         yield from (torch.cat(parts).numpy() for parts in logits_by_network)
 
 

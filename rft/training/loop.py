@@ -1,4 +1,4 @@
-"""The standard loop: cross-entropy by SGD with momentum or AdamW, on cached features or, where none are, on inputs."""
+"""The standard loop: the task's loss by SGD with momentum or AdamW, on cached features or, without these, on inputs."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _validation_loss(suffix: nn.Module, task: Task, by: EarlyStopping) -> float:
         batch = {name: column.to(task.device) for name, column in by.features.batch(rows).items()}
         with autocast(task.device, task.precision):
             logits = suffix(batch)
-        losses = nn.functional.cross_entropy(logits.float().cpu(), by.labels[rows], reduction="none")
+        losses = task.objective.example_losses(logits.float().cpu(), by.labels[rows])
         total += float((losses if task.class_weights is None else losses * task.class_weights[by.labels[rows]]).sum())
     suffix.train()
     return total / len(by.labels)
@@ -164,8 +164,8 @@ def _mean_loss(suffix: nn.Module, task: Task, rows: Tensor, random: torch.Genera
         ) from error
     labels = task.labels[rows].to(task.device)
     if task.class_weights is None:
-        return nn.functional.cross_entropy(logits.float(), labels)
-    losses = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+        return task.objective.mean_loss(logits.float(), labels)
+    losses = task.objective.example_losses(logits.float(), labels)
     return (losses * task.class_weights.to(task.device)[labels]).mean()
 
 

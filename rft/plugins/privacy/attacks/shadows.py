@@ -10,7 +10,7 @@ import torch
 
 from rft.features.columns import join_features
 from rft.plugins import AuditedModel
-from rft.plugins.privacy.attacks import lira, shadow_heads
+from rft.plugins.privacy.attacks import shadow_heads
 from rft.plugins.privacy.training.trainer import DPTrainer
 from rft.training import Fit, Job, Task, Trainer, linear_heads
 
@@ -51,7 +51,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Confidences:
-    """How sure models are of the labels of N examples, as ``lira.label_confidence`` has it.
+    """How sure models are of the labels of N examples, as the objective of the training has it.
 
     Attributes:
         ids: (N,) of the examples.
@@ -85,11 +85,10 @@ def shadow_confidences(audited: AuditedModel, count: int) -> Confidences:
     rng = np.random.default_rng([audited.seed, SUBSET_STREAM])
     members = draw_subsets(pool.unit_index, count, share=pool.share, rng=rng) & kept
     jobs = [Job(int(seed), chosen) for seed, chosen in zip(rng.integers(2**31, size=count), members, strict=True)]
-    labels = pool.task.labels.numpy()
 
     def yield_confidences(fits: Sequence[Fit]) -> Iterator[np.ndarray]:
-        for logits in linear_heads.compute_logits(pool.task, fits, pool.task.features):
-            yield lira.label_confidence(logits[kept], labels[kept])
+        for scores in linear_heads.compute_label_confidences(pool.task, fits, pool.task.features, pool.task.labels):
+            yield scores[kept]
 
     shadows = [
         confidence for fits in _train_shadows(audited, pool.task, jobs) for confidence in yield_confidences(fits)
