@@ -70,7 +70,7 @@ from rft.records.runs import (
 )
 from rft.records.sections import OWN_FOLDERS, Chapter, Section, Source
 from rft.records.split import IN_MEMORY, PREDICTIONS_OF, InputFile, Recordings, Split, Texts
-from rft.records.task import TASKS, TaskKind, TaskName
+from rft.records.task import BLANK_SHARE, LOSS, TASKS, TaskKind, TaskName
 from rft.records.words import WordOccurrences
 
 __all__ = [
@@ -81,6 +81,8 @@ __all__ = [
     "IN_MEMORY",
     "OWN_FOLDERS",
     "PREDICTIONS_OF",
+    "BLANK_SHARE",
+    "LOSS",
     "TASKS",
     "About",
     "Absence",

@@ -111,7 +111,9 @@ class Prefix(nn.Module):
     def forward(self, inputs: Batch) -> Batch:
         """Map a batch of inputs to ``{"features": ...}``, with ``attention_mask`` where there is one row a token."""
         if self.plan is None:
-            return {"features": self.classifier.backbone(inputs)}
+            features = self.classifier.backbone(inputs)
+            mask = {"attention_mask": self.classifier.backbone.mask_vectors(inputs)} if features.dim() == 3 else {}
+            return {"features": features, **mask}
         try:
             with _hooked_before(self.classifier.get_submodule(self.plan.layer), self._stop_at_cut):
                 self.classifier(inputs)

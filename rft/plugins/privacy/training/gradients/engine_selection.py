@@ -40,6 +40,7 @@ from rft.training import Task
 from rft.training.objectives import Objective
 from rft.training.privacy_facts import EngineFacts
 
+BuildEngine = Callable[[nn.Module], Engine]
 GRADIENT_TOLERANCE = 1e-3  # in float32; an exact engine stays below 1e-5, a wrong one is off by tens of percent
 MIN_GRADIENT_SHARE = (
     1e-4  # of an example's whole gradient: what is smaller, such as the bias of attention keys, is rounding
@@ -123,7 +124,7 @@ def select_engine(task: Task) -> EngineSelection:
         exact = OneByOne(suffix, task.objective).example_gradients(batch, labels)
         _check_additive_gradients(suffix, batch, labels, exact, task.objective)
         rejected_engines: dict[str, str] = {}
-        for engine in (ClosedForm, *ENGINES) if type(suffix) is FrameHead else ENGINES:
+        for engine in _list_engines(suffix):
             error, remark = _try_engine(
                 partial(engine, objective=task.objective),
                 lambda: with_perturbed_parameters(build_network(task, 0)),
@@ -141,8 +142,13 @@ def select_engine(task: Task) -> EngineSelection:
     )
 
 
+def _list_engines(suffix: nn.Module) -> tuple[type[Engine], ...]:
+    """Return the ways that are tried on a network, the faster one first."""
+    return (ClosedForm, *ENGINES) if type(suffix) is FrameHead else ENGINES
+
+
 def _try_engine(
-    engine: Callable[[nn.Module], Engine],
+    engine: BuildEngine,
     fresh: Callable[[], nn.Module],
     batch: Batch,
     labels: Tensor,
@@ -164,9 +170,7 @@ def _try_engine(
     return float(errors[worst]), f"relative error {float(errors[worst]):.2g} at {names[worst]}"
 
 
-def _engine_gradients(
-    engine: Callable[[nn.Module], Engine], suffix: nn.Module, batch: Batch, labels: Tensor
-) -> list[Tensor]:
+def _engine_gradients(engine: BuildEngine, suffix: nn.Module, batch: Batch, labels: Tensor) -> list[Tensor]:
     running = engine(suffix)
     gradients = running.example_gradients(batch, labels)
     running.close()

@@ -156,7 +156,7 @@ class ClosedForm:
     def __init__(self, suffix: nn.Module, objective: Objective = CROSS_ENTROPY) -> None:
         if type(suffix) is not FrameHead:  # what is made from one may compute anything
             raise TypeError(f"expected a linear head on each vector, not {type(suffix).__name__}")
-        self.parameters = [suffix.linear.weight, suffix.linear.bias]
+        self.parameters = trained_parameters(suffix)
         self._head, self._objective = suffix, objective
 
     def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
