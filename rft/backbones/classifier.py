@@ -110,7 +110,7 @@ def scale_rows(features: Tensor, *, row_norm: bool) -> Tensor:
 
 
 def new_head(dimension: int, classes: int, row_norm: bool, seed: int, kind: type[Head] = Head) -> Head:
-    """Return a head of this kind whose initial weights follow from ``seed`` alone; the global random state stays as it was."""
+    """Return a head whose initial weights follow from ``seed`` alone; the global random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return kind(dimension, classes, row_norm=row_norm)

@@ -155,7 +155,14 @@ def _read_manifest(config: DataConfig, folder: Path, external: bool) -> _Example
     wanted = {name: column for name, column in columns.items() if column is not None}
     modality = MODALITIES[config.modality]
     may_lack = modality.empty_is_unreadable
-    required = ["label", "transcript", "unit", "id", "declared_split", *([] if may_lack and config.on_error == "skip" else ["item"])]
+    required = [
+        "label",
+        "transcript",
+        "unit",
+        "id",
+        "declared_split",
+        *([] if may_lack and config.on_error == "skip" else ["item"]),
+    ]
     item = config.item_column
     assert item is not None  # the config model guarantees that there are items
     sentences = [] if config.transcript is None else [config.transcript]

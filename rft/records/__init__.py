@@ -75,14 +75,14 @@ from rft.records.words import WordOccurrences
 
 __all__ = [
     "ASSET_NAME",
+    "BLANK_SHARE",
     "CHANGE",
     "FIGURE_KINDS",
     "FORMAT_VERSION",
     "IN_MEMORY",
+    "LOSS",
     "OWN_FOLDERS",
     "PREDICTIONS_OF",
-    "BLANK_SHARE",
-    "LOSS",
     "TASKS",
     "About",
     "Absence",

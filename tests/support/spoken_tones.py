@@ -25,6 +25,7 @@ split = "split"
 {data}
 [model]
 backbone = "transformers/own"
+{model}
 [train]
 epochs = {epochs}
 learning_rate = 0.02
@@ -62,10 +63,12 @@ def write_tones(folder: Path, speakers: int = 24, per_speaker: int = 3) -> pd.Da
     return table
 
 
-def write_recognition(folder: Path, more: str = "", data: str = "", *, epochs: int = 40, family: str = "whisper") -> Path:
+def write_recognition(
+    folder: Path, more: str = "", data: str = "", *, model: str = "layer = 0", epochs: int = 100
+) -> Path:
     """Write the clips, the encoder as the hub lays it out, and the config of an audit; return the config's path."""
-    SPEECH[family].load(folder)
+    SPEECH["whisper"].load(folder)
     write_tones(folder)
     path = folder / "audit.toml"
-    path.write_text(CONFIG.format(data=data, more=more, epochs=epochs), encoding="utf-8")
+    path.write_text(CONFIG.format(data=data, model=model, more=more, epochs=epochs), encoding="utf-8")
     return path

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
-from rft.config.applicability import CLASSES, IMAGES, RECORDINGS, TRANSCRIPTS, Applies
+from rft.config.applicability import IMAGES, RECORDINGS, TRANSCRIPTS, Applies
 from rft.config.item_files import find_folder_kind
 from rft.config.path_keys import PATH
 from rft.config.tables.base import Fraction, Table
@@ -20,7 +20,8 @@ SOURCES = (
 )
 SPLITTING = "give either split (a column) or test (a fraction such as 0.25)"
 WHO_SPEAKS = (
-    "the column that says who speaks. Utterances of one speaker are not independent, so that without it no interval holds"
+    "the column that says who speaks. Utterances of one speaker are not independent, so that without it no interval "
+    "holds"
 )
 NORMALIZERS = '"none", "simple" or "whisper_english". Error rates depend on it, so it is never guessed'
 # What says where examples are and how they are read; predictions alone have none.
@@ -83,8 +84,8 @@ class DataConfig(Table):
     normalizer: Annotated[NormalizerName | None, TRANSCRIPTS] = None
     """What is made alike in transcripts before they are learned and compared: `none`, `simple` or `whisper_english`."""
     vocabulary: Annotated[Literal["transcripts", "tokenizer"], TRANSCRIPTS] = "transcripts"
-    """Which characters the model writes with: those of the training transcripts, or those of the tokenizer in the folder
-    of the backbone, where its tokens are single characters."""
+    """Which characters the model writes with: those of the training transcripts, or those of the tokenizer in the
+    folder of the backbone, where its tokens are single characters."""
     characters: Annotated[Annotated[str, Field(min_length=1)] | None, TRANSCRIPTS] = None
     """All characters that the model writes with, blanks included, such as `" 'abcdefghijklmnopqrstuvwxyz"`. This or
     `vocabulary = "tokenizer"` is needed where `privacy.epsilon` is given: one person's transcript must not add one."""
@@ -214,7 +215,9 @@ class DataConfig(Table):
     def _check_transcript(self) -> None:
         """Refuse transcripts without what error rates depend on, and beside classes."""
         if not self.tables or self.audio is None:
-            raise ValueError("transcript is a column of a table of recordings: give manifest (or train and test) and audio")
+            raise ValueError(
+                "transcript is a column of a table of recordings: give manifest (or train and test) and audio"
+            )
         if named := sorted({"label", "classes", "positive"} & self.model_fields_set):
             raise ValueError(f"transcripts have no classes: remove {', '.join(named)}")
         if self.unit is None:

@@ -63,7 +63,9 @@ def read_examples(
         DataError: as ``read_columns``, for an empty cell, and for an attribute that names no groups.
     """
     contents = [item] if item is not None else []
-    held = read_columns(files, ColumnRequest(list(dict.fromkeys(columns.values())), contents=contents, sentences=sentences))
+    held = read_columns(
+        files, ColumnRequest(list(dict.fromkeys(columns.values())), contents=contents, sentences=sentences)
+    )
     values = {name: held.texts[column] for name, column in columns.items()}
     lacking = [(columns[name], values[name].codes < 0) for name in required if name in values]
     if item is not None and "item" in required:

@@ -71,7 +71,9 @@ def fine_tune_recognizer(
     task = build_task(trainer, partition, fitting, features, batch_dependence)
     run = run_training(trainer, task, core.seed, cached=partition.cut.cached)
     suffix = partition.cut.trained_suffix(run.fit.state).to(device)
-    written = {name: transcribe(suffix, features[name], split, target, device) for name, split in fitting.splits.items()}
+    written = {
+        name: transcribe(suffix, features[name], split, target, device) for name, split in fitting.splits.items()
+    }
     predictions, aligned = _tabulate(fitting, written, target)
     fitting = replace(fitting, remarks=[*fitting.remarks, *describe_empty_transcripts(aligned)])
     audited, model = describe_target(partition, fitting, features, run, predictions)
@@ -135,8 +137,8 @@ def _tabulate(
 ) -> tuple[pd.DataFrame, AlignedTranscripts]:
     """Return the table of predictions, in which no text is, and the alignment that its counts are of."""
     splits = list(dataset.splits.values())
-    said = [str(text) for split in splits for text in np.asarray(split.transcripts, object)]
-    hypotheses = [text for split in splits for text in written[split.name].transcripts]
+    said: list[object] = [str(text) for split in splits for text in np.asarray(split.transcripts, object)]
+    hypotheses: list[object] = [text for split in splits for text in written[split.name].transcripts]
     aligned = align_transcripts(pd.Categorical(said), pd.Categorical(hypotheses), target.normalizer)
     frame = pd.concat([_describe_rows(split, written[split.name]) for split in splits], ignore_index=True)
     after = list(frame.columns).index("unit") + 1

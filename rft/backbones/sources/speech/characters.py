@@ -9,9 +9,7 @@ from rft.backbones.sources import snapshot, transformers
 from rft.errors import ModelError
 
 
-def read_characters(
-    backbone: str, folder: Path, normalizer: Callable[[str], str], *, offline: bool
-) -> tuple[str, ...]:
+def read_characters(backbone: str, folder: Path, normalizer: Callable[[str], str], *, offline: bool) -> tuple[str, ...]:
     """Return the characters of a tokenizer, made alike as transcripts are, in ascending order, the blank among them.
 
     Args:
