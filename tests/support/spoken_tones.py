@@ -28,7 +28,8 @@ backbone = "transformers/own"
 {model}
 [train]
 epochs = {epochs}
-learning_rate = 0.02
+learning_rate = 0.03
+batch_size = 8
 {more}
 """
 
@@ -64,10 +65,16 @@ def write_tones(folder: Path, speakers: int = 24, per_speaker: int = 3) -> pd.Da
 
 
 def write_recognition(
-    folder: Path, more: str = "", data: str = "", *, model: str = "layer = 0", epochs: int = 100
+    folder: Path,
+    more: str = "",
+    data: str = "",
+    *,
+    model: str = "layer = 0",
+    epochs: int = 60,
+    family: str = "wav2vec2-bert",
 ) -> Path:
     """Write the clips, the encoder as the hub lays it out, and the config of an audit; return the config's path."""
-    SPEECH["whisper"].load(folder)
+    SPEECH[family].load(folder)
     write_tones(folder)
     path = folder / "audit.toml"
     path.write_text(CONFIG.format(data=data, model=model, more=more, epochs=epochs), encoding="utf-8")
