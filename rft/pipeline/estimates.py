@@ -125,7 +125,10 @@ def _estimate_audits(
     """Yield the time of each audit: as it was rehearsed, or by what it runs."""
     private = any(participant.options.private for participant in plan.active)
     examined = ExaminedData(plan.settings.core, plan.settings.folder, dataset.splits, dataset.classes)
+    core = plan.settings.core
     for participant in plan.active:
+        if participant.plugin.explain_task(core.task, trained=not core.external):
+            continue
         name = f"audit: {participant.name}"
         work = participant.plugin.count_work(participant.options, examined)
         if participant.name in rehearsed:

@@ -30,7 +30,7 @@ def load_over_time(folder: Path, family: str) -> tuple[LoadedBackbone, LoadedBac
 
 def prepare_clips(loaded: LoadedBackbone) -> list[dict[str, torch.Tensor]]:
     """Return batches of one clip each, some of other lengths."""
-    return [pad_recordings([loaded.preprocessing(as_recording(clip))]) for clip in some_clips(6)]  # type: ignore[arg-type]
+    return [pad_recordings([loaded.preprocessing(as_recording(clip))]) for clip in some_clips(6)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
