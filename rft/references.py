@@ -23,6 +23,7 @@ EU_CHARTER = "Charter of Fundamental Rights of the European Union, Article 21(1)
 FARRINGTON = "Farrington and Manning 1990, Stat. Med. 9:1447"
 FISHER = "Fisher 1935, JRSS 98:39"
 GOPI = "Gopi et al. 2021, NeurIPS"
+GRAVES = "Graves et al. 2006, ICML"
 GUO = "Guo et al. 2017, ICML"
 HEWITT_LIANG = "Hewitt and Liang 2019, EMNLP"
 HOLM = "Holm 1979, Scand. J. Stat. 6:65"

@@ -110,10 +110,10 @@ def scale_rows(features: Tensor, *, row_norm: bool) -> Tensor:
     return nn.functional.normalize(features, dim=-1) * features.shape[-1] ** 0.5 if row_norm else features
 
 
-def new_head(dimension: int, classes: int, row_norm: bool, seed: int) -> Head:
+def new_head(dimension: int, classes: int, row_norm: bool, seed: int, kind: type[Head] = Head) -> Head:
     """Return a head whose initial weights follow from ``seed`` alone; the global random state stays as it was."""
     with seeded_torch(seed):
-        return Head(dimension, classes, row_norm=row_norm)
+        return kind(dimension, classes, row_norm=row_norm)
 
 
 class InputClassifier(nn.Module):

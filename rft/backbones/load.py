@@ -13,6 +13,7 @@ from rft.backbones.batch import Batch
 from rft.backbones.classifier import Classifier, ImageBackbone, TextBackbone, hash_tensors, new_head
 from rft.backbones.identity import BackboneIdentity, FolderIdentity, NamedIdentity
 from rft.backbones.partition.trace import FAILURES, first_line
+from rft.backbones.recognizer import FrameHead, Recognizer
 from rft.backbones.sources import snapshot, timm, torchvision, transformers, weights
 from rft.backbones.sources.hub import split_revision
 from rft.backbones.sources.library import BackboneLibrary
@@ -37,6 +38,7 @@ MODALITIES: dict[type, Modality] = {
 # Their models are known by name; another library is another record.
 LIBRARIES = {library.name: library for library in (torchvision.LIBRARY, timm.LIBRARY)}
 HUB = "transformers"
+FRAMES = "frames"  # the pooling of a backbone of speech that keeps time: none
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class LoadedBackbone:
     """A pretrained backbone without a classifier.
 
     Attributes:
-        backbone: a batch of inputs in, (B, D) features out.
+        backbone: a batch of inputs in, (B, D) features out, or (B, T, D) where it keeps time.
         dimension: D.
         preprocessing: how items become its inputs.
         weights_sha256: of the weights file, or of the tensors where there is no single file.
@@ -65,12 +67,21 @@ class LoadedBackbone:
         return MODALITIES[type(self.preprocessing)]
 
     @property
+    def keeps_time(self) -> bool:
+        """Whether its features are those of every moment, (B, T, D), for a recogniser."""
+        return isinstance(self.backbone, SpeechBackbone) and self.backbone.keeps_time
+
+    @property
     def input_shape(self) -> tuple[int, int, int] | None:
         """Channels, height and width of the images it takes; None for what has a length."""
         return self.preprocessing.shape if isinstance(self.preprocessing, ImagePreprocessing) else None
 
     def classifier(self, classes: int, row_norm: bool, seed: int) -> Classifier:
         """Join the backbone with a new head for this number of classes."""
+        if self.keeps_time:
+            return Recognizer(
+                self.backbone, new_head(self.dimension, classes, row_norm, seed, FrameHead), modality=self.modality
+            )
         head = new_head(self.dimension, classes, row_norm, seed)
         if self.modality != "text":
             return Classifier(self.backbone, head, modality=self.modality)
@@ -111,7 +122,7 @@ def made_up_texts(tokenizer: Any, count: int, tokens: int, random: torch.Generat
 
 
 def load_backbone(
-    model_config: ModelConfig, folder: Path, *, modality: str, seed: int, offline: bool
+    model_config: ModelConfig, folder: Path, *, modality: str, seed: int, offline: bool, keeps_time: bool = False
 ) -> LoadedBackbone:
     """Build the backbone that ``[model]`` names and load its weights.
 
@@ -121,6 +132,7 @@ def load_backbone(
         modality: ``image``, ``text`` or ``audio``, as the data says.
         seed: initialises ``weights = "random"``.
         offline: forbid downloads.
+        keeps_time: of speech, have the features of every moment and not their mean.
 
     Raises:
         ModelError: for an unknown name, weights that do not fit, or weights that are more than tensors.
@@ -135,7 +147,9 @@ def load_backbone(
             remedy=_suggest_backbones(model_config.backbone),
         )
     if library == HUB:
-        return _load_from_folder(model_config, name, folder, modality=modality, seed=seed, offline=offline)
+        return _load_from_folder(
+            model_config, name, folder, modality=modality, seed=seed, offline=offline, keeps_time=keeps_time
+        )
     if modality != "image":
         raise ModelError(
             f"{library} has backbones for images only",
@@ -168,7 +182,7 @@ def untrained_like(backbone: LoadedBackbone, model_config: ModelConfig, folder: 
 
 
 def _load_from_folder(
-    model_config: ModelConfig, name: str, folder: Path, *, modality: str, seed: int, offline: bool
+    model_config: ModelConfig, name: str, folder: Path, *, modality: str, seed: int, offline: bool, keeps_time: bool
 ) -> LoadedBackbone:
     if model_config.weights not in ("pretrained", "random"):
         raise ModelError(
@@ -181,7 +195,8 @@ def _load_from_folder(
     preprocessing: Preprocessing
     pooling: str = "mean"
     if modality == "audio":
-        backbone, preprocessing = speech.speech_backbone(source, model_config, seed=seed)
+        backbone, preprocessing = speech.speech_backbone(source, model_config, seed=seed, keeps_time=keeps_time)
+        pooling = FRAMES if keeps_time else pooling
     elif modality == "text":
         backbone, preprocessing = transformers.text_backbone(source, model_config, seed=seed)
         pooling = backbone.pooling
@@ -232,7 +247,8 @@ def rebuild_backbone(identity: BackboneIdentity, preprocessing: PreprocessingFac
     backbone: nn.Module
     prepared: Preprocessing
     if isinstance(preprocessing, AudioPreprocessingFacts) and isinstance(identity, FolderIdentity):
-        backbone, prepared = speech.read_description(hub_folder, identity.layer)
+        keeps_time = identity.pooling == FRAMES
+        backbone, prepared = speech.read_description(hub_folder, identity.layer, keeps_time=keeps_time)
         return _measure_dimension(backbone, prepared, "", identity, HUB)
     if isinstance(identity, FolderIdentity):
         backbone, prepared = transformers.read_description(hub_folder, preprocessing, identity.pooling)
@@ -269,7 +285,7 @@ def _measure_dimension(
             where=name,
             remedy="Leave out model.image_size to use its own size." if shape else None,
         ) from None
-    return replace(loaded, dimension=features.shape[1])
+    return replace(loaded, dimension=features.shape[-1])
 
 
 def _suggest_backbones(given: str) -> str:

@@ -70,6 +70,10 @@ EXAMPLES_TO_SHOW = Applies(
     lambda run, _: run.modality != "predictions" or run.task == "recognition", EXAMPLES.otherwise
 )
 CLASSES = Applies(lambda run, _: run.task == "classification", "transcripts have no classes")
+TRANSCRIPTS = Applies(
+    lambda run, _: run.task == "recognition" and run.trained,
+    "it is about transcripts that a model is trained to write (data.transcript)",
+)
 TRAINED = Applies(
     lambda run, _: run.trained, "nothing is trained: the model, or its predictions, are audited as they are"
 )

@@ -16,15 +16,15 @@ from rft.config.options import Options
 from rft.config.path_keys import PATH
 from rft.config.rule_kinds import RULE_KINDS, RuleKind
 from rft.config.tables.base import MOST, Fraction, Table
-from rft.config.tables.data import EXAMPLES_ALONE, SOURCES, SPLITTING
+from rft.config.tables.data import EXAMPLES_ALONE, NORMALIZERS, SOURCES, SPLITTING, WHO_SPEAKS
 from rft.config.tables.data import DataConfig as DataConfig
 from rft.config.tables.model import LoraConfig as LoraConfig
 from rft.config.tables.model import ModelConfig as ModelConfig
 from rft.config.tables.spellings import HubName, LicenseName, RunName, Sentence
+from rft.config.tables.spellings import NormalizerName as NormalizerName
 from rft.config.tables.train import TrainConfig as TrainConfig
 from rft.records.task import TaskName
 
-NormalizerName = Literal["none", "simple", "whisper_english"]
 LARGEST_BOUND = 10**15  # of a rule: findings may be bytes, or numbers of parameters
 
 
@@ -69,8 +69,7 @@ class PredictionsConfig(Table):
         remedies = {
             "reference": "reference is missing: the column of what was said",
             "hypothesis": "hypothesis is missing: the column of what the recogniser wrote",
-            "normalizer": 'normalizer is missing: "none", "simple" or "whisper_english". Error rates depend on it, so '
-            "it is never guessed",
+            "normalizer": f"normalizer is missing: {NORMALIZERS}",
         }
         if lacking := [key for key in keys if key not in given]:
             raise ValueError(remedies[lacking[0]])
@@ -238,8 +237,13 @@ class Config(Table):
     @property
     def task(self) -> TaskName:
         """What the model does: it recognises speech where transcripts are given, and otherwise tells classes apart."""
-        recognizes = self.predictions is not None and self.predictions.reference is not None
-        return "recognition" if recognizes else "classification"
+        is_table = self.predictions is not None and self.predictions.reference is not None
+        return "recognition" if is_table or self.data.transcript is not None else "classification"
+
+    @property
+    def normalizer(self) -> NormalizerName | None:
+        """What is made alike in transcripts; None where there are none."""
+        return self.predictions.normalizer if self.predictions is not None else self.data.normalizer
 
     @property
     def external(self) -> bool:
@@ -299,6 +303,10 @@ class Config(Table):
         is_folder = data.manifest is not None and not PurePath(data.manifest).suffix
         if data.manifest and not is_folder and data.split is None and data.test is None and not self.external:
             raise ValueError(f"data: {SPLITTING}")
+        if self.task == "recognition" and (self.model.frozen != "all" or self.model.tune != "full"):
+            raise ValueError(
+                "model: a recogniser is a head that is trained on a frozen encoder: remove freeze, tune and lora"
+            )
         if self.model.external and "train" in self.model_fields_set:
             raise ValueError("a checkpoint or factory is audited without training: remove [train]")
         return self
@@ -316,10 +324,7 @@ class Config(Table):
             if named := sorted({"label", "classes", "positive"} & data.model_fields_set):
                 raise ValueError(f"data: transcripts have no classes: remove {', '.join(named)}")
             if data.unit is None:
-                raise ValueError(
-                    "data: unit is missing: the column that says who speaks. Utterances of one speaker are not "
-                    "independent, so that without it no interval holds"
-                )
+                raise ValueError(f"data: unit is missing: {WHO_SPEAKS}")
         elif data.label is None:
             raise ValueError("data: label is missing: the name of its column")
         if predictions.score is not None and data.positive is None:

@@ -36,6 +36,7 @@ from rft.runtime.progress import track_progress
 
 CHECKED_AT_ONCE = 4096  # items
 CHECKED_BY_A_THREAD = 32  # items in turn: to hand over a small file takes as long as to check it
+NO_LABELS = np.zeros(0, dtype=np.int64)  # transcripts have no classes
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ class _ExampleRows:
     """Examples as they were found.
 
     Attributes:
-        table: one row an example: ``row`` of its item, ``label``, ``id``, perhaps ``unit``, ``declared_split``,
-            ``group_<attribute>``.
+        table: one row an example: ``row`` of its item, ``label`` or ``transcript``, ``id``, perhaps ``unit``,
+            ``declared_split``, ``group_<attribute>``.
         items: images, texts or recordings.
         source: what messages call the manifest or folder.
         places: where rows stand in the files of a manifest.
@@ -149,14 +150,23 @@ def relative_name(path: Path, folder: Path) -> str:
 def _read_manifest(config: DataConfig, folder: Path, external: bool) -> _ExampleRows:
     files = find_example_files(config, folder)
     columns = {"label": config.label, "id": config.id, "unit": config.unit, "declared_split": config.split}
+    columns["transcript"] = config.transcript
     columns |= {f"{GROUP}{name}": name for name in config.groups}
     wanted = {name: column for name, column in columns.items() if column is not None}
     modality = MODALITIES[config.modality]
     may_lack = modality.empty_is_unreadable
-    required = ["label", "unit", "id", "declared_split", *([] if may_lack and config.on_error == "skip" else ["item"])]
+    required = [
+        "label",
+        "transcript",
+        "unit",
+        "id",
+        "declared_split",
+        *([] if may_lack and config.on_error == "skip" else ["item"]),
+    ]
     item = config.item_column
     assert item is not None  # the config model guarantees that there are items
-    examples = read_examples(files.tables, wanted, required, item=item, skipped=may_lack)
+    sentences = [] if config.transcript is None else [config.transcript]
+    examples = read_examples(files.tables, wanted, required, item=item, skipped=may_lack, sentences=sentences)
     table, places, cells = examples.table, examples.places, examples.cells
     assert cells is not None
     table["row"] = np.arange(len(table))
@@ -207,7 +217,8 @@ def _read_folder(config: DataConfig, folder: Path, external: bool) -> _ExampleRo
 def _spelling_remarks(table: pd.DataFrame, config: DataConfig) -> Iterator[Remark]:
     groups = {name: pd.Categorical(table[f"{GROUP}{name}"]) for name in config.groups}
     units = pd.Categorical(table["unit"]) if "unit" in table else None
-    return spelling_remarks(pd.Categorical(table["label"]), groups, units)
+    labels = pd.Categorical(table["label"]) if "label" in table else None
+    return spelling_remarks(labels, groups, units)
 
 
 def _check_one_owner(table: pd.DataFrame, items: Sequence[Any], source: str) -> None:
@@ -228,11 +239,16 @@ def _check_one_owner(table: pd.DataFrame, items: Sequence[Any], source: str) -> 
 
 
 def check_labels(table: pd.DataFrame, config: DataConfig, source: str, external: bool) -> tuple[str, ...]:
-    """Return the classes; raise when the labels cannot be learned or judged. Training must know all of them."""
+    """Return the classes; raise when the labels cannot be learned or judged. Training must know all of them.
+
+    Transcripts have none.
+    """
     for name in ("train", "test"):
         if name in required_splits(external) and not (table["split"] == name).any():
             n_units = table["unit"].nunique() if "unit" in table else None
             raise empty_split_error(name, table["split"], source, column=config.split, n_units=n_units)
+    if config.transcript is not None:
+        return ()
     if config.classes is not None:
         return _check_declared(table, config, source)
     known = table["label"] if external else table.loc[table["split"] == "train", "label"]
@@ -350,7 +366,8 @@ def _add_place(error: DataError, row: int, places: Places | None) -> DataError:
 
 def _unreadable_remarks(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence[DataError]) -> Iterator[Remark]:
     """Yield how many examples were left out, and which classes were left out with them."""
-    by_class = [f"{n} of {label}" for label, n in lost["label"].value_counts().items()]
+    labelled = "label" in lost
+    by_class = [f"{n} of {label}" for label, n in lost["label"].value_counts().items()] if labelled else []
     total = len(lost) + len(kept)
     yield Remark(
         id="unreadable_items",
@@ -358,11 +375,11 @@ def _unreadable_remarks(lost: pd.DataFrame, kept: pd.DataFrame, errors: Sequence
         value=len(lost),
         unit="examples",
         n=total,
-        description=f"{len(lost)} of {total} examples were left out because their item cannot be read: "
-        f"{join_names(by_class)}.",
+        description=f"{len(lost)} of {total} examples were left out because their item cannot be read"
+        f"{f': {join_names(by_class)}' if labelled else ''}.",
         names=[f"{error.where}: {error.what}" for error in errors],
     )
-    gone = sorted(set(lost["label"]) - set(kept["label"]))
+    gone = sorted(set(lost["label"]) - set(kept["label"])) if labelled else []
     if gone:
         yield Remark(
             id="lost_classes",
@@ -382,16 +399,17 @@ def _build_split(
         name=name,
         ids=part["id"].to_numpy(object),
         items=select_items(items, part["row"].to_numpy()),
-        labels=part["label"].map(index).to_numpy(np.int64, copy=True),
+        labels=part["label"].map(index).to_numpy(np.int64, copy=True) if "label" in part else NO_LABELS,
         groups={attribute: part[f"group_{attribute}"].to_numpy(object) for attribute in config.groups},
         digests=part["digest"].to_numpy(object),
         recordings=join_measured(part["checked"].tolist()),
+        transcripts=part["transcript"].to_numpy(object) if "transcript" in part else None,
     )
     return replace(split, units=part["unit"].to_numpy(object)) if "unit" in part else split
 
 
 def _split_facts(split: Split, classes: tuple[str, ...]) -> SplitFacts:
-    counts = np.bincount(split.labels, minlength=len(classes)).tolist()
+    counts = np.bincount(split.labels, minlength=len(classes)).tolist() if classes else []
     labels: dict[str, int | None] = dict(zip(classes, counts, strict=True))
     groups: dict[str, dict[str, int | None]] = {
         attribute: dict(sorted(_count_values(values).items())) for attribute, values in split.groups.items()

@@ -90,6 +90,7 @@ def select_public_part(section: Section, hidden: HiddenNames, *, by_group: bool)
             "findings": tuple(
                 _clean_finding(finding, hidden) for finding in section.findings if why[finding.id] is None
             ),
+            "unanswered": section.unanswered if why.get(section.unanswered or "", "") is None else None,
         }
     )
     kept = without_tables(kept, {name for name, reason in why_table.items() if reason})

@@ -217,6 +217,18 @@ def join_features(parts: Sequence[Features]) -> Features:
     return Dense(torch.cat([part.tensor for part in dense]), views.pop(), Joined(tuple(dense)).identity)
 
 
+def count_vectors(features: Features) -> np.ndarray:
+    """Return (N,) how many rows T the features of each example have, int64, of features that are kept in shards.
+
+    Raises:
+        TypeError: they are kept elsewhere, where all examples have as many.
+    """
+    if not isinstance(features, Sharded):
+        raise TypeError(f"expected features in shards, got {type(features).__name__}")
+    plain = features.row_addresses[:: features.views]
+    return np.array([len(features.shards[shard].row(number)) for shard, number in plain], np.int64)
+
+
 def _merge_columns(columns: Sequence[Tensor], row_indices: Sequence[Tensor]) -> Tensor:
     """Put the rows of (B, T, ...) columns in their places of one tensor that is as long as the longest of them."""
     if len(columns) == 1:

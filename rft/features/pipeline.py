@@ -112,4 +112,6 @@ def select_rows(split: Split, rows: np.ndarray) -> Split:
         groups={attribute: values[rows] for attribute, values in split.groups.items()},
         units=None if split.units is None else split.units[rows],
         digests=None if split.digests is None else split.digests[rows],
+        recordings=None if split.recordings is None else split.recordings.select_rows(rows),
+        transcripts=None if split.transcripts is None else split.transcripts[rows],
     )

@@ -31,6 +31,7 @@ class ModelDescription(Record):
         frozen_part: how the frozen part computes.
         sha256: of the tensors.
         files: name -> sha256 of the files in the folder of the backbone's config; empty where there is none.
+        vocabulary: the characters that a recogniser writes with; None of a classifier.
     """
 
     format_version: int = FORMAT_VERSION
@@ -42,6 +43,7 @@ class ModelDescription(Record):
     frozen_part: FrozenPart
     sha256: str
     files: dict[str, str]
+    vocabulary: tuple[str, ...] | None = None
 
     def write(self, folder: Path) -> None:
         """Write the file; raises ``OSError`` when the disk is full."""

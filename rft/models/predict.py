@@ -16,7 +16,7 @@ STANDARD_INPUT = "-"
 
 
 def predict_inputs(model: SavedModel, inputs: Sequence[str]) -> pd.DataFrame:
-    """Return one row an item: ``item``, ``prediction``, and a probability ``score_<class>`` each.
+    """Return one row an item: ``item``, and what ``SavedModel.predict`` says of it.
 
     Args:
         model: of a finished run.

@@ -25,6 +25,7 @@ from rft.data.audio.inputs import pad_recordings
 from rft.data.audio.preprocessing import AudioPreprocessing
 from rft.data.images.inputs import read_pixels, to_tensor
 from rft.data.text import TextPreprocessing
+from rft.data.transcripts.vocabulary import Vocabulary
 from rft.errors import EvidenceError, ModelError
 from rft.models.absent import explain_absent_model
 from rft.models.description import ModelDescription
@@ -37,8 +38,23 @@ MAX_SECONDS = 3600.0  # as much as ``data.max_seconds`` may say
 Item = str | Path | Image.Image
 
 
-def write_model(folder: Path, *, model: Classifier, backbone: LoadedBackbone, classes: Sequence[str]) -> None:
-    """Write the model into ``folder``, which is made; raises ``OSError`` when the disk is full."""
+def write_model(
+    folder: Path,
+    *,
+    model: Classifier,
+    backbone: LoadedBackbone,
+    classes: Sequence[str],
+    vocabulary: Sequence[str] | None = None,
+) -> None:
+    """Write the model into ``folder``, which is made; raises ``OSError`` when the disk is full.
+
+    Args:
+        folder: where it is written.
+        model: backbone and head, joined.
+        backbone: what the model was made from.
+        classes: what the logits of a classifier stand for; none of a recogniser.
+        vocabulary: the characters that a recogniser writes with; None of a classifier.
+    """
     folder.mkdir(mode=0o700)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     (folder / WEIGHTS).write_bytes(save(state))  # safetensors' own writer hides the reason of a full disk
@@ -49,6 +65,7 @@ def write_model(folder: Path, *, model: Classifier, backbone: LoadedBackbone, cl
         backbone=backbone.identity,
         preprocessing=backbone.preprocessing.facts(),
         classes=tuple(classes),
+        vocabulary=None if vocabulary is None else tuple(vocabulary),
         row_norm=model.head.row_norm,
         frozen_part=model.frozen_part,
         sha256=hash_tensors(model.state_dict()),
@@ -58,20 +75,24 @@ def write_model(folder: Path, *, model: Classifier, backbone: LoadedBackbone, cl
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A classifier of a finished run, ready to predict.
+    """A model of a finished run, ready to predict.
 
     Attributes:
         classifier: a batch of inputs in, logits out; a ``torch.nn.Module`` in eval mode on the CPU.
-        classes: what the logits stand for.
+        classes: what the logits stand for; empty of a recogniser.
         preprocessing: turns an image, a text or a recording into the inputs that the classifier takes.
+        vocabulary: what a recogniser writes with; None of a classifier.
     """
 
     classifier: Classifier = field(repr=False)
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    vocabulary: Vocabulary | None = None
 
     def predict(self, items: Item | Sequence[Item], batch_size: int = 32) -> pd.DataFrame:
         """Return one row an item (one for a single one): ``prediction``, and a probability ``score_<class>`` each.
+
+        Of a recogniser ``transcript``: what it writes, and nothing else.
 
         Args:
             items: paths of images or opened images, texts, or paths of recordings, as the model was trained on.
@@ -82,11 +103,20 @@ class SavedModel:
         """
         if isinstance(items, (str, Path, Image.Image)):
             items = [items]
+        if self.vocabulary is not None:
+            parts = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+            return pd.DataFrame({"transcript": [text for part in parts for text in self._write_transcripts(part)]})
         frames = [self._predict_scores(items[i : i + batch_size]) for i in range(0, len(items), batch_size)]
         scores = np.concatenate(frames) if frames else np.empty((0, len(self.classes)))
         table = pd.DataFrame(scores, columns=[f"score_{name}" for name in self.classes])
         table.insert(0, "prediction", [self.classes[index] for index in scores.argmax(axis=1)])
         return table
+
+    def _write_transcripts(self, items: Sequence[Item]) -> list[str]:
+        assert self.vocabulary is not None
+        with torch.no_grad(), ieee_float32():
+            best = self.classifier(self.inputs(items)).argmax(2)
+        return [self.vocabulary.decode(outputs) for outputs in best.tolist()]  # padding is blank
 
     def _predict_scores(self, items: Sequence[Item]) -> np.ndarray:
         with torch.no_grad(), ieee_float32():
@@ -126,7 +156,9 @@ def load_model(folder: str | Path) -> SavedModel:
     if _hash_files(folder / HUB_FOLDER) != description.files:
         raise EvidenceError("its config and tokenizer are not the ones that the audit wrote", where=HUB_FOLDER)
     backbone = rebuild_backbone(description.backbone, description.preprocessing, folder / HUB_FOLDER)
-    classifier = backbone.classifier(len(description.classes), description.row_norm, 0)
+    vocabulary = None if description.vocabulary is None else Vocabulary(description.vocabulary)
+    outputs = len(description.classes) if vocabulary is None else len(vocabulary)
+    classifier = backbone.classifier(outputs, description.row_norm, 0)
     classifier.frozen_part = description.frozen_part
     try:
         state = load_file(folder / WEIGHTS)
@@ -137,7 +169,7 @@ def load_model(folder: str | Path) -> SavedModel:
         raise ModelError(f"cannot be read: {str(error).splitlines()[0]}", where=WEIGHTS) from None
     if hash_tensors(state) != description.sha256:
         raise EvidenceError("its tensors are not the ones that the audit wrote", where=WEIGHTS)
-    return SavedModel(classifier.eval(), description.classes, backbone.preprocessing)
+    return SavedModel(classifier.eval(), description.classes, backbone.preprocessing, vocabulary)
 
 
 def _hash_files(folder: Path) -> dict[str, str]:

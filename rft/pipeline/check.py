@@ -182,7 +182,7 @@ def _rehearse(check: AuditCheck, plan: AuditPlan, dataset: Dataset, taken: Mappi
 
 def _ask_plugin(check: AuditCheck, participant: ActivePlugin, examined: ExaminedData) -> None:
     """Note what a plugin can say of its audit beforehand; raises ``RftError`` for what stands in its way."""
-    if participant.plugin.explain_task(examined.core.task):
+    if participant.plugin.explain_task(examined.core.task, trained=not examined.core.external):
         return
     for sentence in participant.plugin.examine_data(participant.options, examined):
         check.remarks.append((participant.name, sentence))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rft.backbones.batch import Batch
+from rft.config.loader import LoadedConfig
 from rft.data import Dataset
 from rft.data.remarks import join_names
 from rft.errors import RftError
@@ -21,6 +22,7 @@ from rft.number_format import format_bytes, format_count, format_duration
 from rft.pipeline.pace import Pace
 from rft.pipeline.plan import AuditPlan
 from rft.pipeline.targets.partitioned import partition_backbone
+from rft.pipeline.targets.transcripts import encode_transcripts
 from rft.plugins import ExaminedData, PlannedWork
 from rft.runtime import memory as host
 from rft.runtime.float32 import ieee_float32
@@ -73,7 +75,9 @@ def estimate_audit(
     try:
         with ieee_float32():
             start = time.perf_counter()
-            partition = partition_backbone(settings, len(dataset.classes), choose_device(None), offline=True)
+            partition = partition_backbone(
+                settings, _count_outputs(settings, dataset), choose_device(None), offline=True
+            )
             loading = Estimate("model", time.perf_counter() - start, "seconds", "what this check took to load it")
             pace = Pace(partition, dataset)
             stages = [*shared, loading, *_estimate_parts(plan, pace), *_estimate_audits(plan, dataset, pace, rehearsed)]
@@ -82,6 +86,13 @@ def estimate_audit(
         unknown = Estimate("features", None, "seconds", f"since the backbone was not loaded: {error.what}")
         stages = [*shared, unknown, *_estimate_audits(plan, dataset, None, rehearsed)]
         return [_add_stages(stages), *stages]
+
+
+def _count_outputs(settings: LoadedConfig, dataset: Dataset) -> int:
+    """Return how many outputs the head has; raises ``RftError`` where its characters cannot be told."""
+    if settings.core.task == "classification":
+        return len(dataset.classes)
+    return len(encode_transcripts(settings, dataset, offline=True).vocabulary)
 
 
 def _add_stages(stages: Sequence[Estimate]) -> Estimate:
@@ -114,7 +125,10 @@ def _estimate_audits(
     """Yield the time of each audit: as it was rehearsed, or by what it runs."""
     private = any(participant.options.private for participant in plan.active)
     examined = ExaminedData(plan.settings.core, plan.settings.folder, dataset.splits, dataset.classes)
+    core = plan.settings.core
     for participant in plan.active:
+        if participant.plugin.explain_task(core.task, trained=not core.external):
+            continue
         name = f"audit: {participant.name}"
         work = participant.plugin.count_work(participant.options, examined)
         if participant.name in rehearsed:

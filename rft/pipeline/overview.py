@@ -27,7 +27,7 @@ def state_pillars(
     by_plugin = {section.plugin: section for section in sections}
     return tuple(
         state_inapplicable(plugin.name, plugin.pillar, reason)
-        if (reason := plugin.explain_task(model.task))
+        if (reason := plugin.explain_task(model.task, trained=model.trained_here))
         else state_pillar(plugin.name, plugin.pillar, section, *_summarize(plugin, section, model), task=model.task)
         for plugin, section in ((entry.plugin, by_plugin.get(entry.plugin.name)) for entry in registered)
         if plugin.pillar is not None

@@ -17,7 +17,7 @@ from rft.features import Dense
 from rft.features.columns import Rows
 from rft.features.extract import run_batches
 from rft.pipeline.targets.partitioned import PartitionedBackbone
-from rft.pipeline.targets.training_run import build_class_weights
+from rft.pipeline.targets.training_run import OBJECTIVES, build_class_weights
 from rft.runtime.progress import hide_progress
 from rft.training import Job, Task, Workload
 from rft.training.linear_heads import linear_head_vectors
@@ -138,14 +138,16 @@ class Pace:
         dimension = partition.backbone.dimension if partition.cut.freeze == "all" else None
         recipe = StandardTrainer().choose_recipe(core.train, Workload(len(train), units, dimension))
         n = min(recipe.batch_size, len(train))
+        objective = OBJECTIVES[core.task]
         return Task(
             self._repeat_features(n),
-            torch.arange(n) % len(self.dataset.classes),
+            objective.make_up_labels(n, partition.cut.classifier.head.linear.out_features),
             None,
             partition.cut.new_suffix,
             recipe,
             partition.device,
             class_weights=build_class_weights(core, self.dataset.classes),
+            objective=objective,
         )
 
     def _repeat_features(self, n: int) -> Dense | _Repeated:

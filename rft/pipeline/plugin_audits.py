@@ -19,8 +19,10 @@ def audit_with_plugin(participant: ActivePlugin, audited: AuditedModel) -> Secti
     Raises:
         EvidenceError, IntegrityError: a promise that does not hold is more than an audit that is missing.
     """
-    if (section_of_other := state_inapplicable_audit(participant.plugin, audited.facts.task)) is not None:
-        return section_of_other
+    facts = audited.facts
+    inapplicable = state_inapplicable_audit(participant.plugin, facts.task, trained=facts.trained_here)
+    if inapplicable is not None:
+        return inapplicable
     try:
         section: Section = participant.plugin.audit(audited, participant.options)
     except Unavailable as reason:
@@ -39,9 +41,9 @@ def state_failed_audit(plugin: Plugin[Any], error: Exception) -> Section:
     return _state_missing_audit(plugin, f"the plugin failed ({type(error).__name__}); the terminal said more")
 
 
-def state_inapplicable_audit(plugin: Plugin[Any], task: TaskName) -> Section | None:
+def state_inapplicable_audit(plugin: Plugin[Any], task: TaskName, *, trained: bool) -> Section | None:
     """Return the section of a plugin that does not apply to a task; None where it does."""
-    reason = plugin.explain_task(task)
+    reason = plugin.explain_task(task, trained=trained)
     return _state_missing_audit(plugin, reason, absence="not_applicable") if reason else None
 
 

@@ -46,7 +46,10 @@ class Rehearsal:
 def rehearse_audits(plan: AuditPlan, dataset: Dataset) -> Rehearsal:
     """Run the audits that read predictions alone, on predictions of these examples without a mistake."""
     if not dataset.classes:  # error counts of transcripts without a mistake do not vary, and have no interval
-        stated = [state_inapplicable_audit(active.plugin, plan.settings.core.task) for active in plan.active]
+        core = plan.settings.core
+        stated = [
+            state_inapplicable_audit(active.plugin, core.task, trained=not core.external) for active in plan.active
+        ]
         return Rehearsal((), [section for section in stated if section is not None and section.audit_missing], {})
     audited = _predict_without_mistake(plan, dataset)
     sections, missing, seconds = [], [], {}

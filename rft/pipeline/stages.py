@@ -23,6 +23,7 @@ from rft.pipeline.plugin_audits import audit_with_plugin, state_failed_audit
 from rft.pipeline.targets.external import load_external_target
 from rft.pipeline.targets.fine_tuned import fine_tune
 from rft.pipeline.targets.predictions_alone import read_predictions_alone
+from rft.pipeline.targets.recognizer import fine_tune_recognizer
 from rft.plugins import AuditedModel
 from rft.records import Artifacts, FindingDefinition, Run, Section, Training, VolatileFacts
 from rft.run import FinishedRun
@@ -101,7 +102,10 @@ def _prepare_target(
         if core.external:
             stage.detail = f"{examples:,} examples"
             return dataset, load_external_target(settings, dataset, device, offline=offline)
-        audited = fine_tune(settings, dataset, trainer, device, offline=offline)
+        if core.task == "recognition":
+            dataset, audited = fine_tune_recognizer(settings, dataset, trainer, device, offline=offline)
+        else:
+            audited = fine_tune(settings, dataset, trainer, device, offline=offline)
         stage.detail = f"{examples:,} examples, {_count_passes(audited.facts.training)}"
         return dataset, audited
 
@@ -173,7 +177,7 @@ def _find_small_cells(
 
 def _count_cases(participant: ActivePlugin, audited: AuditedModel) -> tuple[Counted, ...] | Section:
     """Return the rows that a plugin's numbers of groups rest on, or the section of one that cannot say: no audit."""
-    if participant.plugin.explain_task(audited.facts.task):  # its audit says so
+    if participant.plugin.explain_task(audited.facts.task, trained=audited.facts.trained_here):  # its audit says so
         return ()
     try:
         return tuple(participant.plugin.count_cases(audited, participant.options))

@@ -138,6 +138,7 @@ class Plugin(ABC, Generic[OptionsT]):
         requires: distributions that it needs beyond rft's own dependencies.
         needs: keys of ``[data]`` that must be set (``groups``, ``positive``, ``unit``).
         tasks: what it audits, by ``rft.records.TASKS``; of any other task it says that it does not apply.
+        tasks_of_training: what it audits beside these where the model was trained in the run.
         options: the model of its table, validated with the rest of the config.
         reads_predictions_alone: its audit needs nothing but predictions: ``rft check`` rehearses it on some without a
             mistake, which tells what the test split can settle at best, and how long the audit takes.
@@ -151,6 +152,7 @@ class Plugin(ABC, Generic[OptionsT]):
     requires: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     tasks: ClassVar[tuple[TaskName, ...]] = ("classification",)
+    tasks_of_training: ClassVar[tuple[TaskName, ...]] = ()
     options: type[OptionsT]
     reads_predictions_alone: ClassVar[bool] = False
     needs_model: ClassVar[bool] = False
@@ -160,9 +162,14 @@ class Plugin(ABC, Generic[OptionsT]):
     def audit(self, audited: AuditedModel, options: OptionsT) -> Section:
         """Return the section. Raise ``Unavailable`` with a reason when the audit as a whole cannot be made."""
 
-    def explain_task(self, task: TaskName) -> str:
-        """Return why it does not apply to a task, as a reason; empty where it does."""
-        if task in self.tasks:
+    def explain_task(self, task: TaskName, *, trained: bool = False) -> str:
+        """Return why it does not apply to a task, as a reason; empty where it does.
+
+        Args:
+            task: what the model does.
+            trained: whether it was trained in the run.
+        """
+        if task in self.tasks or (trained and task in self.tasks_of_training):
             return ""
         own = " and ".join(TASKS[name].audited for name in self.tasks)
         return f"the {self.name} audit is of {own}, and these are {TASKS[task].audited}"
@@ -187,7 +194,8 @@ class Plugin(ABC, Generic[OptionsT]):
 
     def list_findings_for(self, task: TaskName, options: OptionsT, data: DataConfig) -> Iterable[str] | None:
         """Return what ``list_findings`` does, of an audit of this task; nothing where the plugin does not apply."""
-        return self.list_findings(options, data) if task in self.tasks else ()
+        applies = not self.explain_task(task, trained=data.transcript is not None)
+        return self.list_findings(options, data) if applies else ()
 
     def examine_data(self, options: OptionsT, examined: ExaminedData) -> Iterable[str]:
         """Return what can be said of its audit before anything is run, a sentence each, for ``rft check``.

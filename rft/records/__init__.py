@@ -70,15 +70,17 @@ from rft.records.runs import (
 )
 from rft.records.sections import OWN_FOLDERS, Chapter, Section, Source
 from rft.records.split import IN_MEMORY, PREDICTIONS_OF, InputFile, Recordings, Split, Texts
-from rft.records.task import TASKS, TaskKind, TaskName
+from rft.records.task import BLANK_SHARE, LOSS, TASKS, TaskKind, TaskName
 from rft.records.words import WordOccurrences
 
 __all__ = [
     "ASSET_NAME",
+    "BLANK_SHARE",
     "CHANGE",
     "FIGURE_KINDS",
     "FORMAT_VERSION",
     "IN_MEMORY",
+    "LOSS",
     "OWN_FOLDERS",
     "PREDICTIONS_OF",
     "TASKS",

@@ -229,6 +229,11 @@ class ModelFacts(Record):
     normalizer: str | None = None
     training: Training
 
+    @property
+    def trained_here(self) -> bool:
+        """Whether it was trained in the run."""
+        return self.training.mode != "external"
+
     def name_items(self) -> str:
         """Return what examples are called: ``images``."""
         read = {"image": "images", "text": "texts", "audio": "recordings", "predictions": "rows"}

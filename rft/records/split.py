@@ -27,6 +27,10 @@ class Recordings:
     rates: np.ndarray
     silent: np.ndarray
 
+    def select_rows(self, rows: np.ndarray) -> Recordings:
+        """Return those of (M,) rows."""
+        return Recordings(self.frames[rows], self.rates[rows], self.silent[rows])
+
     @property
     def seconds(self) -> np.ndarray:
         """(N,) how long each lasts, float64."""
@@ -43,11 +47,14 @@ class Split:
         ids: (N,) strings, unique over all splits.
         items: (N,) what the reader of the modality needs to load one example (a path for images); empty where only
             predictions are known.
-        labels: (N,) indices into ``classes`` of the run, int64; (0,) where the task has no classes.
+        labels: (N,) indices into ``classes`` of the run, int64. Of transcripts that a model is trained to write (N, L)
+            numbers of characters, filled up with the blank (``rft.data.transcripts.vocabulary``); (0,) where there is
+            neither.
         groups: attribute -> (N,) strings; None where the value is missing.
         units: (N,) strings naming whose data each row is, or None when no unit was declared.
         digests: (N,) sha256 of the bytes of each item, as hex; None where there are no items.
         recordings: what was measured of the items; None where they are no recordings.
+        transcripts: (N,) what is said in each item, as it stands; None where nobody is to write it.
 
     Texts are numpy arrays of objects. Those of a table of predictions alone, which may have millions of rows, are
     arrays of pandas: ids and units packed, groups categorical.
@@ -61,6 +68,7 @@ class Split:
     units: Texts | None = None
     digests: np.ndarray | None = None
     recordings: Recordings | None = None
+    transcripts: Texts | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -9,6 +9,9 @@ from typing import Literal
 TaskName = Literal["classification", "recognition"]
 
 
+LOSS, BLANK_SHARE = "loss", "blank_share"  # columns of predictions of a recogniser that was trained in the run
+
+
 @dataclass(frozen=True)
 class TaskKind:
     """A kind of task.

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from rft.training.objectives import CROSS_ENTROPY, Objective
 from rft.training.privacy_facts import PrivacyFacts
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class EarlyStopping:
 
     Attributes:
         features: of the V validation examples, of the task's kind.
-        labels: (V,) class indices, int64.
+        labels: of these, as those of the task.
         patience: epochs without a lower loss on them after which training ends, at least 1.
     """
 
@@ -123,7 +124,7 @@ class Task:
 
     Attributes:
         features: cached outputs of the frozen part for the N training examples.
-        labels: (N,) class indices, int64.
+        labels: (N, ...) int64, of the N examples: class indices, or what else the objective takes.
         units: (N,) strings naming whose data each example is, or None.
         new_suffix: seed -> a freshly initialised trainable part, on the CPU.
         recipe: optimizer and schedule.
@@ -137,6 +138,7 @@ class Task:
         network: hash of all that ``new_suffix`` makes its networks from, but the seed: tensors, frozen or not, and
             settings. With it an interrupted training knows whether it is the same that goes on. "" without population.
         tokens: what texts are cut to, a public number; None where examples are no texts, or nobody says.
+        objective: what training lowers.
     """
 
     features: Features
@@ -152,6 +154,7 @@ class Task:
     network: str = ""
     early_stopping: EarlyStopping | None = None
     tokens: int | None = None
+    objective: Objective = CROSS_ENTROPY
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ optimizer does to each number by itself, it does to a stack of heads as it does 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TypeGuard
@@ -165,20 +165,42 @@ def shared_gradient(data: Vectors, heads: Heads, rows: Tensor, view: Tensor | No
 
 def compute_logits(task: Task, fits: Sequence[Fit], features: Features) -> Iterator[np.ndarray]:
     """Yield (N, K) float64 logits of each fit, in eval mode, on the plain views of any features of the task's kind."""
+    return _compute_scores(task, fits, features, lambda logits, _: logits)
+
+
+def compute_label_confidences(
+    task: Task, fits: Sequence[Fit], features: Features, labels: Tensor
+) -> Iterator[np.ndarray]:
+    """Yield (N,) float64 how sure each fit is of the labels of N examples, as the task's objective has it.
+
+    Args:
+        task: what was trained.
+        fits: by it.
+        features: of the examples, of the task's kind; their plain views are scored in eval mode.
+        labels: of the examples.
+    """
+    score = task.objective.label_confidences
+    return _compute_scores(task, fits, features, lambda logits, rows: score(logits, labels[rows]))
+
+
+def _compute_scores(
+    task: Task, fits: Sequence[Fit], features: Features, score: Callable[[Tensor, np.ndarray], Tensor]
+) -> Iterator[np.ndarray]:
+    """Yield (N, ...) what ``score`` makes of each fit's float64 logits of examples, and of their numbers."""
     first = task.new_suffix(0)
     size = FittingSize(ROWS_AT_ONCE if _is_linear(first) else ROWS_OF_NETWORK)
     together = _count_together(first)
     for start in range(0, len(fits), together):
         networks = [_load_network(task, fit) for fit in fits[start : start + together]]
-        logits_by_network: list[list[Tensor]] = [[] for _ in networks]
-        score_rows = partial(_score_rows, task, networks, features)
-        for _, logits in map_batches(score_rows, len(features), size):
-            for collected, scores in zip(logits_by_network, logits, strict=True):
-                collected.append(scores.cpu().double())
-        yield from (torch.cat(parts).numpy() for parts in logits_by_network)
+        scores_by_network: list[list[Tensor]] = [[] for _ in networks]
+        run_networks = partial(_run_networks, task, networks, features)
+        for rows, logits in map_batches(run_networks, len(features), size):
+            for collected, outputs in zip(scores_by_network, logits, strict=True):
+                collected.append(score(outputs.cpu().double(), rows))
+        yield from (torch.cat(parts).numpy() for parts in scores_by_network)
 
 
-def _score_rows(task: Task, networks: Sequence[nn.Module], features: Features, rows: np.ndarray) -> Sequence[Tensor]:
+def _run_networks(task: Task, networks: Sequence[nn.Module], features: Features, rows: np.ndarray) -> Sequence[Tensor]:
     """Return (B, K) logits of each network for B rows."""
     return _batch_logits(networks, place_batch(features.batch(rows), task.device))
 

@@ -1,4 +1,4 @@
-"""The standard loop: cross-entropy by SGD with momentum or AdamW, on cached features or, where none are, on inputs."""
+"""The standard loop: the task's loss by SGD with momentum or AdamW, on cached features or, without these, on inputs."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _validation_loss(suffix: nn.Module, task: Task, by: EarlyStopping) -> float:
     total = 0.0
     size = FittingSize(VALIDATION_ROWS_AT_ONCE)
     for rows, logits in map_batches(partial(_predict_rows, suffix, task, by.features), len(by.labels), size):
-        losses = nn.functional.cross_entropy(logits.float().cpu(), by.labels[rows], reduction="none")
+        losses = task.objective.example_losses(logits.float().cpu(), by.labels[rows])
         total += float((losses if task.class_weights is None else losses * task.class_weights[by.labels[rows]]).sum())
     suffix.train()
     return total / len(by.labels)
@@ -216,8 +216,8 @@ def _mean_loss(suffix: nn.Module, task: Task, rows: Tensor, view: Tensor | None)
         ) from error
     labels = task.labels[rows].to(task.device)
     if task.class_weights is None:
-        return nn.functional.cross_entropy(logits.float(), labels)
-    losses = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+        return task.objective.mean_loss(logits.float(), labels)
+    losses = task.objective.example_losses(logits.float(), labels)
     return (losses * task.class_weights.to(task.device)[labels]).mean()
 
 

@@ -100,6 +100,10 @@ VALUES = {
     "data.image": '"file"',
     "data.text": '"text"',
     "data.audio": '"clip"',
+    "data.transcript": '"said"',
+    "data.normalizer": '"simple"',
+    "data.vocabulary": '"tokenizer"',
+    "data.characters": '" ab"',
     "data.label": '"colour"',
     "data.id": '"id"',
     "data.classes": '["red", "blue"]',
@@ -288,6 +292,10 @@ STANDS_ALONE = {("transcripts", "report.show_examples")}  # words of transcripts
 # here, so that they can be compared, and nothing of what they promise is audited then.
 EFFECT_SHOWN_BY = {
     "data.audio": "tests/data/audio/test_datasets.py",
+    "data.transcript": "tests/runs/test_recognition.py",
+    "data.normalizer": "tests/runs/test_recognition.py",
+    "data.vocabulary": "tests/runs/test_recognition.py",
+    "data.characters": "tests/runs/test_recognition.py",
     "attribution.shortcut.seconds": "tests/plugins/attribution/speech/test_swaps.py",
     "attribution.shortcut.hertz": "tests/plugins/attribution/speech/test_swaps.py",
     "attribution.shortcut.background": "tests/plugins/attribution/speech/test_swaps.py",
@@ -375,7 +383,10 @@ def with_epsilon_alone() -> set[str]:
 
 OF_IMAGES = ("data.max_pixels", "model.image_size", "model.preprocessing", "train.views")
 OF_TEXTS = ("model.pooling", "model.max_length")
-OF_RECORDINGS = ("data.audio", "data.max_seconds", "model.layer")
+OF_RECORDINGS = (
+    *("data.audio", "data.max_seconds", "model.layer"),
+    *("data.transcript", "data.normalizer", "data.vocabulary", "data.characters"),
+)
 SOURCES = ("data.train", "data.validation", "data.test", "data.folder", "data.metadata")
 OTHERS = ("model.checkpoint", "model.factory", "model.classes", "model.outputs")
 LORA = ("model.lora",)

@@ -108,6 +108,19 @@ def test_what_nobody_declared_is_left_out() -> None:
     assert part.left_out == {REASONS[None]: ("Share", "table rows")}
 
 
+@pytest.mark.parametrize(("source", "named"), [("test", "demo.a"), ("examples", None)])
+def test_a_finding_that_is_left_out_is_not_pointed_at(source: Source, named: str | None) -> None:
+    section = Section(
+        plugin="demo",
+        findings=(finding("demo.a"), finding("demo.b")),
+        computed_from={"demo.a": source, "demo.b": "facts"},
+        unanswered="demo.a",
+    )
+    part = select_public_part(section, NOBODY, by_group=True)
+    assert part.section is not None
+    assert part.section.unanswered == named
+
+
 @pytest.mark.parametrize(
     ("source", "shown"), [("facts", True), ("test", True), ("train", False), ("examples", False), (None, False)]
 )

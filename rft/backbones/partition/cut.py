@@ -138,8 +138,8 @@ class Cut:
         return self.trained | frozenset(buffers)
 
     def _fresh_head(self, seed: int) -> nn.Module:
-        linear, row_norm = self.classifier.head.linear, self.classifier.head.row_norm
-        return new_head(linear.in_features, linear.out_features, row_norm, seed)
+        head = self.classifier.head
+        return new_head(head.linear.in_features, head.linear.out_features, head.row_norm, seed, type(head))
 
     def _build_suffix(self, seed: int, plan: ReplayPlan | None, fresh: frozenset[str] | None = None) -> Suffix:
         hollow = plan.hollow if plan else frozenset()

@@ -110,13 +110,15 @@ class Prefix(nn.Module):
 
     def forward(self, inputs: Batch) -> Batch:
         """Map a batch of inputs to ``{"features": ...}``, with ``attention_mask`` where there is one row a token."""
+        backbone: Any = self.classifier.backbone
         if self.plan is None:
-            return {"features": self.classifier.backbone(inputs)}
+            features = backbone(inputs)
+            mask = {"attention_mask": backbone.mask_vectors(inputs)} if features.dim() == 3 else {}
+            return {"features": features, **mask}
         try:
             with _hooked_before(self.classifier.get_submodule(self.plan.layer), self._stop_at_cut):
                 self.classifier(inputs)
         except _Reached as reached:
-            backbone: Any = self.classifier.backbone
             mask = {"attention_mask": backbone.mask_vectors(inputs)} if self.plan.ragged else {}
             return {"features": reached.argument, **mask}
         raise AssertionError(f"{self.plan.layer} did not run")

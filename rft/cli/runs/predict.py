@@ -30,7 +30,7 @@ def predict(
     force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
     debug: Debug = False,
 ) -> CommandResult:
-    """Predict with the saved model of a run: a CSV table with a row an item, its class and all probabilities."""
+    """Predict with the saved model of a run: a CSV table with a row an item: class and probabilities, or transcript."""
     with report_errors(debug):
         made_from = ("predict", str(folder.resolve()), *inputs)
         check_absent(file, force=force, made_from=made_from)

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
-from rft.config.applicability import IMAGES, RECORDINGS, Applies
+from rft.config.applicability import IMAGES, RECORDINGS, TRANSCRIPTS, Applies
 from rft.config.item_files import find_folder_kind
 from rft.config.path_keys import PATH
 from rft.config.tables.base import Fraction, Table
-from rft.config.tables.spellings import GroupName, PopulationName
+from rft.config.tables.spellings import GroupName, NormalizerName, PopulationName
 from rft.expectations import show_value
 
 SOURCES = (
@@ -19,6 +19,11 @@ SOURCES = (
     "class folders)"
 )
 SPLITTING = "give either split (a column) or test (a fraction such as 0.25)"
+WHO_SPEAKS = (
+    "the column that says who speaks. Utterances of one speaker are not independent, so that without it no interval "
+    "holds"
+)
+NORMALIZERS = '"none", "simple" or "whisper_english". Error rates depend on it, so it is never guessed'
 # What says where examples are and how they are read; predictions alone have none.
 EXAMPLES_ALONE = {
     *(
@@ -31,6 +36,10 @@ EXAMPLES_ALONE = {
         "image",
         "text",
         "audio",
+        "transcript",
+        "normalizer",
+        "vocabulary",
+        "characters",
         "max_pixels",
         "max_seconds",
     ),
@@ -70,6 +79,16 @@ class DataConfig(Table):
     """Column of the recordings, in the place of `image`: paths or bytes, as there."""
     label: str | None = None
     """Column of the class of each example; each has exactly one."""
+    transcript: str | None = None
+    """Column of what is said in each recording, in the place of `label`: the model learns to write it."""
+    normalizer: Annotated[NormalizerName | None, TRANSCRIPTS] = None
+    """What is made alike in transcripts before they are learned and compared: `none`, `simple` or `whisper_english`."""
+    vocabulary: Annotated[Literal["transcripts", "tokenizer"], TRANSCRIPTS] = "transcripts"
+    """Which characters the model writes with: those of the training transcripts, or those of the tokenizer in the
+    folder of the backbone, where its tokens are single characters."""
+    characters: Annotated[Annotated[str, Field(min_length=1)] | None, TRANSCRIPTS] = None
+    """All characters that the model writes with, blanks included, such as `" 'abcdefghijklmnopqrstuvwxyz"`. This or
+    `vocabulary = "tokenizer"` is needed where `privacy.epsilon` is given: one person's transcript must not add one."""
     id: str | None = None
     """Column that names each row in tables of results; by default the number of its row, or the path of a file."""
     classes: Annotated[list[str], Field(min_length=2)] | None = None
@@ -175,7 +194,7 @@ class DataConfig(Table):
             source = "a manifest needs" if self.manifest is not None else f"{' and '.join(tables)} need"
             if len(self._item_columns) != 1:
                 raise ValueError(f"{source} one of image, text and audio: the name of the column that holds the items")
-            if self.label is None:
+            if self.label is None and self.transcript is None:
                 raise ValueError(f"{source} label: the name of its column")
         # Columns of metadata tables in a folder may be named; whether there are any, reading it will show.
         elif self.folder is not None and self.text is not None:
@@ -184,12 +203,33 @@ class DataConfig(Table):
             )
         elif len(self._item_columns) > 1:
             raise ValueError("a folder holds images or recordings: give image or audio, not both")
+        if self.transcript is not None:
+            self._check_transcript()
         if self.metadata is not None and self.folder is None:
             raise ValueError(
                 "metadata is a table about the files of a folder: give folder, too; or, where the table holds the "
                 "examples themselves, name it with manifest and remove metadata"
             )
         return self
+
+    def _check_transcript(self) -> None:
+        """Refuse transcripts without what error rates depend on, and beside classes."""
+        if not self.tables or self.audio is None:
+            raise ValueError(
+                "transcript is a column of a table of recordings: give manifest (or train and test) and audio"
+            )
+        if named := sorted({"label", "classes", "positive"} & self.model_fields_set):
+            raise ValueError(f"transcripts have no classes: remove {', '.join(named)}")
+        if self.unit is None:
+            raise ValueError(f"unit is missing: {WHO_SPEAKS}")
+        if self.normalizer is None:
+            raise ValueError(f"normalizer is missing: {NORMALIZERS}")
+        if self.transcript in self.groups:
+            raise ValueError(f"{self.transcript!r} is both transcript and group")
+        if self.characters is not None and self.vocabulary == "tokenizer":
+            raise ValueError('characters and vocabulary = "tokenizer" both say what the model writes with: remove one')
+        if self.characters is not None and len(set(self.characters)) < len(self.characters):
+            raise ValueError("characters names a character twice")
 
     def _check_splits(self) -> None:
         """Refuse examples from two sources, and two ways to tell training from test."""

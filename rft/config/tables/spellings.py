@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 FUNCTION = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
+NormalizerName = Literal["none", "simple", "whisper_english"]  # of transcripts
 FunctionName = Annotated[str, Field(pattern=FUNCTION, description='"package.module:function"')]
 GroupName = Annotated[  # the last part of a finding's id
     str,

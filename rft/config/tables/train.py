@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rft.config.applicability import IMAGES, Applies
+from rft.config.applicability import CLASSES, IMAGES, Applies
 from rft.config.tables.base import Count, Positive, Table
 
 MOST_EPOCHS = 100_000
@@ -49,5 +49,5 @@ class TrainConfig(Table):
     is run."""
     views: Annotated[int, Field(ge=1, le=64), IMAGES] = 1
     """Augmented views of each training image, made once and cached; 1 for none but the image itself."""
-    class_weights: dict[str, Positive] | None = None
+    class_weights: Annotated[dict[str, Positive] | None, CLASSES] = None
     """Weight of the loss of each class, such as `{rare = 3.0}`; 1 for classes that are not named. Public numbers."""

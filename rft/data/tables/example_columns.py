@@ -47,6 +47,7 @@ def read_examples(
     *,
     item: str | None = None,
     skipped: bool = False,
+    sentences: Sequence[str] = (),
 ) -> Examples:
     """Read a table of examples.
 
@@ -56,12 +57,15 @@ def read_examples(
         required: which of these, and of ``item``, must have a value in every row.
         item: the column of items, which stay on disk; None where there is none.
         skipped: rows without an item might be left out, which the error then says.
+        sentences: names of columns in which each cell is a text: see ``ColumnRequest``.
 
     Raises:
         DataError: as ``read_columns``, for an empty cell, and for an attribute that names no groups.
     """
     contents = [item] if item is not None else []
-    held = read_columns(files, ColumnRequest(list(dict.fromkeys(columns.values())), contents=contents))
+    held = read_columns(
+        files, ColumnRequest(list(dict.fromkeys(columns.values())), contents=contents, sentences=sentences)
+    )
     values = {name: held.texts[column] for name, column in columns.items()}
     lacking = [(columns[name], values[name].codes < 0) for name in required if name in values]
     if item is not None and "item" in required:

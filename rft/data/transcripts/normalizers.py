@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping
 
-from rft.config.schema import NormalizerName
+from rft.config.tables.spellings import NormalizerName
 from rft.errors import ConfigError
 from rft.runtime.libraries import library_import
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rft.config.schema import Config
-from rft.data.manifest import Dataset
+from rft.data.manifest import NO_LABELS, Dataset
 from rft.data.prediction_rows import (
     check_ids,
     identify_sources,
@@ -30,8 +30,6 @@ from rft.data.transcripts.normalizers import load_normalizer
 from rft.errors import DataError
 from rft.records import Split, WordOccurrences
 from rft.stats.scores.error_rates import HYPOTHESIS_WORDS, RAW_WORDS, WORDS
-
-NO_LABELS = np.zeros(0, dtype=np.int64)  # transcripts have no classes
 
 
 class Transcripts(NamedTuple):
@@ -92,7 +90,7 @@ def read_transcripts(core: Config, folder: Path, table: TableInMemory | None = N
         *held.remarks,
         *(split_names_remark(held.texts[data.split].categories) if data.split is not None else []),
         *spelling_remarks(None, groups, held.texts[unit]),
-        *_count_empty(aligned),
+        *describe_empty_transcripts(aligned),
     ]
     log_warnings(remarks)
     columns = {"split": split, "id": ids, "unit": units, **aligned.counts}
@@ -148,7 +146,7 @@ def _check_words(aligned: AlignedTranscripts, held: Columns, reference: str, nor
         )
 
 
-def _count_empty(aligned: AlignedTranscripts) -> list[Remark]:
+def describe_empty_transcripts(aligned: AlignedTranscripts) -> list[Remark]:
     """Return remarks on utterances without words: nothing was said, the normaliser took it away, or nothing written."""
     counts = aligned.counts
     n = len(counts[WORDS])

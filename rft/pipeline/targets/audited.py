@@ -42,7 +42,7 @@ def build_audited_model(
         revision=revision,
         model_sha256=model_sha256,
         unit=core.data.unit or _find_unit_column(dataset),
-        normalizer=core.predictions.normalizer if core.predictions else None,
+        normalizer=core.normalizer,
         training=training,
     )
     return AuditedModel(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
 
+import pandas as pd
+
 from rft.backbones.classifier import Classifier, hash_tensors
 from rft.backbones.load import LoadedBackbone, untrained_like
 from rft.backbones.partition.lora import merge_adapters
@@ -46,19 +48,32 @@ def fine_tune(
     features = partition.extract_features(inputs, dataset.splits, alone=alone)
     task = build_task(trainer, partition, dataset, features, batch_dependence)
     run = run_training(trainer, task, settings.core.seed, cached=partition.cut.cached)
-    return replace(_describe_target(partition, dataset, features, run), inputs=inputs)
-
-
-def _describe_target(
-    partition: PartitionedBackbone, dataset: Dataset, features: Mapping[str, Features], run: TrainingRun
-) -> AuditedModel:
-    """Predict with what was trained and return it with all that is known of it, but what reads its inputs."""
-    core, device = partition.settings.core, partition.device
-    audited, model = _predict_splits(partition, dataset, features, run)
-    embed = partial(
-        _embed_training_sample, partition.settings, partition.backbone, dataset, device, partition.precision
-    )
+    suffix = partition.cut.trained_suffix(run.fit.state).to(device)
+    predictions = tabulate_predictions(dataset, partial(predict_probabilities, suffix, features, device))
+    audited, model = describe_target(partition, dataset, features, run, predictions)
+    embed = partial(_embed_training_sample, settings, partition.backbone, dataset, device, partition.precision)
     return replace(
+        audited,
+        inputs=inputs,
+        embeddings=cache(embed),
+        write_model=partial(write_model, model=model, backbone=partition.backbone, classes=dataset.classes),
+    )
+
+
+def describe_target(
+    partition: PartitionedBackbone,
+    dataset: Dataset,
+    features: Mapping[str, Features],
+    run: TrainingRun,
+    predictions: pd.DataFrame,
+) -> tuple[AuditedModel, Classifier]:
+    """Return what was trained with what is known of it, but what reads or writes it; and the joined model.
+
+    Hashes are taken when all has been predicted.
+    """
+    core, device = partition.settings.core, partition.device
+    audited, model = _build_target(partition, dataset, run, predictions)
+    described = replace(
         audited,
         model=model.to(device),
         features=features,
@@ -67,20 +82,16 @@ def _describe_target(
         plain_trainer=StandardTrainer(),
         fit=run.fit,
         training_seconds=run.seconds,
-        embeddings=cache(embed),
-        write_model=partial(write_model, model=model, backbone=partition.backbone, classes=dataset.classes),
         device=device,
         show_examples=core.report.show_examples,
     )
+    return described, model
 
 
-def _predict_splits(
-    partition: PartitionedBackbone, dataset: Dataset, features: Mapping[str, Features], run: TrainingRun
+def _build_target(
+    partition: PartitionedBackbone, dataset: Dataset, run: TrainingRun, predictions: pd.DataFrame
 ) -> tuple[AuditedModel, Classifier]:
-    """Return what every target has, and the joined model; hashes are taken when all has been predicted."""
-    suffix = partition.cut.trained_suffix(run.fit.state).to(partition.device)
-    predict_split = partial(predict_probabilities, suffix, features, partition.device)
-    predictions = tabulate_predictions(dataset, predict_split)
+    """Return what every target has, and the joined model."""
     model, backbone_facts = _joined_model(partition, run), partition.describe()
     frozen_changed = backbone_facts.frozen_sha256_before != backbone_facts.frozen_sha256_after
     audited = build_audited_model(

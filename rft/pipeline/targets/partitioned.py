@@ -135,7 +135,7 @@ def partition_backbone(settings: LoadedConfig, class_count: int, device: str, *,
 
     Args:
         settings: the config.
-        class_count: number of classes of the data.
+        class_count: number of classes of the data, or of what a recogniser writes with.
         device: torch device name.
         offline: forbid downloads.
 
@@ -144,7 +144,12 @@ def partition_backbone(settings: LoadedConfig, class_count: int, device: str, *,
     """
     core = settings.core
     backbone = load_backbone(
-        core.network, settings.folder, modality=core.data.modality, seed=core.seed, offline=offline
+        core.network,
+        settings.folder,
+        modality=core.data.modality,
+        seed=core.seed,
+        offline=offline,
+        keeps_time=core.task == "recognition",
     )
     precision = choose_precision(core.network.precision)
     parts = _cut_backbone(settings, backbone, class_count, precision)

@@ -16,11 +16,13 @@ from rft.errors import ConfigError, near
 from rft.features import Features
 from rft.features.batch_independence import BatchDependence
 from rft.pipeline.targets.partitioned import PartitionedBackbone
-from rft.records import Split, Training
+from rft.records import Split, TaskName, Training
 from rft.training import EarlyStopping, Fit, Job, Population, Task, Trainer, Workload
+from rft.training.objectives import CROSS_ENTROPY, CTC, Objective
 from rft.training.privacy_facts import PrivacyFacts
 
 log = logging.getLogger("rft")
+OBJECTIVES: Mapping[TaskName, Objective] = {"classification": CROSS_ENTROPY, "recognition": CTC}
 
 
 def build_task(
@@ -59,6 +61,7 @@ def build_task(
         network="" if population is None else partition.hash_origin(),
         early_stopping=find_early_stopping(core, dataset, features),
         tokens=partition.max_tokens,
+        objective=OBJECTIVES[core.task],
     )
 
 

@@ -350,7 +350,7 @@ def _state_unwanted(definition: FindingDefinition, value: int, n: int, descripti
 
 def _labels_table(splits: Mapping[str, Split], classes: tuple[str, ...], withheld: Withheld) -> Table:
     table: Table = []
-    for name, split in splits.items():
+    for name, split in splits.items() if classes else ():
         for label, n in zip(classes, np.bincount(split.labels, minlength=len(classes)).tolist(), strict=True):
             row: Row = {"split": name, "class": label, "n": int(n), "share": n / len(split) if len(split) else None}
             table.append(_show_row(row, label in withheld.classes_of(name), withheld))

@@ -124,7 +124,7 @@ def group_recordings(
     )
     known = all(split.units is not None for split in parts)
     units = np.concatenate([np.asarray(split.units, object) for split in parts]) if known else None
-    if not any(withheld.classes_of(split.name) for split in parts):
+    if classes and not any(withheld.classes_of(split.name) for split in parts):
         labels = np.array(classes, object)[np.concatenate([split.labels for split in parts])]
         yield GroupedRecordings(CLASS, recordings, labels, units, withheld)
     for attribute in dict.fromkeys(name for split in parts for name in split.groups):

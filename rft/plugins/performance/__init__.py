@@ -47,7 +47,8 @@ class Performance(Plugin[PerformanceOptions]):
         from rft.stats.scores.error_rates import ERROR_RATES
 
         if task == "recognition":
-            return [f"{self.name}.{name}" for name in ERROR_RATES]
+            names = [*ERROR_RATES, *(["all_blank_outputs"] if data.transcript is not None else [])]
+            return [f"{self.name}.{name}" for name in names]
         return self.list_findings(options, data)
 
     def audit(self, audited: AuditedModel, options: PerformanceOptions) -> Section:

@@ -117,6 +117,7 @@ class Privacy(Plugin[PrivacyOptions]):
     requires = ("opacus", "dp-accounting")
     options = PrivacyOptions
     pillar = PILLAR
+    tasks_of_training = ("recognition",)
 
     def summarize(self, section: Section | None, model: ModelFacts) -> str:
         """Return what is promised and what attacks see."""
@@ -126,14 +127,17 @@ class Privacy(Plugin[PrivacyOptions]):
         """Refuse private training whose classes would be read off the labels; raises ``ConfigError``.
 
         The class list is released with the model: as names, as their order, and as the number of outputs. Taken from
-        the labels, one person's label would add an output, whatever the noise.
+        the labels, one person's label would add an output, whatever the noise. So would a character of transcripts.
         """
+        if data.transcript is not None:
+            return _check_characters(options, data)
         if options.epsilon is not None and data.classes is None:
             raise ConfigError(
                 "is needed where epsilon is given: the model shows its classes, and one person's label could add one",
                 where="data.classes",
                 remedy='Add to [data]: classes = ["...", "..."], all classes of the task, known without the data.',
             )
+        return None
 
     def list_findings(self, options: PrivacyOptions, data: DataConfig) -> list[str]:
         """Return the ids that its findings may have: of attacks, and of private training where there is some."""
@@ -188,3 +192,15 @@ class Privacy(Plugin[PrivacyOptions]):
         from rft.plugins.privacy.audit import audit
 
         return audit(audited, options)
+
+
+def _check_characters(options: PrivacyOptions, data: DataConfig) -> None:
+    """Refuse private training whose characters would be read off the transcripts; raises ``ConfigError``."""
+    if options.epsilon is not None and data.characters is None and data.vocabulary != "tokenizer":
+        raise ConfigError(
+            "is needed where epsilon is given: the model shows which characters it writes with, and one person's "
+            "transcript could add one",
+            where="data.characters",
+            remedy='Add to [data]: characters = " abc...", all that transcripts are made of after data.normalizer, '
+            'known without the data; or vocabulary = "tokenizer".',
+        )

@@ -77,7 +77,7 @@ def counted_rows(audited: AuditedModel, options: PrivacyOptions) -> Iterator[Cou
     for split in ("train", "test"):
         rows = audited.predictions[audited.predictions["split"] == split]
         masks = [rows["id"].isin(attacked).to_numpy()]
-        if options.frontier and split == "test":
+        if options.frontier and split == "test" and audited.facts.task == "classification":
             favourable = (rows["label"] == audited.facts.positive).to_numpy()
             masks += [favourable, ~favourable]
         yield from (Counted(split, (name,), mask) for name in target.attributes for mask in masks if len(rows))
@@ -107,7 +107,7 @@ def _private_chapters(
     if ledger and facts.ledger:  # by now the state folder remembers the present folder
         ledger = replace(ledger, elsewhere=facts.ledger.elsewhere)
     return [
-        spending_chapter(facts, unit, (*frontier.mechanisms, *empirical.mechanisms), void),
+        spending_chapter(facts, unit, (*frontier.mechanisms, *empirical.mechanisms), void, task=audited.facts.task),
         accounting_chapter(facts, void),
         self_test_chapter(facts),
         ledger_chapter(ledger),

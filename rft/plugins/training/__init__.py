@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rft.config.schema import DataConfig
 from rft.number_format import format_fixed
@@ -37,6 +38,11 @@ FINAL_LOSS = FindingDefinition(
     caveats="A low loss is no merit by itself: see the performance on test.",
     cases="none",
 )
+FINAL_CTC_LOSS = replace(
+    FINAL_LOSS,
+    description="Mean loss of a training utterance while the last epoch ran: minus the log of the probability that its "
+    "transcript is written, by connectionist temporal classification.",
+)
 LOSS_CAPTION = "Mean training loss of each epoch, and the loss on validation where training is stopped by it."
 PRIVATE_LOSS = "The training loss of a private run is itself private and is not recorded."
 
@@ -50,6 +56,7 @@ class Training(Plugin[TrainingOptions]):
 
     name = "training"
     always_on = True
+    tasks_of_training = ("recognition",)
     options = TrainingOptions
 
     def list_findings(self, options: TrainingOptions, data: DataConfig) -> tuple[str, ...]:
@@ -125,6 +132,8 @@ def _unchanged_finding(audited: AuditedModel) -> Finding:
 
 
 def _final_loss(audited: AuditedModel, loss: float) -> Finding:
+    if audited.facts.task == "recognition":
+        return FINAL_CTC_LOSS.state_fact(loss)
     guessing = math.log(len(audited.facts.classes))
     remark = (
         f" It is above the {format_fixed(guessing, 3)} of guessing: lower train.learning_rate, or set "

@@ -40,6 +40,7 @@ HEAD_AGAINST_PROBE = FindingDefinition(
 )
 PRIVATE = "training is private, and a probe fitted to its examples without noise is a look that epsilon does not cover"
 SMALL_SHORTFALL = 0.01  # a ridge probe differs by as much either way; a large test split tells less from chance
+TRANSCRIPTS = "a linear probe tells classes apart, and transcripts have none"
 LAYERS = "more than a head was trained: the features of the head changed with it"
 
 
@@ -71,6 +72,8 @@ def state_head_against_probe(audited: AuditedModel) -> Finding:
         return HEAD_AGAINST_PROBE.state_not_measured(audited.provided_as, absence="not_applicable")
     if audited.fit.mode == "private":
         return HEAD_AGAINST_PROBE.state_not_measured(PRIVATE, absence="not_applicable")
+    if audited.facts.task == "recognition":
+        return HEAD_AGAINST_PROBE.state_not_measured(TRANSCRIPTS, absence="not_applicable")
     vectors = linear_head_vectors(audited.task)
     if vectors is None:
         return HEAD_AGAINST_PROBE.state_not_measured(LAYERS, absence="not_applicable")

@@ -28,15 +28,16 @@ class SpeechBackbone(nn.Module):
             enters the first of L layers, to L, what leaves the last of them; or ``mean`` over these L + 1.
         one_length_at_a_time: whether padding would change a clip's features whatever the mask says, so that the clips
             of a batch run in parts of equal lengths.
+        keeps_time: whether the hidden states of every moment are the features, for a recogniser; otherwise their mean.
     """
 
     def __init__(self, network: nn.Module, layer: Layer | None) -> None:
         super().__init__()
         self.network, self.layer = network, layer
-        self.one_length_at_a_time = False
+        self.one_length_at_a_time = self.keeps_time = False
 
     def forward(self, inputs: Batch) -> Tensor:
-        """Map a batch of clips to (B, D) features.
+        """Map a batch of clips to (B, D) features, or (B, T', D) where time is kept, as far as ``mask_vectors`` says.
 
         Args:
             inputs: ``waveform`` (B, T) samples or ``spectrum`` (B, T, F) frames, whichever the network takes, and
@@ -46,7 +47,8 @@ class SpeechBackbone(nn.Module):
             return self._pool_clips(inputs)
         parts = [(rows, self._pool_clips(part)) for rows, part in by_length(inputs)]
         order = torch.cat([rows for rows, _ in parts]).argsort()
-        return torch.cat([features for _, features in parts])[order]
+        clips = [features for _, part in parts for features in part]
+        return nn.utils.rnn.pad_sequence(clips, batch_first=True)[order]
 
     def mask_vectors(self, inputs: Batch) -> Tensor:
         """Return the (B, T') mask of the vectors that the network makes of a batch as ``forward`` takes it."""
@@ -93,7 +95,8 @@ class SpeechBackbone(nn.Module):
             taken = {name.get(key, key): tensor for key, tensor in inputs.items()}
             output = network(**taken, output_hidden_states=self.layer is not None)
             states = [output.last_hidden_state] if self.layer is None else list(output.hidden_states)
-        return pool_tokens(self._choose_states(states), mask, "mean")
+        chosen = self._choose_states(states)
+        return chosen if self.keeps_time else pool_tokens(chosen, mask, "mean")
 
     def _choose_states(self, states: list[Tensor]) -> Tensor:
         """Return what ``layer`` says of (B, T', D) hidden states, of which the last one may stand alone."""

@@ -35,14 +35,15 @@ NEGLIGIBLE_CHANGE = 1e-4  # of a clip's features by the padding beside it, relat
 
 
 def speech_backbone(
-    source: PretrainedFolder, settings: ModelConfig, *, seed: int
+    source: PretrainedFolder, settings: ModelConfig, *, seed: int, keeps_time: bool = False
 ) -> tuple[SpeechBackbone, AudioPreprocessing]:
-    """Return an encoder, pooled, and how recordings are prepared for it.
+    """Return an encoder, pooled unless time is kept, and how recordings are prepared for it.
 
     Args:
         source: the folder.
         settings: ``[model]``: whether its weights are taken, and whose hidden states.
         seed: initialises ``weights = "random"``.
+        keeps_time: see ``SpeechBackbone``.
 
     Raises:
         ModelError: it is no encoder of speech that is known, does not say how recordings are prepared, or has no such
@@ -57,6 +58,7 @@ def speech_backbone(
             remedy=f'Expected 0 to {layers}, or "mean".',
         )
     backbone = SpeechBackbone(network.eval(), settings.layer)
+    backbone.keeps_time = keeps_time
     backbone.one_length_at_a_time = measure_padding_dependence(backbone) > NEGLIGIBLE_CHANGE
     return backbone, prepare_audio(network, processor)
 
@@ -90,7 +92,9 @@ def prepare_audio(network: nn.Module, processor: Any) -> AudioPreprocessing:
     )
 
 
-def read_description(folder: Path, layer: Layer | None) -> tuple[SpeechBackbone, AudioPreprocessing]:
+def read_description(
+    folder: Path, layer: Layer | None, *, keeps_time: bool = False
+) -> tuple[SpeechBackbone, AudioPreprocessing]:
     """Return an untrained backbone, and the preprocessing, of a folder as ``transformers.write_description`` writes it.
 
     Raises:
@@ -98,7 +102,7 @@ def read_description(folder: Path, layer: Layer | None) -> tuple[SpeechBackbone,
     """
     source = snapshot.find_snapshot(".", folder, offline=True, where=folder.name)
     settings = ModelConfig.model_validate({"backbone": "", "weights": "random", "layer": layer})
-    return speech_backbone(source, settings, seed=0)
+    return speech_backbone(source, settings, seed=0, keeps_time=keeps_time)
 
 
 def measure_padding_dependence(backbone: SpeechBackbone) -> float:
@@ -114,7 +118,8 @@ def measure_padding_dependence(backbone: SpeechBackbone) -> float:
         changes = [torch.zeros(())]
         for row, length in enumerate(batch["attention_mask"].sum(dim=1).tolist()):
             alone = backbone({name: tensor[row : row + 1, :length] for name, tensor in batch.items()})[0]
-            changes.append((together[row] - alone).norm() / alone.norm().clamp(min=1e-30))
+            beside = together[row, : len(alone)] if backbone.keeps_time else together[row]
+            changes.append((beside - alone).norm() / alone.norm().clamp(min=1e-30))
     return float(torch.stack(changes).max())
 
 

@@ -10,6 +10,7 @@ from rft.errors import Unavailable
 from rft.number_format import format_count, format_quantity
 from rft.plugins import AuditedModel
 from rft.plugins.chapter_content import ChapterContent, merge_chapters
+from rft.plugins.performance.recognition.outputs import OUTPUT_COLUMNS, outputs_chapter
 from rft.predictions.transcripts import TranscriptArrays
 from rft.predictions.wrong_words import FEWEST_SPEAKERS, find_wrong_words
 from rft.records import (
@@ -96,6 +97,7 @@ def audit_transcripts(audited: AuditedModel) -> Section:
             computed_from="test",
             exceptions={"error_rates": "by_split"},
         ),
+        outputs_chapter(audited),
         ChapterContent(
             "Words that are wrong most often",
             tables=words,
@@ -108,7 +110,7 @@ def audit_transcripts(audited: AuditedModel) -> Section:
         "performance",
         "Performance",
         chapters,
-        columns=label_counts(COLUMNS, audited.facts.name_units()),
+        columns={**label_counts(COLUMNS, audited.facts.name_units()), "outputs": OUTPUT_COLUMNS},
         notes=tuple(_write_notes(audited, test, has_normalizer)),
         card_tables={"error_rates": "Error rates"},
     )

@@ -6,15 +6,19 @@ Only restates facts of the run; measures nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import Cell, Grade, Table
+from rft.records import Cell, Grade, Table, TaskName
 
 if TYPE_CHECKING:
     from rft.training.privacy_facts import PrivacyFacts
 
+OUTPUTS: Mapping[TaskName, tuple[str, str]] = {
+    "classification": ("class list", "data.classes"),
+    "recognition": ("characters", "data.characters or data.vocabulary"),
+}
 UNDER_DP, DERIVED, NOT_COVERED = "under DP", "post-processing of DP", "un-noised"
 VOID = "void"
 PAGES = "report.html, audit.json, model-card.md"
@@ -84,13 +88,16 @@ GRADIENTS = {
 }
 
 
-def parameters_table(facts: PrivacyFacts, unit: str, void: str | None = None) -> Table:
+def parameters_table(
+    facts: PrivacyFacts, unit: str, void: str | None = None, *, task: TaskName = "classification"
+) -> Table:
     """Return the table of everything that is needed to check epsilon, or to convert it to other terms.
 
     Args:
         facts: of a private fit.
         unit: whose contribution is bounded: ``example``, or ``unit (face_id)``.
         void: why nothing is promised, so that no epsilon is given; None where the promise stands.
+        task: what the model does.
     """
     versions = ", ".join(f"{name} {version}" for name, version in facts.accountant_versions.items())
     secret = facts.randomness == "secret"
@@ -117,7 +124,7 @@ def parameters_table(facts: PrivacyFacts, unit: str, void: str | None = None) ->
         *_mechanism_rows(facts),
         ("features", "never standardised by the data", "declared", "At most each row by its own length (row_norm)."),
         _batch_independence_row(facts),
-        ("class list", "data.classes", "declared", "Fixed before the data was read; so is the number of outputs."),
+        (*OUTPUTS[task], "declared", "Fixed before the data was read; so is the number of outputs."),
         ("accountants", versions, "measured", "Libraries and versions."),
         ("randomness", facts.randomness, "declared", SECRET if secret else SEEDED),
         ("pretraining data", "unknown", "unverified", "The same people may be in the backbone's own training data."),

@@ -12,7 +12,7 @@ from rft.plugins import AuditedModel
 from rft.plugins.privacy.accounting import accountants, claim
 from rft.plugins.privacy.accounting.accountants import Mechanism
 from rft.plugins.privacy.chapter import PrivacyChapter
-from rft.records import Finding, FindingDefinition, MeasuredStatus
+from rft.records import Finding, FindingDefinition, MeasuredStatus, TaskName
 from rft.references import ABADI, DOROSHENKO, MIRONOV, NIST_800_226, PONOMAREVA
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ SPENT = "Privacy budget spent"
 
 
 def spending_chapter(
-    facts: PrivacyFacts, unit: str, others: Sequence[Mechanism], void: str | None = None
+    facts: PrivacyFacts,
+    unit: str,
+    others: Sequence[Mechanism],
+    void: str | None = None,
+    *,
+    task: TaskName = "classification",
 ) -> PrivacyChapter:
     """Return what a private fit spent, in the order in which a reviewer asks.
 
@@ -37,6 +42,7 @@ def spending_chapter(
         unit: whose contribution is bounded: ``example``, or ``unit (face_id)``.
         others: what else of the run, frontier heads and canary models, was trained privately on the same data.
         void: why nothing is promised; None where the promise stands.
+        task: what the model does.
     """
     promised = [_epsilon_finding(facts, unit)]
     promised += [_epsilon_with_audits_finding(facts, others, unit)] if others else []
@@ -46,7 +52,7 @@ def spending_chapter(
     return PrivacyChapter(
         SPENT,
         findings=(*promised, _units_finding(facts, unit), *_batch_independence_findings(facts, unit)),
-        tables={"parameters": claim.parameters_table(facts, unit, void)},
+        tables={"parameters": claim.parameters_table(facts, unit, void, task=task)},
         captions={
             "parameters": "What is needed to check or convert epsilon. Measured: computed in this run; declared: a "
             "setting; unverified: neither."

@@ -9,24 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp
+from scipy.special import log_ndtr
 
 MIN_MODELS_FOR_OWN_DEVIATION = 32  # models on either side from which on each example has deviations of its own
 LEAST_VARIANCE = 1e-12  # keeps models that are all alike from a division by zero
-
-
-def label_confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return (N,) log p_y - log sum over c != y of p_c, which does not saturate as the probability of the label does.
-
-    Args:
-        logits: (N, K) with K >= 2.
-        labels: (N,) class indices.
-    """
-    rows, logits = np.arange(len(labels)), np.asarray(logits, dtype=np.float64)
-    others = logits.copy()
-    others[rows, labels] = -np.inf
-    confidences: np.ndarray = logits[rows, labels] - logsumexp(others, axis=1)
-    return confidences
 
 
 def score_online(target: np.ndarray, shadows: np.ndarray, *, members: np.ndarray) -> np.ndarray:

@@ -35,8 +35,8 @@ EXTERNAL_LIMITS = (
 )
 SHADOW_LIMITS = " The attacker is given other people's data from the same source and the run's whole recipe."
 SHADOWS_ASKED_FOR = (
-    "what is trained here is more than a linear head on cached features, and every shadow model takes as long as the "
-    f"training, whose time stands under What was audited; privacy.shadows = {DEFAULT_SHADOWS} asks for them"
+    "what is trained here is more than a linear head on one cached vector an example, and every shadow model takes as "
+    f"long as the training, whose time stands under What was audited; privacy.shadows = {DEFAULT_SHADOWS} asks for them"
 )
 CHAPTER = "Membership attacks"
 DESCRIPTIVE = (

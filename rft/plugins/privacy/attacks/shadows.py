@@ -10,8 +10,9 @@ import torch
 
 from rft.features.columns import join_features
 from rft.plugins import AuditedModel
-from rft.plugins.privacy.attacks import lira, shadow_heads
+from rft.plugins.privacy.attacks import shadow_heads
 from rft.plugins.privacy.training.trainer import DPTrainer
+from rft.records import LOSS
 from rft.training import Fit, Job, Task, Trainer, linear_heads
 
 SUBSET_STREAM = 0x5AD0  # sets the draws of subsets apart from other uses of the run's seed
@@ -27,12 +28,19 @@ class Pool:
         ids: (N,) of the examples.
         owners: (N,) numbers from 0 on, whose each example is.
         members: (N,) bool, whether the audited model was trained on an example.
+        trainable: (N,) bool, whether a model can be trained on it: on no transcript that cannot be written.
     """
 
     task: Task
     ids: np.ndarray
     unit_index: np.ndarray
     members: np.ndarray
+    trainable: np.ndarray
+
+    @property
+    def kept(self) -> np.ndarray:
+        """(N,) bool, which examples are attacked: those that can be trained on, of owners on one side only."""
+        return np.asarray(self.one_sided & self.trainable)
 
     @property
     def one_sided(self) -> np.ndarray:
@@ -44,14 +52,14 @@ class Pool:
     @property
     def share(self) -> float:
         """What share of the owners the audited model was trained on."""
-        kept = self.one_sided
+        kept = self.kept
         trained = len(np.unique(self.unit_index[kept & self.members]))
         return trained / len(np.unique(self.unit_index[kept]))
 
 
 @dataclass(frozen=True)
 class Confidences:
-    """How sure models are of the labels of N examples, as ``lira.label_confidence`` has it.
+    """How sure models are of the labels of N examples, as the objective of the training has it.
 
     Attributes:
         ids: (N,) of the examples.
@@ -81,15 +89,14 @@ def shadow_confidences(audited: AuditedModel, count: int) -> Confidences:
         RftError: training failed.
     """
     pool = pool_examples(audited)
-    kept = pool.one_sided
+    kept = pool.kept
     rng = np.random.default_rng([audited.seed, SUBSET_STREAM])
     members = draw_subsets(pool.unit_index, count, share=pool.share, rng=rng) & kept
     jobs = [Job(int(seed), chosen) for seed, chosen in zip(rng.integers(2**31, size=count), members, strict=True)]
-    labels = pool.task.labels.numpy()
 
     def yield_confidences(fits: Sequence[Fit]) -> Iterator[np.ndarray]:
-        for logits in linear_heads.compute_logits(pool.task, fits, pool.task.features):
-            yield lira.label_confidence(logits[kept], labels[kept])
+        for scores in linear_heads.compute_label_confidences(pool.task, fits, pool.task.features, pool.task.labels):
+            yield scores[kept]
 
     shadows = [
         confidence for fits in _train_shadows(audited, pool.task, jobs) for confidence in yield_confidences(fits)
@@ -115,7 +122,16 @@ def pool_examples(audited: AuditedModel) -> Pool:
         population=None,
     )
     unit_index = np.unique(ids if units is None else units, return_inverse=True)[1]
-    return Pool(pooled, ids, unit_index, np.arange(len(ids)) < len(train))
+    return Pool(pooled, ids, unit_index, np.arange(len(ids)) < len(train), _find_trainable(audited, ids))
+
+
+def _find_trainable(audited: AuditedModel, ids: np.ndarray) -> np.ndarray:
+    """Return (N,) bool, whether the examples with these ids have a loss that training can lower."""
+    if LOSS not in audited.predictions:
+        return np.ones(len(ids), dtype=bool)
+    losses = audited.predictions.set_index("id")[LOSS].loc[ids]
+    finite: np.ndarray = np.isfinite(losses.to_numpy(np.float64))
+    return finite
 
 
 def draw_subsets(unit_index: np.ndarray, count: int, *, share: float, rng: np.random.Generator) -> np.ndarray:

@@ -24,6 +24,7 @@ FRONTIER_STREAM = 0xF207  # sets the seeds of these heads apart from other uses 
 SEEDED_HEADS = (
     "The noise of these heads followed from seeds: they show what an epsilon costs, and promise it to nobody."
 )
+NO_DECISIONS = "heads of a frontier are compared by their decisions, and transcripts are none"
 SMALL_EPSILON = 1.0  # epsilons below it are tried by the other method as well
 
 
@@ -41,6 +42,8 @@ def frontier_chapter(audited: AuditedModel, options: PrivacyOptions) -> PrivacyC
         return PrivacyChapter()
     assert options.epsilon is not None, "the options refuse a frontier without epsilon"
     test = audited.splits.get("test")
+    if audited.facts.task == "recognition":
+        return explain_missing_frontier(NO_DECISIONS)
     if "test" in audited.withheld.splits:
         return explain_missing_frontier(audited.withheld.reason)
     if test is None or len(test) < MIN_EXAMPLES_FOR_RATE:

@@ -42,7 +42,7 @@ def training_identity(
     weights = None if task.class_weights is None else task.class_weights.tolist()
     members = [None if job.members is None else np.flatnonzero(job.members).tolist() for job in jobs]
     parts = [
-        [asked, [asdict(plan) for plan in plans], asdict(task.recipe), weights, task.precision],
+        [asked, [asdict(plan) for plan in plans], asdict(task.recipe), weights, task.precision, task.objective.name],
         [task.features.identity, task.network, task.labels.tolist(), None if unit_ids is None else unit_ids.tolist()],
         [[job.seed for job in jobs], members, hash_tensors(start)],
     ]

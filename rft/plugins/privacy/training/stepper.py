@@ -161,7 +161,7 @@ def build_engine_stepper(
     network = build_network(task, job.seed)
     return EngineStepper(
         network=network,
-        engine=selection.engine(network),
+        engine=selection.engine(network, task.objective),
         task=task,
         units=units,
         members=job.members,

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from rft.plugins.privacy.attacks import lira, rmia
 from rft.plugins.privacy.attacks.shadows import draw_subsets
+from rft.training.objectives import CROSS_ENTROPY
 
 LEAK = 1.0  # how much training raises an example's confidence, in its deviations
 
@@ -42,12 +44,13 @@ def test_confidence_is_the_log_odds_of_the_label() -> None:
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(0, 3, (50, 4)), rng.integers(4, size=50)
     naive = [naive_confidence(row, label) for row, label in zip(logits, labels, strict=True)]
-    assert lira.label_confidence(logits, labels) == pytest.approx(naive)
+    confidences = CROSS_ENTROPY.label_confidences(torch.from_numpy(logits), torch.from_numpy(labels))
+    assert confidences.tolist() == pytest.approx(naive)
 
 
 def test_confidence_of_certain_predictions_stays_apart() -> None:
-    logits = np.array([[50.0, 0.0], [60.0, 0.0], [0.0, 800.0]], dtype=np.float32)
-    assert lira.label_confidence(logits, np.array([0, 0, 0])).tolist() == [50, 60, -800]
+    logits = torch.tensor([[50.0, 0.0], [60.0, 0.0], [0.0, 800.0]])
+    assert CROSS_ENTROPY.label_confidences(logits, torch.zeros(3, dtype=torch.int64)).tolist() == [50, 60, -800]
     assert np.log(1 / (1 + np.exp(-50.0))) == np.log(1 / (1 + np.exp(-60.0)))  # as probabilities they are the same
 
 

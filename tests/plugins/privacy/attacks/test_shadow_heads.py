@@ -10,7 +10,7 @@ import torch
 
 from rft.errors import RftError
 from rft.features import Dense
-from rft.plugins.privacy.attacks import lira, shadow_heads, shadows
+from rft.plugins.privacy.attacks import shadow_heads, shadows
 from rft.plugins.privacy.training.gradients.head_stepper import HeadStepper, UnitExamples
 from rft.plugins.privacy.training.noise import GaussianNoise
 from rft.plugins.privacy.training.randomness import random_streams
@@ -110,10 +110,7 @@ def test_members_decide_whom_a_head_has_seen() -> None:
     pool = shadows.pool_examples(audited)
     jobs = [Job(0, pool.members), Job(0, ~pool.members)]
     fits = shadow_heads.fit(pool.task, jobs, audited.require_fit().require_privacy())
-    labels = pool.task.labels.numpy()
-    first, second = (
-        lira.label_confidence(x, labels) for x in linear_heads.compute_logits(pool.task, fits, pool.task.features)
-    )
+    first, second = linear_heads.compute_label_confidences(pool.task, fits, pool.task.features, pool.task.labels)
     assert np.median((first - second)[pool.members]) > 1
     assert np.median((second - first)[~pool.members]) > 1
 

@@ -14,17 +14,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rft.backbones.recognizer import FrameHead
 from rft.backbones.sources.speech.encoders import SpeechBackbone
 from rft.errors import ConfigError
 from rft.plugins.privacy.training.gradients.engines import (
     ENGINES,
     Batch,
+    ClosedForm,
     Engine,
     OneByOne,
     owns_trained,
@@ -35,8 +38,10 @@ from rft.runtime.devices.device_memory import is_accelerator
 from rft.runtime.devices.random_state import seeded_torch
 from rft.runtime.float32 import ieee_float32
 from rft.training import Task
+from rft.training.objectives import Objective
 from rft.training.privacy_facts import EngineFacts
 
+BuildEngine = Callable[[nn.Module], Engine]
 GRADIENT_TOLERANCE = 1e-3  # in float32; an exact engine stays below 1e-5, a wrong one is off by tens of percent
 MIN_GRADIENT_SHARE = (
     1e-4  # of an example's whole gradient: what is smaller, such as the bias of attention keys, is rounding
@@ -118,12 +123,16 @@ def select_engine(task: Task) -> EngineSelection:
         _check_buffers(suffix, batch)
         _check_batch_independence(suffix, batch, task.device)
         _check_deterministic(eval_untrained_modules(suffix), batch)
-        exact = OneByOne(suffix).example_gradients(batch, labels)
-        _check_additive_gradients(suffix, batch, labels, exact)
+        exact = OneByOne(suffix, task.objective).example_gradients(batch, labels)
+        _check_additive_gradients(suffix, batch, labels, exact, task.objective)
         rejected_engines: dict[str, str] = {}
-        for engine in ENGINES:
+        for engine in _list_engines(suffix):
             error, remark = _try_engine(
-                engine, lambda: with_perturbed_parameters(build_network(task, 0)), batch, labels, exact
+                partial(engine, objective=task.objective),
+                lambda: with_perturbed_parameters(build_network(task, 0)),
+                batch,
+                labels,
+                exact,
             )
             if error <= GRADIENT_TOLERANCE:
                 size = sum(parameter.numel() for parameter in trained_parameters(suffix))
@@ -135,8 +144,17 @@ def select_engine(task: Task) -> EngineSelection:
     )
 
 
+def _list_engines(suffix: nn.Module) -> tuple[type[Engine], ...]:
+    """Return the ways that are tried on a network, the faster one first."""
+    return (ClosedForm, *ENGINES) if type(suffix) is FrameHead else ENGINES
+
+
 def _try_engine(
-    engine: type[Engine], fresh: Callable[[], nn.Module], batch: Batch, labels: Tensor, exact: list[Tensor]
+    engine: BuildEngine,
+    fresh: Callable[[], nn.Module],
+    batch: Batch,
+    labels: Tensor,
+    exact: list[Tensor],
 ) -> tuple[float, str]:
     """Return an engine's largest relative error, infinite where it fails, and a remark that says what happened."""
     suffix = eval_untrained_modules(fresh())
@@ -154,7 +172,7 @@ def _try_engine(
     return float(errors[worst]), f"relative error {float(errors[worst]):.2g} at {names[worst]}"
 
 
-def _engine_gradients(engine: type[Engine], suffix: nn.Module, batch: Batch, labels: Tensor) -> list[Tensor]:
+def _engine_gradients(engine: BuildEngine, suffix: nn.Module, batch: Batch, labels: Tensor) -> list[Tensor]:
     running = engine(suffix)
     gradients = running.example_gradients(batch, labels)
     running.close()
@@ -218,9 +236,11 @@ def _check_batch_independence(suffix: nn.Module, batch: Batch, device: str) -> N
         raise _refuse_network(MIXES_EXAMPLES, REMEDY)
 
 
-def _check_additive_gradients(suffix: nn.Module, batch: Batch, labels: Tensor, exact: list[Tensor]) -> None:
+def _check_additive_gradients(
+    suffix: nn.Module, batch: Batch, labels: Tensor, exact: list[Tensor], objective: Objective
+) -> None:
     """Refuse a network in which an example's gradient is another one in company, of longer texts for instance."""
-    total = summed_loss(suffix, batch, labels)
+    total = summed_loss(suffix, batch, labels, objective)
     together = torch.autograd.grad(total, trained_parameters(suffix), allow_unused=True, materialize_grads=True)
     errors = _relative_errors(
         [gradient[None] for gradient in together], [gradient.sum(0, keepdim=True) for gradient in exact]
@@ -288,9 +308,9 @@ def make_up_examples(task: Task, suffix: nn.Module, rows: int) -> tuple[Batch, T
     batch = {name: values.to(task.device) for name, values in made_up.items()}
     training = suffix.training
     with torch.no_grad():
-        classes = suffix.eval()(batch).shape[1]
+        outputs = suffix.eval()(batch).shape[-1]
     suffix.train(training)
-    return batch, torch.arange(rows, device=task.device) % classes
+    return batch, task.objective.make_up_labels(rows, outputs).to(task.device)
 
 
 def _make_up_columns(real: Batch, suffix: nn.Module, lengths: Tensor, rng: torch.Generator) -> Batch:

@@ -1,4 +1,4 @@
-"""Gradients of single examples, three ways. None is right for every network: ``engine_selection`` tries them.
+"""Gradients of single examples, several ways. None is right for every network: ``engine_selection`` tries them.
 
 Each maps a batch of B examples to one tensor (B, *shape) for each trained parameter: row i is the gradient of the loss
 of example i alone. A parameter that plays no part in the loss has the gradient zero.
@@ -14,6 +14,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from rft.backbones.classifier import scale_rows
+from rft.backbones.recognizer import FrameHead
+from rft.training.objectives import CROSS_ENTROPY, Objective
+
 Batch = dict[str, Tensor]
 
 
@@ -28,11 +32,11 @@ class Engine(Protocol):
     name: str
     parameters: list[nn.Parameter]
 
-    def __init__(self, suffix: nn.Module) -> None:
-        """Take hold of a network: batch in, (B, K) logits out."""
+    def __init__(self, suffix: nn.Module, objective: Objective = CROSS_ENTROPY) -> None:
+        """Take hold of a network, whose output and labels the objective takes."""
 
     def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
-        """Return the gradient of the cross-entropy of each of B >= 1 examples, for each parameter (B, *shape)."""
+        """Return the gradient of the loss of each of B >= 1 examples, for each parameter (B, *shape)."""
 
     def close(self) -> None:
         """Leave the network as it was found, but for the values of its parameters."""
@@ -47,19 +51,20 @@ class Hooks:
 
     name = "hooks"
 
-    def __init__(self, suffix: nn.Module) -> None:
+    def __init__(self, suffix: nn.Module, objective: Objective = CROSS_ENTROPY) -> None:
         from opacus.grad_sample import GradSampleModule  # two seconds to import: after the config was read
 
         self.parameters = trained_parameters(suffix)
         # Not strict: a layer with constant buffers is refused by its looks then, and judged by its results here.
         self._model = GradSampleModule(suffix, loss_reduction="sum", strict=False)
+        self._objective = objective
         self._hooked = [module for module in suffix.modules() if owns_trained(module)]
 
     def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
         """Return the gradient of each example, for each parameter (B, *shape)."""
         self._drop_opacus_state()  # of a pass that ran out of memory
         with _silence_warnings():
-            summed_loss(self._model, batch, labels).backward()
+            summed_loss(self._model, batch, labels, self._objective).backward()
         gradients: list[Any] = [parameter.grad_sample for parameter in self.parameters]  # type: ignore[attr-defined]
         self._drop_opacus_state()
         return [
@@ -92,7 +97,7 @@ class Functorch:
 
     name = "functorch"
 
-    def __init__(self, suffix: nn.Module) -> None:
+    def __init__(self, suffix: nn.Module, objective: Objective = CROSS_ENTROPY) -> None:
         self.parameters = trained_parameters(suffix)
         # Views of the values: a step that changes the parameters changes these too.
         self._values = {
@@ -104,7 +109,7 @@ class Functorch:
                 logits: Tensor = torch.func.functional_call(suffix, values, (single,))
                 return logits
 
-            return summed_loss(model, {name: column[None] for name, column in batch.items()}, label[None])
+            return summed_loss(model, {name: column[None] for name, column in batch.items()}, label[None], objective)
 
         # Randomness: each example gets its own dropout, as in a plain batch.
         self._gradients = torch.func.vmap(torch.func.grad(example_loss), in_dims=(None, 0, 0), randomness="different")
@@ -124,17 +129,46 @@ class OneByOne:
 
     name = "one by one"
 
-    def __init__(self, suffix: nn.Module) -> None:
+    def __init__(self, suffix: nn.Module, objective: Objective = CROSS_ENTROPY) -> None:
         self.parameters = trained_parameters(suffix)
-        self._suffix = suffix
+        self._suffix, self._objective = suffix, objective
 
     def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
         """Return the gradient of each example, for each parameter (B, *shape)."""
         rows = []
         for example, label in zip(_split_examples(batch), labels, strict=True):
-            value = summed_loss(self._suffix, example, label[None])
+            value = summed_loss(self._suffix, example, label[None], self._objective)
             rows.append(torch.autograd.grad(value, self.parameters, allow_unused=True, materialize_grads=True))
         return [torch.stack(gradients) for gradients in zip(*rows, strict=True)]
+
+    def close(self) -> None:
+        """Do nothing: the network was not touched."""
+
+
+class ClosedForm:
+    """For a linear head on each vector of an utterance: the sum over its vectors of residual times vector.
+
+    The residual is the gradient of the loss by the logits, which one backward pass through the loss alone gives for all
+    utterances of a batch; the network itself is not run backward.
+    """
+
+    name = "closed form"
+
+    def __init__(self, suffix: nn.Module, objective: Objective = CROSS_ENTROPY) -> None:
+        if type(suffix) is not FrameHead:  # what is made from one may compute anything
+            raise TypeError(f"expected a linear head on each vector, not {type(suffix).__name__}")
+        self.parameters = trained_parameters(suffix)
+        self._head, self._objective = suffix, objective
+
+    def example_gradients(self, batch: Batch, labels: Tensor) -> list[Tensor]:
+        """Return the gradient of each example: (B, V, D) by the weight and (B, V) by the bias."""
+        with torch.no_grad():
+            logits = self._head(batch)
+        logits.requires_grad_(True)
+        (residuals,) = torch.autograd.grad(self._objective.example_losses(logits, labels).sum(), logits)
+        residuals = residuals * batch["attention_mask"][..., None]  # what fills up is no output of the head
+        vectors = scale_rows(batch["features"], row_norm=self._head.row_norm)
+        return [residuals.mT @ vectors, residuals.sum(1)]
 
     def close(self) -> None:
         """Do nothing: the network was not touched."""
@@ -143,12 +177,12 @@ class OneByOne:
 ENGINES: tuple[type[Engine], ...] = (Hooks, Functorch, OneByOne)  # the faster one first
 
 
-def summed_loss(model: Any, batch: Batch, labels: Tensor) -> Tensor:
-    """Return the sum of the cross-entropies of a batch.
+def summed_loss(model: Any, batch: Batch, labels: Tensor, objective: Objective = CROSS_ENTROPY) -> Tensor:
+    """Return the sum of the losses of a batch.
 
     The sum keeps examples apart: a mean, or class weights inside it, would let one example scale another's gradient.
     """
-    return nn.functional.cross_entropy(model(batch), labels, reduction="sum")
+    return objective.example_losses(model(batch), labels).sum()
 
 
 def trained_parameters(suffix: nn.Module) -> list[nn.Parameter]:

@@ -182,7 +182,7 @@ def _check_non_finite(
 
 def _gradients_alone(network: nn.Module, task: Task, batch: Batch, labels: Tensor) -> np.ndarray:
     """Return (N, P) the gradient of each example alone, with its weight."""
-    gradients = OneByOne(eval_untrained_modules(network)).example_gradients(batch, labels)
+    gradients = OneByOne(eval_untrained_modules(network), task.objective).example_gradients(batch, labels)
     rows = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1).cpu().double().numpy()
     return (
         rows if task.class_weights is None else rows * task.class_weights.cpu().double().numpy()[labels.cpu()][:, None]
