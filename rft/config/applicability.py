@@ -69,7 +69,12 @@ EXAMPLES = Applies(lambda run, _: run.modality != "predictions", "predictions al
 EXAMPLES_TO_SHOW = Applies(
     lambda run, _: run.modality != "predictions" or run.task == "recognition", EXAMPLES.otherwise
 )
+RECOGNIZERS = Applies(
+    lambda run, _: run.modality == "audio" and run.task == "recognition" and not run.trained,
+    "it is about a checkpoint that recognises speech",
+)
 CLASSES = Applies(lambda run, _: run.task == "classification", "transcripts have no classes")
+RECOGNITION = Applies(lambda run, _: run.task == "recognition", "it is about transcripts, and none are named")
 TRANSCRIPTS = Applies(
     lambda run, _: run.task == "recognition" and run.trained,
     "it is about transcripts that a model is trained to write (data.transcript)",

@@ -307,6 +307,11 @@ class Config(Table):
             raise ValueError(
                 "model: a recogniser is a head that is trained on a frozen encoder: remove freeze, tune and lora"
             )
+        if self.task == "recognition" and self.model.factory is not None:
+            raise ValueError(
+                "model: a recogniser of speech that others trained is read from a folder, model.checkpoint; have any "
+                "other write its transcripts into a table, and give that as [predictions]"
+            )
         if self.model.external and "train" in self.model_fields_set:
             raise ValueError("a checkpoint or factory is audited without training: remove [train]")
         return self

@@ -24,6 +24,7 @@ from rft.pipeline.targets.external import load_external_target
 from rft.pipeline.targets.fine_tuned import fine_tune
 from rft.pipeline.targets.predictions_alone import read_predictions_alone
 from rft.pipeline.targets.recognizer import fine_tune_recognizer
+from rft.pipeline.targets.transcribed import transcribe_dataset
 from rft.plugins import AuditedModel
 from rft.records import Artifacts, FindingDefinition, Run, Section, Training, VolatileFacts
 from rft.run import FinishedRun
@@ -101,6 +102,8 @@ def _prepare_target(
     with track_stage("predictions" if core.external else "features and training") as stage:
         if core.external:
             stage.detail = f"{examples:,} examples"
+            if core.task == "recognition":
+                return dataset, transcribe_dataset(settings, dataset, device, offline=offline)
             return dataset, load_external_target(settings, dataset, device, offline=offline)
         if core.task == "recognition":
             dataset, audited = fine_tune_recognizer(settings, dataset, trainer, device, offline=offline)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
-from rft.config.applicability import IMAGES, RECORDINGS, TRANSCRIPTS, Applies
+from rft.config.applicability import IMAGES, RECOGNITION, RECORDINGS, TRANSCRIPTS, Applies
 from rft.config.item_files import find_folder_kind
 from rft.config.path_keys import PATH
 from rft.config.tables.base import Fraction, Table
@@ -80,8 +80,9 @@ class DataConfig(Table):
     label: str | None = None
     """Column of the class of each example; each has exactly one."""
     transcript: str | None = None
-    """Column of what is said in each recording, in the place of `label`: the model learns to write it."""
-    normalizer: Annotated[NormalizerName | None, TRANSCRIPTS] = None
+    """Column of what is said in each recording, in the place of `label`: a model learns to write it, or, where
+    others trained it (`model.checkpoint`), what it writes is held against it."""
+    normalizer: Annotated[NormalizerName | None, RECOGNITION] = None
     """What is made alike in transcripts before they are learned and compared: `none`, `simple` or `whisper_english`."""
     vocabulary: Annotated[Literal["transcripts", "tokenizer"], TRANSCRIPTS] = "transcripts"
     """Which characters the model writes with: those of the training transcripts, or those of the tokenizer in the

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rft.config.applicability import IMAGES, RECORDINGS, TEXTS, Applies
+from rft.config.applicability import CLASSES, IMAGES, RECOGNIZERS, RECORDINGS, TEXTS, Applies
 from rft.config.path_keys import PATH
 from rft.config.tables.base import MOST, Count, Table
 from rft.config.tables.spellings import FUNCTION, FunctionName
@@ -18,9 +18,25 @@ MOST_BYTES = MOST * 10**9
 
 
 THROUGH_PREDICTIONS = Applies(
-    lambda run, _: run.modality != "audio",
-    "models of recordings that others trained are audited by their predictions: give [predictions]",
+    lambda run, _: run.modality != "audio" or run.task == "recognition",
+    "classifiers of recordings that others trained are audited by their predictions: give [predictions]",
 )
+
+
+class DecodingConfig(Table):
+    """``[model.decoding]``: how a Whisper checkpoint that is audited as it is writes what it hears.
+
+    A table of its own, in the words of transformers' ``generate``: it says nothing of which model is audited, and two
+    runs of one checkpoint differ by it alone.
+    """
+
+    beams: Count = 1
+    """Hypotheses that are followed at once; 1 takes the likeliest token each time."""
+    language: str | None = None
+    """That is spoken, by its code such as `"en"`; by default a checkpoint of many languages hears which it is, for each
+    recording."""
+    task: Literal["transcribe", "translate"] = "transcribe"
+    """`translate` writes in English what is said in other languages; `data.transcript` then holds that."""
 
 
 class LoraConfig(Table):
@@ -58,12 +74,15 @@ class ModelConfig(Table):
     """The pretrained model: `torchvision/NAME`, `timm/NAME` or `transformers/NAME`, for the last also a folder beside
     the config; `NAME@REVISION` pins a revision of the hub."""
     checkpoint: Annotated[str | None, PATH, THROUGH_PREDICTIONS] = None
-    """A Hugging Face folder of a classifier that others trained, audited as it is, in the place of `backbone`."""
+    """A Hugging Face folder of a classifier that others trained, audited as it is, in the place of `backbone`; with
+    `data.transcript` of a recogniser of speech: Whisper, or wav2vec2 and its like with a CTC head."""
     factory: Annotated[FunctionName | None, THROUGH_PREDICTIONS] = None
     """A function, `package.module:name`, that builds a torch module that others trained, in the place of `backbone`."""
-    classes: list[str] | None = Field(default=None, min_length=2)
+    decoding: Annotated[DecodingConfig, RECOGNIZERS] = DecodingConfig()
+    """How a checkpoint that recognises speech writes what it hears."""
+    classes: Annotated[list[str] | None, CLASSES] = Field(default=None, min_length=2)
     """The label of each output of a checkpoint or factory, in their order."""
-    outputs: Literal["logits", "probabilities"] = "logits"
+    outputs: Annotated[Literal["logits", "probabilities"], CLASSES] = "logits"
     """What a checkpoint or factory gives for each class."""
     weights: Annotated[str, PATH] = "pretrained"
     """`"pretrained"`, `"random"`, a .safetensors or .pth file, `package:NAME` for weights in an installed package, or
@@ -101,7 +120,9 @@ class ModelConfig(Table):
         Literal["float32", "float16"], Applies(lambda run, _: run.freeze != "none", "nothing is frozen, and so cached")
     ] = "float32"
     """Precision of the features that are kept."""
-    memory: str | None = None
+    memory: Annotated[
+        str | None, Applies(lambda run, _: run.trained or run.task != "recognition", "transcripts keep no features")
+    ] = None
     """Peak of memory in extraction, such as `2GB`; larger caches are memory-mapped. On a GPU: of what lies there."""
     image_size: Annotated[int | None, Field(ge=28, le=1024), IMAGES] = None
     """Side of the square that images are scaled to, in pixels; by default that of the backbone."""
@@ -145,7 +166,9 @@ class ModelConfig(Table):
         if len(sources) != 1:
             raise ValueError(f"give one of backbone, checkpoint and factory, not {' and '.join(sources) or 'none'}")
         if self.external:
-            training = {"weights", "freeze", "tune", "lora", "pooling", "cache", "row_norm"} & self.model_fields_set
+            training = {
+                *("weights", "freeze", "tune", "lora", "pooling", "layer", "cache", "row_norm")
+            } & self.model_fields_set
             if training:
                 raise ValueError(f"a {sources[0]} is audited as it is: remove {', '.join(sorted(training))}")
         elif {"classes", "outputs"} & self.model_fields_set:

@@ -33,6 +33,7 @@ LicenseName = Annotated[
         description='an identifier such as "apache-2.0", or another name without blanks',
     ),
 ]
+NormalizerName = Literal["none", "simple", "whisper_english"]
 PopulationName = Annotated[
     str,
     Field(

@@ -54,7 +54,7 @@ def align_transcripts(
     Raises:
         ConfigError: rapidfuzz is not installed.
     """
-    with library_import("rapidfuzz", error=ConfigError, where="[predictions]", install=INSTALL):
+    with library_import("rapidfuzz", error=ConfigError, where="normalizer", install=INSTALL):
         from rapidfuzz.distance.Levenshtein import distance
     said, written = (_Texts.from_values(values, normalizer) for values in (references, hypotheses))
     counts = {name: np.zeros(len(references), dtype=np.int32) for name in COUNTS}

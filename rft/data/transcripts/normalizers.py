@@ -55,7 +55,7 @@ def _load_whisper_english() -> Normalizer:
 
     transformers has the rules and not the table of spellings, which each checkpoint brings along.
     """
-    with library_import("whisper-normalizer", error=ConfigError, where="predictions.normalizer", install=INSTALL):
+    with library_import("whisper-normalizer", error=ConfigError, where="normalizer", install=INSTALL):
         from whisper_normalizer.english import EnglishTextNormalizer
     normalizer: Normalizer = EnglishTextNormalizer()
     return normalizer

@@ -131,10 +131,10 @@ def _load_network(source: PretrainedFolder, *, pretrained: bool, seed: int) -> t
             network, processor = _build_whisper(checkpoint, pretrained=pretrained)
         else:
             config = transformers.read_config(source)
-            _check_family(config, source)
+            check_family(config, source)
             config.update({name: value for name, value in REGULAR.items() if hasattr(config, name)})
             load = transformers.load_pretrained if pretrained else transformers.build_untrained
-            network, processor = load(source, config), _read_processor(source)
+            network, processor = load(source, config), read_processor(source)
     return (network.get_encoder() if network.config.is_encoder_decoder else network), processor
 
 
@@ -147,7 +147,8 @@ def _build_whisper(checkpoint: ctranslate2.WhisperCheckpoint, *, pretrained: boo
     return network, library.WhisperFeatureExtractor(feature_size=checkpoint.sizes["num_mel_bins"])
 
 
-def _check_family(config: Any, source: PretrainedFolder) -> None:
+def check_family(config: Any, source: PretrainedFolder) -> None:
+    """Raise ``ModelError`` for a config that is of no encoder of speech that is known."""
     if config.model_type not in SPECTRA and not (hasattr(config, "conv_kernel") and hasattr(config, "conv_stride")):
         raise ModelError(
             f"a model of the type {config.model_type} is no encoder of speech that is known",
@@ -156,7 +157,8 @@ def _check_family(config: Any, source: PretrainedFolder) -> None:
         )
 
 
-def _read_processor(source: PretrainedFolder) -> Any:
+def read_processor(source: PretrainedFolder) -> Any:
+    """Return the feature extractor of a folder; raises ``ModelError``."""
     if not any((source.path / name).is_file() for name in FILES):
         raise ModelError(
             f"the folder {source.path.name!r} does not say how recordings are prepared: it has no {FILES[0]}",
