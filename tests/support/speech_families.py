@@ -18,10 +18,10 @@ from rft.data.audio.decoding import Recording
 from tests.support.families import SMALL, Family, build_seeded, numbered, write_hub_folder
 
 RATE = 16_000
-_conv = {"conv_dim": (16, 16, 16), "conv_stride": (5, 4, 4), "conv_kernel": (10, 4, 4), "num_feat_extract_layers": 3}
-_waves = {**SMALL, **_conv, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
+CONVOLUTIONS = {"conv_dim": (16, 16, 16), "conv_stride": (5, 4, 4), "conv_kernel": (10, 4, 4), "num_feat_extract_layers": 3}
+_waves = {**SMALL, **CONVOLUTIONS, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
 _layered = {**_waves, "feat_extract_norm": "layer", "do_stable_layer_norm": True}
-_data2vec = {**SMALL, **_conv, "conv_pos_kernel_size": 5, "num_conv_pos_embeddings": 3}
+_data2vec = {**SMALL, **CONVOLUTIONS, "conv_pos_kernel_size": 5, "num_conv_pos_embeddings": 3}
 _whisper = {
     **{"d_model": 32, "encoder_layers": 3, "encoder_attention_heads": 4, "encoder_ffn_dim": 64},
     **{"decoder_layers": 1, "decoder_attention_heads": 4, "decoder_ffn_dim": 64, "vocab_size": 64},

@@ -1,4 +1,4 @@
-"""Load a checkpoint that others trained to recognise speech: Whisper with its decoder, or an encoder with a CTC head."""
+"""Load a checkpoint that others trained to recognise speech: Whisper with its decoder, or an encoder with CTC."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ that the last one ended. Nothing is drawn by chance: the temperature stays 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,45 +57,42 @@ class WhisperTranscriber:
 
     def _transcribe_windows(self, clips: Sequence[np.ndarray]) -> Iterator[Transcript]:
         """Yield what was said in clips of which each fits into a window, which silence fills."""
-        if not clips:
-            return
-        prepared = self._prepare(clips, padding="max_length")
-        output = self._generate(prepared["input_features"], return_timestamps=False, return_dict_in_generate=True)
-        for tokens in output.sequences:
-            yield Transcript(self._read_text(tokens), 1, int(not self._is_finished(tokens)))
+        if clips:
+            prepared = self._prepare(clips, padding="max_length")
+            yield from self._generate(prepared["input_features"], return_timestamps=False)
 
     def _transcribe_long(self, clip: np.ndarray) -> Transcript:
         """Return what was said in a clip that is longer than a window."""
         prepared = self._prepare([clip], padding="longest", truncation=False, return_attention_mask=True)
-        output = self._generate(
-            prepared["input_features"],
-            attention_mask=prepared["attention_mask"].to(self.network.device),
-            return_timestamps=True,
-            return_segments=True,
-        )
-        # Segments of one window share what the search returned for it.
-        windows = {id(segment["result"]): segment["result"] for segment in output["segments"][0]}
-        cut = sum(not self._is_finished(tokens) for tokens in windows.values())
-        return Transcript(self._read_text(output["sequences"][0]), len(windows), cut)
+        mask = prepared["attention_mask"].to(self.network.device)
+        (transcript,) = self._generate(prepared["input_features"], attention_mask=mask, return_timestamps=True)
+        return transcript
 
     def _prepare(self, clips: Sequence[np.ndarray], **options: Any) -> Any:
         processor, rate = self.preprocessing.processor, self.preprocessing.rate
         return processor(list(clips), sampling_rate=rate, return_tensors="pt", **options)
 
-    def _generate(self, spectra: Tensor, **options: Any) -> Any:
+    def _generate(self, spectra: Tensor, **options: Any) -> list[Transcript]:
         """Run transformers' search on (B, F, T) spectra."""
         if self._is_multilingual:
             options |= {"language": self.decoding.language, "task": self.decoding.task}
-        spectra = spectra.to(self.network.device)
+        options |= {"num_beams": self.decoding.beams, "do_sample": False, "return_segments": True}
         try:
             with transformers.quiet_transformers(), torch.no_grad():
-                return self.network.generate(spectra, num_beams=self.decoding.beams, do_sample=False, **options)
+                output = self.network.generate(spectra.to(self.network.device), **options)
         except (ValueError, TypeError, AttributeError, IndexError) as error:  # by what its generation config lacks
             raise ModelError(
                 f"cannot decode: {first_line(error)}",
                 where=self.where,
                 remedy="Give the folder with the generation_config.json that the model was saved with.",
             ) from error
+        return list(map(self._read_transcript, output["sequences"], output["segments"]))
+
+    def _read_transcript(self, tokens: Tensor, segments: Sequence[Mapping[str, Any]]) -> Transcript:
+        """Return the text of (T,) tokens, and how its windows ended: their segments share what the search returned."""
+        windows = {id(segment["result"]): segment["result"] for segment in segments}
+        cut = sum(not self._is_finished(window) for window in windows.values())
+        return Transcript(self._read_text(tokens), max(1, len(windows)), cut)
 
     @property
     def _is_multilingual(self) -> bool:
