@@ -19,7 +19,15 @@ LETTERS = [*string.ascii_lowercase, "Ġ", "."]
 MARKS = ["endoftext", "startoftranscript", "en", "de", "translate", "transcribe", "startofprev", "nospeech"]
 TIMES = 50 * WINDOW + 1  # every 20 ms
 # Part of a tensor's name -> what its random values are multiplied by: as transformers draws them, nothing is heard.
-SPREAD = {"encoder_attn": 50, "embed_tokens": 40, "decoder.layers.0.self_attn": 10, "decoder.layers.1.self_attn": 10, "encoder.layers": 6, "conv": 10, "lm_head": 6}
+SPREAD = {
+    "encoder_attn": 50,
+    "embed_tokens": 40,
+    "decoder.layers.0.self_attn": 10,
+    "decoder.layers.1.self_attn": 10,
+    "encoder.layers": 6,
+    "conv": 10,
+    "lm_head": 6,
+}
 
 
 def whisper_tokenizer() -> Any:

@@ -18,7 +18,10 @@ from rft.data.audio.decoding import Recording
 from tests.support.families import SMALL, Family, build_seeded, numbered, write_hub_folder
 
 RATE = 16_000
-CONVOLUTIONS = {"conv_dim": (16, 16, 16), "conv_stride": (5, 4, 4), "conv_kernel": (10, 4, 4), "num_feat_extract_layers": 3}
+CONVOLUTIONS = {
+    **{"conv_dim": (16, 16, 16), "conv_stride": (5, 4, 4), "conv_kernel": (10, 4, 4)},
+    "num_feat_extract_layers": 3,
+}
 _waves = {**SMALL, **CONVOLUTIONS, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
 _layered = {**_waves, "feat_extract_norm": "layer", "do_stable_layer_norm": True}
 _data2vec = {**SMALL, **CONVOLUTIONS, "conv_pos_kernel_size": 5, "num_conv_pos_embeddings": 3}

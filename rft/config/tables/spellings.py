@@ -33,7 +33,6 @@ LicenseName = Annotated[
         description='an identifier such as "apache-2.0", or another name without blanks',
     ),
 ]
-NormalizerName = Literal["none", "simple", "whisper_english"]
 PopulationName = Annotated[
     str,
     Field(

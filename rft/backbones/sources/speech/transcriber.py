@@ -27,17 +27,19 @@ class Transcript:
 
 
 class Transcriber(Protocol):
-    """A network that was trained to write what it hears.
+    """A network that was trained to write what it hears."""
 
-    Attributes:
-        network: of transformers, in eval mode.
-        preprocessing: how recordings are prepared for it.
-        batch_size: recordings that are run at once.
-    """
+    @property
+    def network(self) -> Any:
+        """The network, of transformers, in eval mode."""
 
-    network: Any
-    preprocessing: AudioPreprocessing
-    batch_size: int
+    @property
+    def preprocessing(self) -> AudioPreprocessing:
+        """How recordings are prepared for it."""
+
+    @property
+    def batch_size(self) -> int:
+        """Recordings that are run at once."""
 
     def transcribe(self, clips: Sequence[np.ndarray]) -> list[Transcript]:
         """Return what was said in each of B clips, (T,) samples each at the rate of the network.
