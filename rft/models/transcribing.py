@@ -1,4 +1,4 @@
-"""Have a checkpoint that others trained transcribe recordings: loaded, checked, and run over splits. Nothing is trained."""
+"""A checkpoint that others trained to recognise speech transcribes the recordings of splits. Nothing is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recogniser of speech that others trained as the target: it transcribes the data, and its transcripts are audited."""
+"""A recogniser of speech that others trained as the target: it transcribes the data, and its errors are counted."""
 
 from __future__ import annotations
 
