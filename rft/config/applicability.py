@@ -73,6 +73,10 @@ RECOGNIZERS = Applies(
     lambda run, _: run.modality == "audio" and run.task == "recognition" and not run.trained,
     "it is about a checkpoint that recognises speech",
 )
+CLASSIFIED = Applies(
+    lambda run, _: run.modality == "predictions" or run.task == "classification",
+    "it is about what a classifier looks at, and transcripts have no classes",
+)
 CLASSES = Applies(lambda run, _: run.task == "classification", "transcripts have no classes")
 RECOGNITION = Applies(lambda run, _: run.task == "recognition", "it is about transcripts, and none are named")
 TRANSCRIPTS = Applies(

@@ -27,9 +27,11 @@ from rft.pipeline.plan import read_plan
 from rft.pipeline.stages import check_plan
 from rft.plugins import discover_plugins
 from tests.conftest import write_images
-from tests.runs.test_texts_and_images import write_texts
+from tests.runs.test_texts_and_images import write_clips, write_texts
 from tests.support import ROOT
 from tests.support.families import FAMILIES, letter_tokenizer, write_hub_folder
+from tests.support.recognizers import write_whisper
+from tests.support.speech_families import SPEECH
 
 TRAIN = "[train]\nepochs = 2\nlearning_rate = 0.05\nbatch_size = 8\n"
 IMAGES = """
@@ -43,8 +45,13 @@ groups = ["camera"]
 split = "split"
 """
 TEXTS = IMAGES.replace("data/images.csv", "texts.csv").replace('image = "file"', 'text = "text"')
+RECORDINGS = IMAGES.replace("data/images.csv", "clips.csv").replace('image = "file"', 'audio = "file"')
+SPOKEN = RECORDINGS.replace(
+    'label = "colour"\npositive = "red"\n', 'transcript = "said"\nnormalizer = "simple"\nunit = "person"\n'
+)
 RESNET = '[model]\nbackbone = "torchvision/resnet18"\nweights = "random"\nimage_size = 32\n'
 BERT = '[model]\nbackbone = "transformers/own"\n'
+WAV2VEC2 = '[model]\nbackbone = "transformers/spoken/own"\n'
 ALONE = """
 name = "tiny"
 [data]
@@ -84,6 +91,8 @@ MODES = {
     "scores alone": ALONE + 'score = "p_red"\n',
     "decisions alone": ALONE + 'prediction = "decision"\n',
     "transcripts": TRANSCRIPTS,
+    "recordings": RECORDINGS + WAV2VEC2 + TRAIN,
+    "recordings, a recogniser": SPOKEN + '[model]\ncheckpoint = "recognizer"\n',
 }
 MODES_OF_LAYERS = ("texts, a layer", "texts, adapters everywhere", "private, nothing frozen")
 # For each key a value, as TOML, that changes something where the key applies.
@@ -100,11 +109,11 @@ VALUES = {
     "data.image": '"file"',
     "data.text": '"text"',
     "data.audio": '"clip"',
-    "data.transcript": '"said"',
-    "data.normalizer": '"simple"',
-    "data.vocabulary": '"tokenizer"',
-    "data.characters": '" ab"',
     "data.label": '"colour"',
+    "data.transcript": '"said"',
+    "data.normalizer": '"none"',
+    "data.vocabulary": '"tokenizer"',
+    "data.characters": '"abcdefgh "',
     "data.id": '"id"',
     "data.classes": '["red", "blue"]',
     "data.positive": '"blue"',
@@ -119,6 +128,10 @@ VALUES = {
     "model.backbone": '"torchvision/resnet18"',
     "model.checkpoint": '"classifier"',
     "model.factory": '"built:build"',
+    "model.decoding": "{beams = 2}",
+    "model.decoding.beams": "2",
+    "model.decoding.language": '"de"',
+    "model.decoding.task": '"translate"',
     "model.classes": '["red", "blue"]',
     "model.outputs": '"probabilities"',
     "model.weights": '"random"',
@@ -260,7 +273,8 @@ OF_CLASSES = (
 )
 VALUES_OF_A_MODE = {
     **{
-        ("transcripts", key): value.replace("accuracy", "word_error_rate")
+        (mode, key): value.replace("accuracy", "word_error_rate")
+        for mode in ("transcripts", "recordings, a recogniser")
         for key, value in VALUES.items()
         if key.startswith("policy.")
     },
@@ -285,24 +299,18 @@ BESIDE = {
     "report.show_examples": ("attribution.samples=2",),
 }
 
-STANDS_ALONE = {("transcripts", "report.show_examples")}  # words of transcripts are shown by themselves
+STANDS_ALONE = {
+    (mode, "report.show_examples") for mode in ("transcripts", "recordings, a recogniser")
+}  # words of transcripts are shown by themselves
 
 # What the small data of these modes cannot show: all items can be read, one bin and too few rows to mitigate are all
 # that there are, memory is no result, and the pipeline of resnet18 is the only one that it has. Private runs are seeded
 # here, so that they can be compared, and nothing of what they promise is audited then.
 EFFECT_SHOWN_BY = {
     "data.audio": "tests/data/audio/test_datasets.py",
-    "data.transcript": "tests/runs/test_recognition.py",
-    "data.normalizer": "tests/runs/test_recognition.py",
-    "data.vocabulary": "tests/runs/test_recognition.py",
-    "data.characters": "tests/runs/test_recognition.py",
-    "attribution.shortcut.seconds": "tests/plugins/attribution/speech/test_swaps.py",
-    "attribution.shortcut.hertz": "tests/plugins/attribution/speech/test_swaps.py",
-    "attribution.shortcut.background": "tests/plugins/attribution/speech/test_swaps.py",
     "data.on_error": "tests/data/test_folders.py",
     "data.separator": "tests/data/test_table_files.py",
     "data.encoding": "tests/data/test_table_files.py",
-    "model.layer": "tests/backbones/test_speech.py",
     "model.memory": "tests/runtime/test_memory.py",
     "model.preprocessing": "tests/backbones/test_preprocessing.py",
     "performance.bins": "tests/plugins/performance/test_performance.py",
@@ -319,13 +327,26 @@ EFFECT_SHOWN_BY = {
 }
 
 
+SHORTCUT_OF = {
+    "images": "region = [0.0, 0.0, 0.5, 0.5]",
+    "texts": "tokens = ['a']",
+    "recordings": "seconds = [0.0, 0.1]",
+}
+
+
+def kind_of(mode: str) -> str:
+    """Return what the examples of a mode are."""
+    columns = {"texts": 'text = "text"', "recordings": 'audio = "file"'}
+    return next((kind for kind, column in columns.items() if column in MODES[mode]), "images")
+
+
 def overrides_of(mode: str, key: str) -> list[str]:
     """Return what sets a key, and what it stands beside."""
     starts = [start for start in BESIDE if key.startswith(start) and (mode, start) not in STANDS_ALONE]
     beside = [line for start in starts for line in BESIDE[start]]
     table = key.rpartition(".")[0]
     place = table if table in ("policy", "attribution.shortcut") else key  # a list of tables is given as a whole
-    kind = "tokens = ['a']" if 'text = "text"' in MODES[mode] else "region = [0.0, 0.0, 0.5, 0.5]"
+    kind = SHORTCUT_OF[kind_of(mode)]
     return [line for line in beside if not line.startswith(f"{place}=")] + [
         f"{place}={VALUES_OF_A_MODE.get((mode, key), VALUES[key]).replace('KIND', kind)}"
     ]
@@ -383,10 +404,8 @@ def with_epsilon_alone() -> set[str]:
 
 OF_IMAGES = ("data.max_pixels", "model.image_size", "model.preprocessing", "train.views")
 OF_TEXTS = ("model.pooling", "model.max_length")
-OF_RECORDINGS = (
-    *("data.audio", "data.max_seconds", "model.layer"),
-    *("data.transcript", "data.normalizer", "data.vocabulary", "data.characters"),
-)
+OF_SPEECH = ("data.transcript", "data.normalizer", "data.vocabulary", "data.characters", "model.decoding")
+OF_RECORDINGS = ("data.audio", "data.max_seconds", "model.layer", *OF_SPEECH)
 SOURCES = ("data.train", "data.validation", "data.test", "data.folder", "data.metadata")
 OTHERS = ("model.checkpoint", "model.factory", "model.classes", "model.outputs")
 LORA = ("model.lora",)
@@ -398,6 +417,10 @@ TRAINING = (
 PLAIN = {
     "images": keys_below("data.text", *OF_RECORDINGS, *SOURCES, *OTHERS, *LORA, *OF_TEXTS, "predictions", *OF_SGD),
     "texts": keys_below("data.image", *OF_RECORDINGS, *SOURCES, *OTHERS, *LORA, *OF_IMAGES, "predictions", *OF_SGD),
+    "recordings": keys_below(
+        *("data.image", "data.text", *OF_SPEECH, *SOURCES, *OTHERS, *LORA, *OF_IMAGES, *OF_TEXTS, "predictions"),
+        *OF_SGD,
+    ),
 }
 SOUNDS = ("attribution.shortcut.seconds", "attribution.shortcut.hertz", "attribution.shortcut.background")
 SHORTCUTS = {
@@ -412,6 +435,11 @@ SHORTCUTS = {
         "attribution.shortcut.value",
         "attribution.baseline",
         *SOUNDS,
+    },
+    "recordings": {
+        *("attribution.shortcut.tokens", "attribution.shortcut.swap", "attribution.shortcut.change"),
+        *("attribution.shortcut.region", "attribution.shortcut.patch", "attribution.shortcut.column"),
+        *("attribution.shortcut.value", "attribution.baseline"),
     },
 }
 ALONE_REFUSED = (
@@ -437,7 +465,7 @@ def expected(mode: str) -> set[str]:
     if mode in ("scores alone", "decisions alone"):
         more = {"performance.bins", "fairness.ll144.basis"} if mode == "decisions alone" else {"predictions.scores"}
         return keys_below(*ALONE_REFUSED) | more | {"predictions.layout", *OF_TRANSCRIPTS, *more_of(mode)}
-    kind = "texts" if 'text = "text"' in MODES[mode] else "images"
+    kind = kind_of(mode)
     keys = PLAIN[kind] | SHORTCUTS[kind]
     if mode == "images in folders":
         # Columns may be those of a metadata table: whether there is one, reading the folder shows.
@@ -445,6 +473,10 @@ def expected(mode: str) -> set[str]:
         keys = keys - {"data.folder", "data.test", "data.metadata"} | {"data.manifest"}
         keys |= keys_below("fairness") - with_groups
         keys |= {"attribution.shortcut.column", "attribution.shortcut.value"}  # a column of data.groups
+    if mode == "recordings, a recogniser":
+        keys = keys - {"data.normalizer", "data.transcript"} - keys_below("model.decoding")
+        keys |= keys_below(*TRAINING, *OF_CLASSES, "attribution", "label_errors", "influence")
+        return keys | {"data.population", "model.backbone", "model.layer", "model.memory"}
     if mode in ("a checkpoint", "a factory"):
         keys = keys - {"model.classes", "model.outputs"} | keys_below(*TRAINING) | {"model.backbone"}
         # model.preprocessing names the transform of a factory, and takes the place of image_size.
@@ -531,6 +563,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said["said"] = [f"Well, {'so ' * (number % 5)}it went." for number in said.index]
     said["written"] = [f"well {'so ' * (number % 4)}it went" for number in said.index]
     said.to_csv(folder / "transcripts.csv", index=False)
+    clips = write_clips(folder).assign(**said[["half", "id"]].head(40))
+    clips["said"] = [f"{'ab ' * (number % 5)}x" for number in clips.index]
+    clips.to_csv(folder / "clips.csv", index=False)
+    SPEECH["wav2vec2"].load(folder / "spoken")
+    write_whisper(folder / "recognizer")
     FAMILIES["bert"].load(folder)
     write_hub_folder(folder / "classifier", small_bert(), letter_tokenizer())
     (folder / "built.py").write_text(BUILT, encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from rft.config.applicability import EXAMPLES, IMAGES, Applies
+from rft.config.applicability import CLASSIFIED, EXAMPLES, IMAGES, Applies
 from rft.config.schema import SEE_WORDS, DataConfig
 from rft.config.tables.base import MOST
 from rft.errors import ConfigError
@@ -58,12 +58,13 @@ class AttributionOptions(Options):
 
     shows_examples: ClassVar[bool] = True
 
-    samples: Annotated[int, Field(ge=1, le=MOST), EXAMPLES] = 12
+    samples: Annotated[int, Field(ge=1, le=MOST), EXAMPLES, CLASSIFIED] = 12
     """How many test examples are explained; at most all of them."""
     methods: Annotated[
         list[Method] | None,
         Field(min_length=1),
         EXAMPLES,
+        CLASSIFIED,
         Applies(
             lambda run, value: (
                 run.modality != "text" or not {"class_activation", "gradcam", "patch_ablation"} & {*(value or ())}
@@ -88,7 +89,7 @@ class AttributionOptions(Options):
     removal of texts; occlusion of windows of time and of bands of recordings; and integrated gradients, of images and
     recordings on a few, and only where they converge. A method that is named explains all samples, or says why it
     cannot."""
-    max_steps: Annotated[int, Field(ge=16, le=MOST), EXAMPLES] = 256
+    max_steps: Annotated[int, Field(ge=16, le=MOST), EXAMPLES, CLASSIFIED] = 256
     """Largest number of gradients that integrated gradients may spend on one example."""
     baseline: Annotated[
         Literal["blur", "mean"],
@@ -104,7 +105,7 @@ class AttributionOptions(Options):
     ] = "blur"
     """What integrated gradients of an image start from: the image itself, blurred, or the mean training image, which is
     private data and so does not go with an epsilon."""
-    shortcut: Annotated[list[Shortcut], EXAMPLES] = Field(default=[])
+    shortcut: Annotated[list[Shortcut], EXAMPLES, CLASSIFIED] = Field(default=[])
     """Regions, marks, words, or parts of recordings to be judged by intervention."""
 
     @model_validator(mode="after")
