@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import transformers as hf
 from torch import Tensor
 
 from rft.backbones.load import LoadedBackbone, load_backbone
+from rft.backbones.partition.cut import cut_classifier
 from rft.backbones.sources import ctranslate2
 from rft.backbones.sources.speech import loading
 from rft.backbones.sources.speech.encoders import SpeechBackbone, count_fewest_samples, count_vectors
@@ -243,6 +245,18 @@ def test_a_checkpoint_in_eight_bits_is_refused(tmp_path: Path, whisper: Any) -> 
     file.write_bytes(file.read_bytes().replace(stored, variable("encoder/conv1/bias", weight.to(torch.int8))))
     with pytest.raises(ModelError, match="holds encoder/conv1/bias as int8"):
         ctranslate2.read_whisper(tmp_path / "ct2", "model.backbone")
+
+
+@pytest.mark.parametrize("scale", [1, 20])
+def test_a_cut_within_wavlm_is_refused_by_the_true_size_of_what_it_loses(tmp_path: Path, scale: float) -> None:
+    """Its first layer computes the position bias of all layers: what runs behind a cut would lack it."""
+    loaded = SPEECH["wavlm"].load(tmp_path)
+    with torch.no_grad():
+        loaded.backbone.get_parameter("network.encoder.layers.0.attention.rel_attn_embed.weight").mul_(scale)
+    with pytest.raises(ModelError, match=r"a branch passes by") as error:
+        cut_classifier(loaded.classifier(2, False, 0), "encoder.layers.1", "full", loaded.example)
+    (share,) = re.findall(r"differ by ([\d.e-]+) %", error.value.what)
+    assert float(share) == pytest.approx(0.027 * scale, rel=0.15)  # in proportion to that bias, so no rounding
 
 
 def test_padding_is_measured_and_not_looked_up(tmp_path: Path) -> None:

@@ -363,8 +363,14 @@ def _verify_replay(cut: Cut, example: Example) -> None:
             gap = float((outputs[0] - outputs[1]).abs().max() / outputs[1].abs().max().clamp(min=1e-6))
             if not gap <= TOLERANCE:
                 raise Uncuttable(
-                    f"run from there, the model gives other logits (they differ by {gap:.0%}): a branch passes by"
+                    f"run from there, the model gives other logits (they differ by {_format_share(gap)}): a branch "
+                    "passes by"
                 )
+
+
+def _format_share(gap: float) -> str:
+    """Return a difference, relative to the largest logit, in percent: one that is refused is never shown as 0."""
+    return f"{100 * gap:.2g} %"
 
 
 def _verify_precision(cut: Cut, example: Example) -> None:
@@ -378,7 +384,7 @@ def _verify_precision(cut: Cut, example: Example) -> None:
         gap = float((whole.eval()(inputs) - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
     if not gap <= TOLERANCE:
         raise ModelError(
-            f"cut at {cut.freeze!r}, the model gives other logits in this precision (they differ by {gap:.1%})",
+            f"cut at {cut.freeze!r}, the model gives other logits in this precision (they differ by {_format_share(gap)})",
             where="model.precision",
             remedy='Set model.precision = "float32" and model.cache = "float32".',
         )
