@@ -124,7 +124,7 @@ VALUES = {
     "data.test": "0.5",
     "data.on_error": '"skip"',
     "data.max_pixels": "100",
-    "data.max_seconds": "5.0",
+    "data.max_seconds": "0.2",
     "model.backbone": '"torchvision/resnet18"',
     "model.checkpoint": '"classifier"',
     "model.factory": '"built:build"',

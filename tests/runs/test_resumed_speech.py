@@ -12,6 +12,7 @@ import pytest
 
 import rft
 from rft.data.audio.inputs import AudioInputs
+from rft.records import AuditRun
 from tests.runs.test_resumed_run import Stopped, interrupt_audit
 from tests.runs.test_texts_and_images import CLASSES, TRAIN, write_data
 
@@ -82,20 +83,37 @@ def test_a_run_that_was_killed_among_its_features_gives_the_numbers_of_a_whole_o
     pd.testing.assert_frame_equal(predicted_again, predicted)
 
 
-def test_private_training_that_was_killed_gives_the_numbers_of_a_whole_one(
+def write_private(folder: Path, *, randomness: str) -> Path:
+    config = write_config(folder, more=SEEDED.replace("seeded", randomness))
+    population = 'unit = "person"\npopulation = "clinic"'
+    config.write_text(config.read_text(encoding="utf-8").replace('unit = "person"', population), encoding="utf-8")
+    return config
+
+
+def read_ledger(run: AuditRun) -> dict[str, Any]:
+    return {str(row["quantity"]): row["value"] for row in run.section("privacy").tables["ledger"]}
+
+
+def test_private_training_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its noise is secret, and so no two runs are alike: what goes on is the training, charged for what is redone."""
+    pytest.importorskip("opacus")
+    config = write_private(tmp_path / "audit", randomness="secret")
+    interrupt_audit(config, monkeypatch, after=5)
+    run = rft.audit(config, tmp_path / "run", device="cpu")
+    assert read_ledger(run)["resumed at step"] == 4, "blocks of two steps"
+
+
+def test_seeded_training_that_was_killed_begins_anew_with_the_numbers_of_a_whole_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("opacus")
-    population = 'unit = "person"\npopulation = "clinic"'
-    config = write_config(tmp_path / "audit", more=SEEDED)
-    config.write_text(config.read_text(encoding="utf-8").replace('unit = "person"', population), encoding="utf-8")
+    config = write_private(tmp_path / "audit", randomness="seeded")
     use_cache(tmp_path / "whole", monkeypatch)
     rft.audit(config, tmp_path / "whole" / "run", device="cpu")
     use_cache(tmp_path / "killed", monkeypatch)
     interrupt_audit(config, monkeypatch, after=5)
     run = rft.audit(config, tmp_path / "killed" / "run", device="cpu")
-    stand = {row["quantity"]: row["value"] for row in run.section("privacy").tables["ledger"]}
-    assert stand["resumed at step"] > 0
+    assert "resumed at step" not in read_ledger(run)
     (whole, predicted), (resumed, predicted_again) = (
         read_numbers(tmp_path / name / "run") for name in ("whole", "killed")
     )
