@@ -384,7 +384,8 @@ def _verify_precision(cut: Cut, example: Example) -> None:
         gap = float((whole.eval()(inputs) - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
     if not gap <= TOLERANCE:
         raise ModelError(
-            f"cut at {cut.freeze!r}, the model gives other logits in this precision (they differ by {_format_share(gap)})",
+            f"cut at {cut.freeze!r}, the model gives other logits in this precision (they differ by "
+            f"{_format_share(gap)})",
             where="model.precision",
             remedy='Set model.precision = "float32" and model.cache = "float32".',
         )
