@@ -19,7 +19,10 @@ import rft
 from tests.conftest import write_images
 from tests.support import ROOT
 from tests.support.families import FAMILIES
+from tests.support.recognizers import write_whisper
 from tests.support.snippets import Snippet
+from tests.support.speech_families import SPEECH
+from tests.support.spoken_tones import write_tones
 
 CONFIG = """\
 [data]
@@ -53,6 +56,8 @@ SUBSTITUTES = (
     ('weights = "pretrained"', 'weights = "random"'),
     ("torchvision/resnet18 torchvision/", "torchvision/resnet18=random torchvision/"),
     ("transformers/bert-base-uncased", "transformers/own"),
+    ("transformers/openai/whisper-base", "transformers/speech/own"),
+    ("openai/whisper-tiny.en", "whisper"),
 )
 SHIM = """\
 #!/bin/sh
@@ -99,6 +104,7 @@ def write_stage(folder: Path) -> None:
     people = pd.DataFrame({"file": named, "person": np.arange(len(named)) // 2})
     people.assign(gender=np.where(people["person"] % 2 == 0, "f", "m")).to_csv(folder / "people.csv", index=False)
     _write_texts(folder)
+    _write_recordings(folder)
     (folder / "audit.toml").write_text(CONFIG, encoding="utf-8")
     (folder / "stricter.toml").write_text(POLICY, encoding="utf-8")
     rft.audit(folder / "audit.toml", folder / "RUN")
@@ -133,6 +139,20 @@ def _write_texts(folder: Path) -> None:
             "split": ["train"] * 200 + ["test"] * 200,
         }
     ).to_parquet(folder / "scores.parquet")
+
+
+def _write_recordings(folder: Path) -> None:
+    """Write clips whose letters are tones, two more in a folder, an encoder of speech and a recogniser."""
+    clips = write_tones(folder)
+    (folder / "tones.csv").unlink()
+    clips["word"] = np.where(np.arange(len(clips)) % 2 == 0, "stop", "go")
+    clips["sex"] = np.where(clips["speaker"].str[-1].astype(int) % 2 == 0, "f", "m")
+    clips.to_csv(folder / "clips.csv", index=False)
+    (folder / "new-recordings").mkdir()
+    for name in clips["file"][:2]:
+        shutil.copy(folder / name, folder / "new-recordings")
+    SPEECH["whisper"].load(folder / "speech")
+    write_whisper(folder / "whisper", multilingual=False)
 
 
 def prepare_commands(stage: Path) -> dict[str, str]:

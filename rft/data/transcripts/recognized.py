@@ -53,7 +53,7 @@ def compare_with_references(
     remarks = describe_empty_transcripts(aligned)
     log_warnings(remarks)
     parts = list(splits.values())
-    columns = {
+    columns: dict[str, object] = {
         "split": np.repeat(list(splits), [len(split) for split in parts]),
         "id": np.concatenate([np.asarray(split.ids, object) for split in parts]),
         "unit": np.concatenate([np.asarray(split.units, object) for split in parts]),
