@@ -15,7 +15,7 @@ import typer
 
 from rft.cli.app import BUG, note_error
 from rft.errors import RftError
-from rft.runtime.interruption import exit_code
+from rft.runtime.interruption import exit_code, say_no_more
 from rft.runtime.progress import hide_progress
 from rft.runtime.ranks.group import RankGroup, join_ranks
 from rft.runtime.ranks.place import RankPlace, read_rank_place
@@ -54,22 +54,24 @@ def _speak_once(ranks: RankGroup) -> Iterator[None]:
         yield
     except (typer.Exit, SystemExit):
         raise
-    except KeyboardInterrupt as interruption:  # torchrun ends all processes when one has ended
+    except KeyboardInterrupt as interruption:
         _end_unless_first(ranks, exit_code(interruption))
         raise
     except RftError as error:
-        if not ranks.is_first_to_fail():
-            note_error(error)
-            raise typer.Exit(error.exit_code) from None
+        _end_unless_first(ranks, error.exit_code, error)
         raise
     except Exception:
         _end_unless_first(ranks, BUG)
         raise
 
 
-def _end_unless_first(ranks: RankGroup, code: int) -> None:
-    if not ranks.is_first_to_fail():
-        raise typer.Exit(code) from None
+def _end_unless_first(ranks: RankGroup, code: int, error: RftError | None = None) -> None:
+    if ranks.is_first_to_fail():
+        return
+    say_no_more()  # torchrun ends all processes when one has ended
+    if error is not None:
+        note_error(error)
+    raise typer.Exit(code) from None
 
 
 @contextmanager
