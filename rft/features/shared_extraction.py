@@ -50,9 +50,20 @@ def store_shares(
     _check_same_work(ranks, store, digests)
     stored = store.find_rows(digest for split in digests.values() for digest in split)
     missing = dict(zip(works, ranks.share_numbers(_list_missing(digests, stored)), strict=True))
-    if not any(map(len, missing.values())):
-        return
-    _check_same_folder(ranks, store)
+    if any(map(len, missing.values())):
+        _store_missing(ranks, works, digests, missing, Storage(store, stored, dtype, memory, ranks.place.local_size))
+    ranks.part()
+
+
+def _store_missing(
+    ranks: RankGroup,
+    works: Mapping[str, Extraction],
+    digests: Mapping[str, np.ndarray],
+    missing: Mapping[str, np.ndarray],
+    storage: Storage,
+) -> None:
+    """Compute and store this process's share of the (M,) rows of each split that are missing."""
+    _check_same_folder(ranks, storage.store)
     ordered = {name: work.order_by_cost(missing[name]) for name, work in works.items()}
     shares = share_rows([rows.costs for rows in ordered.values()], ranks.place.size, shard_store.SHARD_ROWS)
     idle = sum(not any(map(len, share)) for share in shares)
@@ -63,11 +74,9 @@ def store_shares(
             ranks.place.size,
             shard_store.SHARD_ROWS,
         )
-    storage = Storage(store, stored, dtype, memory, ranks.place.local_size)
     for name, share in zip(works, shares[ranks.place.rank], strict=True):
         if share:
             store_rows(works[name], storage, f"Features of {name}", digests[name], ordered[name], share)
-    ranks.wait_for_all()
 
 
 def share_rows(costs: Sequence[np.ndarray], processes: int, block: int) -> list[list[range]]:
