@@ -50,6 +50,12 @@ class BusyError(OutputError):
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 
+class ProcessLostError(RftError):
+    """Another process of the same audit has ended, or did not start."""
+
+    exit_code = 75
+
+
 class IntegrityError(RftError):
     """A check that a promise rests on failed before anything was trained or released."""
 

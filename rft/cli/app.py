@@ -1,8 +1,8 @@
 """What every command shares: the application, its terminals, its options, and errors turned into exit codes.
 
 0 pass (or no rules and integrity holds), 1 fail, 3 uncertain, 2 the input or config is wrong, 4 a file of a run is not
-the one that was written, 75 another process
-uses what this one needs: try again, 70 a bug in rft; 130, 143 and 129 interrupted by Ctrl-C, SIGTERM and SIGHUP.
+the one that was written, 75 another process uses what this one needs, or one of several that share an audit has ended:
+try again, 70 a bug in rft; 130, 143 and 129 interrupted by Ctrl-C, SIGTERM and SIGHUP.
 """
 
 from __future__ import annotations
@@ -66,15 +66,20 @@ def _out_of_memory_as_error() -> Iterator[None]:
 _said: list[RftError] = []
 
 
+def note_error(error: RftError) -> None:
+    """Note an error for programs (``--json``) that another process says."""
+    _said.append(error)
+
+
 def say_error(error: RftError) -> None:
     """Write on stderr what is wrong, where, and what to do, in one or two lines."""
-    _said.append(error)
+    note_error(error)
     where = f"{error.where}: " if error.where else ""
     err.say(f"rft: {where}{error.what}", *([error.remedy] if error.remedy else []), style="red")
 
 
 def take_errors() -> list[RftError]:
-    """Return the errors that were said since this was last asked."""
+    """Return the errors that were said or noted since this was last asked."""
     said = [*_said]
     _said.clear()
     return said

@@ -12,9 +12,11 @@ import typer
 import rft
 from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, Share, err, out, report_errors
 from rft.cli.output import CommandResult
+from rft.cli.several_processes import help_to_extract, join_audit
 from rft.cli.show import show_run, summarize_run, write_decisive
 from rft.cli.stage_lines import say_stages
 from rft.runtime.patience import allow_waiting
+from rft.runtime.ranks.group import choose_rank_device
 
 MAX_WAIT = 7 * 24 * 3600  # seconds
 
@@ -38,16 +40,28 @@ def audit(
     ] = 0,
     debug: Debug = False,
 ) -> CommandResult:
-    """Fine-tune, audit, and write the report."""
+    """Fine-tune, audit, and write the report; started by torchrun, several processes share the extraction."""
     with report_errors(debug):
         from rft.report import check_storable, place_of
 
         check_storable()
-        with nullcontext() if err.is_terminal or err.without_notes else say_stages(err.say), allow_waiting(wait):
-            run = rft.audit(
-                config, overrides=overrides or [], device=device, offline=offline, out=folder, force=force, share=share
-            )
-            saved = folder or run.save(default_folder(run), force=force, share=share)
+        with join_audit() as place, allow_waiting(wait):
+            if place is not None:
+                device = choose_rank_device(place, device)
+            if place is not None and not place.leads:
+                help_to_extract(config, overrides or [], device=device, offline=offline)
+                return CommandResult({})
+            with nullcontext() if err.is_terminal or err.without_notes else say_stages(err.say):
+                run = rft.audit(
+                    config,
+                    overrides=overrides or [],
+                    device=device,
+                    offline=offline,
+                    out=folder,
+                    force=force,
+                    share=share,
+                )
+                saved = folder or run.save(default_folder(run), force=force, share=share)
         show_run(run)
         key = place_of(run.run.volatile.id)
         out.say(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import typer
 from rft.cli.app import err, out, take_errors
 from rft.errors import RftError
 from rft.runtime.progress import hide_progress
+from rft.runtime.ranks.place import leads_here
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, and nothing to read.")]
 Quiet = Annotated[
@@ -61,7 +63,7 @@ def add_output_options(command: Command) -> Callable[..., None]:
                 exit_code = end.exit_code
         if result is not None and (as_json or quiet or not err.shows_the_same_as(out)):
             err.say(*(f"rft: {line}" for line in result.decisive))
-        if as_json:
+        if as_json and leads_here(os.environ):
             outer = {"exit_code": exit_code, "errors": [describe_error(error) for error in take_errors()]}
             _write_payload(_write_json(outer if result is None else outer | result.content))
         elif result is not None and result.payload is not None:

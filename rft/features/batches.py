@@ -23,6 +23,7 @@ MAX_ROWS_PER_BATCH = 512  # however short the texts are
 ACCELERATOR_FACTOR = 16  # an accelerator may take this many times the usual, while that makes it faster
 MIN_SPEEDUP = 1.1
 BATCHES_PER_SIZE = 3  # batches of each size: the second and third are decoded while the one before is computed
+TRIAL_ROWS = 4  # tell whether planned batches fit
 HEADROOM = 0.9  # of the memory is planned with; the rest is for what the measurements miss
 
 
@@ -58,6 +59,16 @@ class BatchSizer:
     It starts with one example and doubles while the growth that was measured, in proportion, stays within the bound,
     up to the usual size; on an accelerator further, while that is faster. On a CPU speed decides nothing: batches,
     and with them the last digits of the features, would follow from the load of the machine.
+
+    Args:
+        costs: (M,) what examples cost, the largest first.
+        usual: the size that is enough on a CPU.
+        bound: how much memory there is.
+        accelerated: whether they run on an accelerator.
+        most_rows: of a batch, at most.
+        device: torch device name.
+        block: no batch goes past a multiple of so many examples; None where that does not matter.
+        share: which of the M examples are run here; all of them when None.
     """
 
     def __init__(
@@ -69,10 +80,15 @@ class BatchSizer:
         accelerated: bool,
         most_rows: int = MAX_ROWS_PER_BATCH,
         device: str = "cpu",
+        block: int | None = None,
+        share: range | None = None,
     ) -> None:
         self._costs, self.bound, self._most_rows, self.device = costs, bound, most_rows, device
         self._usual, self._most = usual, usual * (ACCELERATOR_FACTOR if accelerated else 1)
-        self.size = int(costs[0])  # costs never rise, so that the first batch of a size is its largest
+        self.share = range(len(costs)) if share is None else share
+        self._block = block or len(costs)
+        self._planned: list[np.ndarray] = []
+        self.size = int(costs[self.share.start])  # costs never rise, so that the first batch of a size is its largest
         self.settled = False
         _release_memory()  # what was freed but kept would count as taken
         self._before, self._speed = device_memory.held_bytes(device), 0.0
@@ -80,12 +96,36 @@ class BatchSizer:
 
     def next_batches(self, start: int) -> list[np.ndarray]:
         """Return the next batches, (B,) numbers from ``start`` on: a few of this size, or all once it is settled."""
+        if self._planned:
+            return [batch for batch in self._planned if batch[0] >= start]
+        return self._cut_batches(start, self.size, settled=self.settled)
+
+    def _cut_batches(self, start: int, size: int, *, settled: bool) -> list[np.ndarray]:
         batches: list[np.ndarray] = []
-        while start < len(self._costs) and (self.settled or len(batches) < BATCHES_PER_SIZE):
-            rows = min(self._most_rows, max(1, self.size // int(self._costs[start])))
-            batches.append(np.arange(start, min(start + rows, len(self._costs))))
-            start += rows
+        while start < self.share.stop and (settled or len(batches) < BATCHES_PER_SIZE):
+            rows = min(self._most_rows, max(1, size // int(self._costs[start])))
+            stop = min(start + rows, self.share.stop, (start // self._block + 1) * self._block)
+            batches.append(np.arange(start, stop))
+            start = stop
         return batches
+
+    def plan_batches(self) -> list[np.ndarray]:
+        """Return the batches of this share as they are where all M examples are run in one go and memory suffices."""
+        planned: list[np.ndarray] = []
+        start, size, settled = 0, int(self._costs[0]), False
+        while batches := self._cut_batches(start, size, settled=settled):
+            planned += [batch for batch in batches if batch[0] >= self.share.start]
+            start, larger = int(batches[-1][-1]) + 1, min(2 * size, self._most)
+            settled = larger <= size
+            size = size if settled else larger
+        return planned
+
+    def follow_plan(self, cost: int, peak: int) -> None:
+        """Run the batches as planned, unless a trial that cost ``cost`` and held ``peak`` bytes speaks against it."""
+        planned = self.plan_batches()
+        largest = max(map(self.batch_cost, planned))
+        if self._before + largest / cost * (peak - self._before) <= self.bound.planned:
+            self._planned, self.settled = planned, True
 
     def batch_cost(self, batch: np.ndarray) -> int:
         """Return what a batch of (B,) numbers costs, padding included."""
@@ -109,7 +149,7 @@ class BatchSizer:
 
     def halve_size(self, batch: np.ndarray) -> None:
         """Halve the size after a batch of (B,) numbers that took too much."""
-        self.settled = True
+        self._planned, self.settled = [], True
         self.size = self.batch_cost(batch) // 2
 
     def too_much(self, batch: np.ndarray, peak: int) -> bool:
@@ -129,7 +169,7 @@ def run_all(sizer: BatchSizer, run: Callable[[list[np.ndarray]], Iterator[T]]) -
     Raises:
         ConfigError: when one example at a time takes more memory than there is.
     """
-    start = 0
+    start = sizer.share.start
     with device_memory.watch_peak(sizer.device) as watch:
         while batches := sizer.next_batches(start):
             _release_memory()  # what batches of another size left behind
@@ -155,7 +195,24 @@ def run_all(sizer: BatchSizer, run: Callable[[list[np.ndarray]], Iterator[T]]) -
                     sizer.halve_size(batch)
                     break
             else:
-                sizer.choose_next_size(sizer.batch_cost(batches[0]), peak, speed)
+                sizer.choose_next_size(max(map(sizer.batch_cost, batches)), peak, speed)
+
+
+def try_planned_batches(sizer: BatchSizer, run: Callable[[list[np.ndarray]], Iterator[object]]) -> None:
+    """Let a share that begins later have the batches of a run over all, if a few of its examples say that they fit.
+
+    Without this it would begin with one example, and its features would differ in their last digits. Where memory is
+    too small for the usual batches it does so.
+    """
+    trial = np.arange(sizer.share.start, min(sizer.share.start + TRIAL_ROWS, sizer.share.stop))
+    with device_memory.watch_peak(sizer.device) as watch:
+        try:
+            list(run([trial]))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return
+        sizer.follow_plan(sizer.batch_cost(trial), watch.peak())
 
 
 def _release_memory() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -22,6 +22,7 @@ from rft.data import Inputs
 from rft.data.images.inputs import Augmentation
 from rft.data.items import select_items
 from rft.errors import ConfigError
+from rft.features import store as shard_store
 from rft.features.batches import (
     HEADROOM,
     MAX_ROWS_PER_BATCH,
@@ -30,6 +31,7 @@ from rft.features.batches import (
     BatchSizer,
     MemoryBound,
     run_all,
+    try_planned_batches,
 )
 from rft.features.columns import Dense, Features, Sharded
 from rft.features.store import Store, StoredRows, Writer
@@ -109,7 +111,7 @@ def features_identity(key: str, inputs: Inputs, split: Split, views: int) -> str
         split: its items have digests.
         views: K of each example.
     """
-    return _hash_identity(key, _row_digests(inputs, split, views), views)
+    return _hash_identity(key, row_digests(inputs, split, views), views)
 
 
 def _hash_identity(key: str, digests: np.ndarray, views: int) -> str:
@@ -147,29 +149,72 @@ def extract_features(
         ConfigError: when ``memory`` is too little for one example, or features do not fit ``dtype``.
         OutputError: when the disk is full.
     """
-    digests = _row_digests(inputs, split, views)
+    digests = row_digests(inputs, split, views)
     stored = store.find_rows(digests)
-    missing = _missing_rows(digests, stored)
+    missing = missing_rows(digests, stored.places)
     if len(missing):
-        shard_bytes = min(SHARD_BYTES, memory // 64) if memory else SHARD_BYTES
-        work = _Extraction(prefix, inputs, split.items, views, device, precision, 1 if alone else MAX_ROWS_PER_BATCH)
-        with work.placed_on_device(), Writer(store, stored, np.dtype(dtype), shard_bytes) as writer:
-            rows = work.computed_rows(missing, _memory_bound(memory, SHARD_COPIES * shard_bytes, device))
-            for number, row, ragged in track_progress(rows, f"Features of {split.name}", total=len(missing)):
-                writer.add_row(digests[number], row, ragged=ragged)
+        work = Extraction(prefix, inputs, split.items, views, device, precision, 1 if alone else MAX_ROWS_PER_BATCH)
+        how = Storage(store, stored, dtype, memory)
+        store_rows(work, how, f"Features of {split.name}", digests, work.order_by_cost(missing))
     return _open_features(store, stored, digests, views, memory, device)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where computed rows go, and how much memory computing and keeping them may take.
+
+    Attributes:
+        store, stored: where to, and what is there already.
+        dtype: float32 or float16.
+        memory: as in ``extract_features``.
+        local_processes: how many processes on this machine take their part of its memory, where ``memory`` is None.
+    """
+
+    store: Store
+    stored: StoredRows
+    dtype: str
+    memory: int | None
+    local_processes: int = 1
+
+
+def store_rows(
+    work: Extraction,
+    storage: Storage,
+    description: str,
+    digests: np.ndarray,
+    ordered: CostedRows,
+    share: range | None = None,
+) -> None:
+    """Compute rows and store them.
+
+    Args:
+        work: what is run.
+        storage: where they go.
+        description: shown beside the bar.
+        digests: (N * K,) of all rows.
+        ordered: (M,) the rows that are missing.
+        share: which of the M rows are computed here, from a multiple of ``SHARD_ROWS`` on; all when None.
+    """
+    share = range(len(ordered.rows)) if share is None else share
+    shard_bytes = min(SHARD_BYTES, storage.memory // 64) if storage.memory else SHARD_BYTES
+    bound = _memory_bound(storage.memory, SHARD_COPIES * shard_bytes, work.device, storage.local_processes)
+    writer = Writer(storage.store, storage.stored, np.dtype(storage.dtype), shard_bytes)
+    with work.placed_on_device(), writer:
+        rows = work.computed_rows(ordered, bound, share)
+        for number, row, ragged in track_progress(rows, description, total=len(share)):
+            writer.add_row(digests[number], row, ragged=ragged)
 
 
 def run_batches(
     prefix: nn.Module, inputs: Any, items: Sequence[Any], batches: Sequence[np.ndarray], *, device: str, precision: str
 ) -> list[Batch]:
     """Return what the frozen part gives for each (B,) batch of rows of ``items``, computed as extraction does."""
-    work = _Extraction(prefix, inputs, items, 1, device, precision)
+    work = Extraction(prefix, inputs, items, 1, device, precision)
     with work.placed_on_device():
         return list(work._run_batches(list(batches)))
 
 
-def _row_digests(inputs: Inputs, split: Split, views: int) -> np.ndarray:
+def row_digests(inputs: Inputs, split: Split, views: int) -> np.ndarray:
     """Return the (N * K,) digests of all that features are kept of: for a view, over its item and what augments it."""
     assert split.digests is not None
     if views == 1:
@@ -185,15 +230,16 @@ def _view_digest(digest: str, view: int, augmentation: Augmentation) -> str:
     return hashlib.sha256(json.dumps([digest, view, asdict(augmentation)], sort_keys=True).encode()).hexdigest()
 
 
-def _missing_rows(digests: np.ndarray, stored: StoredRows) -> np.ndarray:
+def missing_rows(digests: np.ndarray, stored: Container[str]) -> np.ndarray:
     """Return (M,) the first row of each of (N * K,) digests that is not stored yet, in order."""
     _, first = np.unique(digests.astype(str), return_index=True)
-    return np.array([row for row in sorted(first) if digests[row] not in stored.places], dtype=np.int64)
+    return np.array([row for row in sorted(first) if digests[row] not in stored], dtype=np.int64)
 
 
-def _memory_bound(memory: int | None, reserved: int, device: str) -> MemoryBound:
+def _memory_bound(memory: int | None, reserved: int, device: str, local_processes: int) -> MemoryBound:
     if memory is None:
-        return MemoryBound(device_memory.held_bytes(device) + device_memory.available_bytes(device))
+        sharing = 1 if device_memory.is_accelerator(device) else local_processes  # each has a GPU of its own
+        return MemoryBound(device_memory.held_bytes(device) + device_memory.available_bytes(device) // sharing)
     if device_memory.is_accelerator(device):  # where no shards are
         return MemoryBound(memory)
     if not host.is_measurable():
@@ -206,7 +252,22 @@ def _memory_bound(memory: int | None, reserved: int, device: str) -> MemoryBound
 
 
 @dataclass(frozen=True)
-class _Extraction:
+class CostedRows:
+    """Rows in the order in which they are computed, the longest first.
+
+    Attributes:
+        rows: (M,) int64 numbers of rows.
+        costs: (M,) int64 what each costs: 1 for an image, its tokens for a text.
+        usual: the usual cost of a batch.
+    """
+
+    rows: np.ndarray
+    costs: np.ndarray
+    usual: int
+
+
+@dataclass(frozen=True)
+class Extraction:
     """What is run, on what, and how."""
 
     prefix: nn.Module
@@ -232,24 +293,39 @@ class _Extraction:
         finally:  # trained copies may share its tensors, and gradients of one example need plain strides
             self.prefix.to(device=origin, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
-    def computed_rows(self, missing: np.ndarray, bound: MemoryBound) -> Iterator[tuple[int, np.ndarray, bool]]:
-        """Yield for (M,) missing rows, the longest first: its number, its features, whether they are (T, ...)."""
+    def order_by_cost(self, missing: np.ndarray) -> CostedRows:
+        """Return (M,) missing rows as they are computed."""
         count = getattr(self.inputs, "lengths", None)  # texts have lengths, images do not
         items = select_items(self.items, missing // self.views)
         costs = count(items) if count else np.ones(len(missing), np.int64)
         order = np.argsort(-costs, kind="stable")
-        usual = USUAL_TOKENS if count else USUAL_EXAMPLES
+        return CostedRows(missing[order], costs[order], USUAL_TOKENS if count else USUAL_EXAMPLES)
+
+    def computed_rows(
+        self, ordered: CostedRows, bound: MemoryBound, share: range
+    ) -> Iterator[tuple[int, np.ndarray, bool]]:
+        """Yield for a share of (M,) rows: its number, its features, whether they are (T, ...)."""
         accelerated = device_memory.is_accelerator(self.device)
         sizer = BatchSizer(
-            costs[order], usual, bound, accelerated=accelerated, most_rows=self.most_rows, device=self.device
+            ordered.costs,
+            ordered.usual,
+            bound,
+            accelerated=accelerated,
+            most_rows=self.most_rows,
+            device=self.device,
+            block=None if accelerated else shard_store.SHARD_ROWS,
+            share=share,
         )
-        ordered = missing[order]
-        for batch, computed in run_all(
-            sizer, lambda batches: self._run_batches([ordered[batch_rows] for batch_rows in batches])
-        ):
+
+        def run(batches: list[np.ndarray]) -> Iterator[Batch]:
+            return self._run_batches([ordered.rows[batch] for batch in batches])
+
+        if share.start and not accelerated:
+            try_planned_batches(sizer, run)
+        for batch, computed in run_all(sizer, run):
             features, ragged = computed["features"].numpy(), "attention_mask" in computed
             lengths = computed["attention_mask"].sum(dim=1).int().tolist() if ragged else [None] * len(features)
-            for number, row, length in zip(ordered[batch].tolist(), features, lengths, strict=True):
+            for number, row, length in zip(ordered.rows[batch].tolist(), features, lengths, strict=True):
                 yield number, row[:length], ragged
 
     def _run_batches(self, batches: list[np.ndarray]) -> Iterator[Batch]:

@@ -17,8 +17,11 @@ from rft.backbones.partition.replay import Prefix
 from rft.config.schema import Config
 from rft.data.items import select_items
 from rft.features import Features, Lazy, Store, cache_folder
-from rft.features.extract import extract_features, features_identity, store_key
+from rft.features.batches import MAX_ROWS_PER_BATCH
+from rft.features.extract import Extraction, extract_features, features_identity, row_digests, store_key
+from rft.features.shared_extraction import store_shares
 from rft.records import Split
+from rft.runtime.ranks.group import RankGroup
 
 SAMPLE_SIZE = 1000  # training examples that a backbone is judged by before anything is trained
 SAMPLE_STREAM = 0x5EED  # sets that sample apart from other uses of the run's seed
@@ -36,6 +39,7 @@ def split_features(
     *,
     cache: Path | None = None,
     alone: bool = False,
+    ranks: RankGroup | None = None,
 ) -> dict[str, Features]:
     """Run the frozen part over every split, or leave the inputs as they are where nothing is frozen.
 
@@ -49,6 +53,7 @@ def split_features(
         device, precision: as ``choose_device`` and ``choose_precision`` return them.
         cache: where features are kept; the usual place when None.
         alone: whether each example is run by itself; such features are kept apart from others.
+        ranks: the processes that share this; only the first gets features, the others get nothing.
     """
     views = {name: core.train.views if name == "train" else 1 for name in splits}
     facts: dict[str, JsonValue] = {
@@ -64,6 +69,16 @@ def split_features(
             for name, split in splits.items()
         }
     store = Store(cache or cache_folder(), key)
+    if ranks is not None:
+        most_rows = 1 if alone else MAX_ROWS_PER_BATCH
+        works = {
+            name: Extraction(prefix, inputs, split.items, views[name], device, precision, most_rows)
+            for name, split in splits.items()
+        }
+        digests = {name: row_digests(inputs, split, views[name]) for name, split in splits.items()}
+        store_shares(ranks, works, digests, store, dtype=core.network.cache, memory=core.network.memory_bytes)
+        if not ranks.place.leads:
+            return {}
     return {
         name: extract_features(
             prefix,

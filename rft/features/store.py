@@ -27,7 +27,7 @@ from rft.features.cache_lock import FolderLock, hold_shared
 
 log = logging.getLogger("rft")
 
-SHARD_ROWS = 256  # how much an interruption can cost
+SHARD_ROWS = 256  # how much an interruption can cost, and what processes that share an extraction share out
 
 Place = tuple[int, int]  # the number of a shard, and of a row in it
 
@@ -175,7 +175,7 @@ class Writer:
         self._store, self._found, self._dtype, self._limit = store, stored, dtype, limit
         self._digests: list[str] = []
         self._rows: list[np.ndarray] = []
-        self._ragged = False
+        self._ragged, self._added = False, 0
 
     def __enter__(self) -> Writer:
         return self
@@ -196,7 +196,8 @@ class Writer:
         self._digests.append(digest)
         self._rows.append(np.array(row, self._dtype))  # a copy, so that the batch it is part of can go
         self._ragged = ragged
-        if len(self._rows) == SHARD_ROWS or sum(row.nbytes for row in self._rows) >= self._limit:
+        self._added += 1  # a block ends a shard even if its rows took several, so that none depends on another block
+        if self._added % SHARD_ROWS == 0 or sum(row.nbytes for row in self._rows) >= self._limit:
             self._write_shard()
 
     def _write_shard(self) -> None:

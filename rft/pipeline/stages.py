@@ -21,7 +21,7 @@ from rft.pipeline.overview import state_pillars
 from rft.pipeline.plan import ActivePlugin, AuditPlan, check_imports
 from rft.pipeline.plugin_audits import audit_with_plugin, state_failed_audit
 from rft.pipeline.targets.external import load_external_target
-from rft.pipeline.targets.fine_tuned import fine_tune
+from rft.pipeline.targets.fine_tuned import extract_splits, fine_tune
 from rft.pipeline.targets.predictions_alone import read_predictions_alone
 from rft.pipeline.targets.recognizer import fine_tune_recognizer
 from rft.pipeline.targets.transcribed import transcribe_dataset
@@ -83,6 +83,21 @@ def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = Fal
     inputs = [*dataset.inputs, *hash_files(settings.list_plugin_files(), settings.folder)]
     parts = Artifacts(audited.predictions, inputs, settings.folder, audited.write_model, finalize)
     return run.with_artifacts(parts)
+
+
+def extract_share(plan: AuditPlan, *, device: str | None = None, offline: bool = False) -> None:
+    """Help with the extraction of an audit that process 0 runs; arguments and errors as of ``run_audit``.
+
+    Does nothing for a recogniser, and for a model or predictions that exist: process 0 does that alone.
+    """
+    core = plan.settings.core
+    trainer, device = check_plan(plan), choose_device(device)
+    if core.predictions is not None or core.external or core.task == "recognition":
+        return
+    keep_freed_memory()
+    with ieee_float32():
+        dataset = data.read_dataset(core.data, plan.settings.folder, core.seed, external=False)
+        extract_splits(plan.settings, dataset, trainer, device, offline=offline)
 
 
 def _prepare_target(

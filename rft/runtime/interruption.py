@@ -18,6 +18,9 @@ MESSAGE = "rft: interrupted; nothing half-written was left"
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, what services and CI send, and a terminal that is closed
 
 
+_is_ending: list[bool] = []  # filled once the process ends for a reason that another one says
+
+
 class Interruption(KeyboardInterrupt):
     """A signal that ends the command; like Ctrl-C it passes by whatever handles errors."""
 
@@ -31,11 +34,17 @@ def exit_code(interruption: KeyboardInterrupt) -> int:
     return 128 + (interruption.number if isinstance(interruption, Interruption) else signal.SIGINT)
 
 
+def say_no_more() -> None:
+    """Let signals add nothing from now on: this process ends already, for a reason that another one has said."""
+    _is_ending.append(True)
+
+
 def end_at_once() -> None:
     """Let signals end the process without unwinding: before a command has begun there is nothing to clean up."""
 
     def end(number: int, _frame: FrameType | None) -> None:
-        os.write(2, f"{MESSAGE}\n".encode())
+        if not _is_ending:
+            os.write(2, f"{MESSAGE}\n".encode())
         os._exit(128 + number)
 
     for number in _heeded_signals():
@@ -53,6 +62,8 @@ def unwind_when_interrupted() -> Iterator[None]:
     received: list[int] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
+        if _is_ending:
+            return
         received.append(number)
         raise Interruption(number)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import pandas as pd
@@ -12,8 +12,9 @@ from rft.backbones.classifier import Classifier, hash_tensors
 from rft.backbones.load import LoadedBackbone, untrained_like
 from rft.backbones.partition.lora import merge_adapters
 from rft.config.loader import LoadedConfig
-from rft.data import Dataset
+from rft.data import Dataset, Inputs
 from rft.features import Features
+from rft.features.batch_independence import BatchDependence
 from rft.features.embeddings import Embeddings
 from rft.features.pipeline import pooled_features, sample_split
 from rft.models.saved import write_model
@@ -22,6 +23,7 @@ from rft.pipeline.targets.partitioned import PartitionedBackbone, partition_back
 from rft.pipeline.targets.prediction_table import predict_probabilities, tabulate_predictions
 from rft.pipeline.targets.training_run import TrainingRun, build_task, describe_training, run_training
 from rft.plugins import AuditedModel
+from rft.runtime.ranks.group import current_ranks
 from rft.training import Trainer
 from rft.training.loop import StandardTrainer
 
@@ -41,12 +43,9 @@ def fine_tune(
     Raises:
         RftError: for anything that the user can mend.
     """
-    partition = partition_backbone(settings, len(dataset.classes), device, offline=offline)
-    inputs = partition.backbone.preprocessing.inputs(dataset.splits, settings.core.data, settings.core.seed)
-    batch_dependence = partition.measure_batch_dependence() if trainer.needs_independent_examples else None
-    alone = batch_dependence is not None and batch_dependence.alone
-    features = partition.extract_features(inputs, dataset.splits, alone=alone)
-    task = build_task(trainer, partition, dataset, features, batch_dependence)
+    extracted = extract_splits(settings, dataset, trainer, device, offline=offline)
+    partition, features = extracted.partition, extracted.features
+    task = build_task(trainer, partition, dataset, features, extracted.batch_dependence)
     run = run_training(trainer, task, settings.core.seed, cached=partition.cut.cached)
     suffix = partition.cut.trained_suffix(run.fit.state).to(device)
     predictions = tabulate_predictions(dataset, partial(predict_probabilities, suffix, features, device))
@@ -54,10 +53,39 @@ def fine_tune(
     embed = partial(_embed_training_sample, settings, partition.backbone, dataset, device, partition.precision)
     return replace(
         audited,
-        inputs=inputs,
+        inputs=extracted.inputs,
         embeddings=cache(embed),
         write_model=partial(write_model, model=model, backbone=partition.backbone, classes=dataset.classes),
     )
+
+
+@dataclass(frozen=True)
+class ExtractedSplits:
+    """The features of every split, and what they were made by and from.
+
+    Attributes:
+        partition: the backbone as it was cut.
+        inputs: reads the items.
+        batch_dependence: measured where the trainer needs examples to be independent.
+        features: split -> outputs of the frozen part; empty in a process that only helps to extract.
+    """
+
+    partition: PartitionedBackbone
+    inputs: Inputs
+    batch_dependence: BatchDependence | None
+    features: Mapping[str, Features]
+
+
+def extract_splits(
+    settings: LoadedConfig, dataset: Dataset, trainer: Trainer, device: str, *, offline: bool
+) -> ExtractedSplits:
+    """Load and cut the backbone and run its frozen part; arguments and errors as of ``fine_tune``."""
+    partition = partition_backbone(settings, len(dataset.classes), device, offline=offline)
+    inputs = partition.backbone.preprocessing.inputs(dataset.splits, settings.core.data, settings.core.seed)
+    batch_dependence = partition.measure_batch_dependence() if trainer.needs_independent_examples else None
+    alone = batch_dependence is not None and batch_dependence.alone
+    features = partition.extract_features(inputs, dataset.splits, alone=alone, ranks=current_ranks())
+    return ExtractedSplits(partition, inputs, batch_dependence, features)
 
 
 def describe_target(

@@ -24,6 +24,7 @@ from rft.features.batch_independence import BatchDependence, measure_batch_depen
 from rft.features.extract import choose_precision
 from rft.features.pipeline import split_features
 from rft.records import Backbone, Split
+from rft.runtime.ranks.group import RankGroup
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,16 @@ class PartitionedBackbone:
             self.prefix, self.backbone.example, tokens=self.max_tokens, device=self.device, precision=self.precision
         )
 
-    def extract_features(self, inputs: Inputs, splits: Mapping[str, Split], *, alone: bool) -> Mapping[str, Features]:
+    def extract_features(
+        self, inputs: Inputs, splits: Mapping[str, Split], *, alone: bool, ranks: RankGroup | None = None
+    ) -> Mapping[str, Features]:
         """Return split -> outputs of the frozen part, or the inputs where nothing is frozen.
 
         Args:
             inputs: reads the items of ``splits``.
             splits: what the frozen part is run over.
             alone: run each example by itself.
+            ranks: the processes that share this; only the first gets what comes out.
         """
         return split_features(
             self.settings.core,
@@ -82,6 +86,7 @@ class PartitionedBackbone:
             self.device,
             self.precision,
             alone=alone,
+            ranks=ranks,
         )
 
     def hash_frozen_part(self) -> str:
