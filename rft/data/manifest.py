@@ -30,6 +30,7 @@ from rft.data.splits import SPLITS, assign_splits, describe_splits, drawn_test_s
 from rft.data.tables.example_columns import FEWEST_ROWS, GROUP, read_examples
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
+from rft.data.transcripts.speakers import require_speakers
 from rft.errors import DataError, near
 from rft.records import DataFacts, InputFile, Split, SplitFacts
 from rft.runtime.progress import track_progress
@@ -248,6 +249,7 @@ def check_labels(table: pd.DataFrame, config: DataConfig, source: str, external:
             n_units = table["unit"].nunique() if "unit" in table else None
             raise empty_split_error(name, table["split"], source, column=config.split, n_units=n_units)
     if config.transcript is not None:
+        require_speakers(table.loc[table["split"] == "test", "unit"], str(config.unit), source, "test")
         return ()
     if config.classes is not None:
         return _check_declared(table, config, source)
