@@ -320,22 +320,22 @@ def _check_positive(config: DataConfig, classes: tuple[str, ...], source: str) -
 def _check_items(rows: _ExampleRows, config: DataConfig) -> tuple[pd.DataFrame, list[Remark]]:
     """Add the hash of each item; leave out items that cannot be read if the config says so, with remarks."""
     skip, modality = config.on_error == "skip", MODALITIES[config.modality]
-    modality.prepare()
-
-    def check_item(row: int) -> CheckedItem | DataError:
-        try:
-            return modality.check_item(rows.items[row], config)
-        except DataError as error:
-            return error
-
     outcomes: list[CheckedItem | DataError] = []
-    checks = _check_in_threads(check_item, rows.table["row"].tolist())
-    for row, checked_item in enumerate(track_progress(checks, "Reading", total=len(rows.table))):
-        outcomes.append(
-            _add_place(checked_item, row, rows.places) if isinstance(checked_item, DataError) else checked_item
-        )
-        if isinstance(outcomes[-1], DataError) and not skip:
-            raise outcomes[-1]
+    with modality.open_check(config) as check_item:
+
+        def attempt_check(row: int) -> CheckedItem | DataError:
+            try:
+                return check_item(rows.items[row])
+            except DataError as error:
+                return error
+
+        checks = _check_in_threads(attempt_check, rows.table["row"].tolist())
+        for row, checked_item in enumerate(track_progress(checks, "Reading", total=len(rows.table))):
+            outcomes.append(
+                _add_place(checked_item, row, rows.places) if isinstance(checked_item, DataError) else checked_item
+            )
+            if isinstance(outcomes[-1], DataError) and not skip:
+                raise outcomes[-1]
     checked = rows.table.assign(checked=pd.Series(outcomes, index=rows.table.index, dtype=object))
     errors = [outcome for outcome in outcomes if isinstance(outcome, DataError)]
     lost = checked["checked"].map(lambda outcome: isinstance(outcome, DataError)).astype(bool)

@@ -16,9 +16,10 @@ from rft.backbones.partition.quantization import quantize_linear_layers
 from rft.backbones.partition.replay import Prefix
 from rft.config.schema import Config
 from rft.data.items import select_items
-from rft.features import Features, Lazy, Store, cache_folder
+from rft.features import Features, Lazy, Store
 from rft.features.extract import extract_features, features_identity, store_key
 from rft.records import Split
+from rft.runtime.cache_folder import cache_folder
 
 SAMPLE_SIZE = 1000  # training examples that a backbone is judged by before anything is trained
 SAMPLE_STREAM = 0x5EED  # sets that sample apart from other uses of the run's seed

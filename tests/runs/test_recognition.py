@@ -162,7 +162,7 @@ def test_one_speaker_in_test_is_refused_before_anything_is_decoded(tmp_path: Pat
     (tmp_path / one.loc[of_test, "file"].iloc[0]).unlink()
     message = "names one speaker, 's99', in all 36 rows of test; an error rate of one speaker says nothing of others"
     assert message in shown_error(path, DataError)
-    code, printed = invoke_rft("check", path)
+    code, _ = invoke_rft("check", path)
     assert code == 2
     assert not (tmp_path / "run").exists()
 
