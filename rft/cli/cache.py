@@ -45,7 +45,7 @@ def cache(
     with report_errors(debug):
         if (to is None) == (action is CacheAction.PRUNE):
             raise ConfigError(f"{'is missing' if to is None else 'is for prune alone'}", where="--to")
-        from rft.features import cache_folder
+        from rft.runtime.cache_folder import cache_folder
 
         root = cache_folder()
         if to is not None:

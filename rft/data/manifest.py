@@ -30,6 +30,7 @@ from rft.data.splits import SPLITS, assign_splits, describe_splits, drawn_test_s
 from rft.data.tables.example_columns import FEWEST_ROWS, GROUP, read_examples
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
+from rft.data.transcripts.speakers import require_speakers
 from rft.errors import DataError, near
 from rft.records import DataFacts, InputFile, Split, SplitFacts
 from rft.runtime.progress import track_progress
@@ -248,6 +249,7 @@ def check_labels(table: pd.DataFrame, config: DataConfig, source: str, external:
             n_units = table["unit"].nunique() if "unit" in table else None
             raise empty_split_error(name, table["split"], source, column=config.split, n_units=n_units)
     if config.transcript is not None:
+        require_speakers(table.loc[table["split"] == "test", "unit"], str(config.unit), source, "test")
         return ()
     if config.classes is not None:
         return _check_declared(table, config, source)
@@ -318,22 +320,22 @@ def _check_positive(config: DataConfig, classes: tuple[str, ...], source: str) -
 def _check_items(rows: _ExampleRows, config: DataConfig) -> tuple[pd.DataFrame, list[Remark]]:
     """Add the hash of each item; leave out items that cannot be read if the config says so, with remarks."""
     skip, modality = config.on_error == "skip", MODALITIES[config.modality]
-    modality.prepare()
-
-    def check_item(row: int) -> CheckedItem | DataError:
-        try:
-            return modality.check_item(rows.items[row], config)
-        except DataError as error:
-            return error
-
     outcomes: list[CheckedItem | DataError] = []
-    checks = _check_in_threads(check_item, rows.table["row"].tolist())
-    for row, checked_item in enumerate(track_progress(checks, "Reading", total=len(rows.table))):
-        outcomes.append(
-            _add_place(checked_item, row, rows.places) if isinstance(checked_item, DataError) else checked_item
-        )
-        if isinstance(outcomes[-1], DataError) and not skip:
-            raise outcomes[-1]
+    with modality.open_check(config) as check_item:
+
+        def attempt_check(row: int) -> CheckedItem | DataError:
+            try:
+                return check_item(rows.items[row])
+            except DataError as error:
+                return error
+
+        checks = _check_in_threads(attempt_check, rows.table["row"].tolist())
+        for row, checked_item in enumerate(track_progress(checks, "Reading", total=len(rows.table))):
+            outcomes.append(
+                _add_place(checked_item, row, rows.places) if isinstance(checked_item, DataError) else checked_item
+            )
+            if isinstance(outcomes[-1], DataError) and not skip:
+                raise outcomes[-1]
     checked = rows.table.assign(checked=pd.Series(outcomes, index=rows.table.index, dtype=object))
     errors = [outcome for outcome in outcomes if isinstance(outcome, DataError)]
     lost = checked["checked"].map(lambda outcome: isinstance(outcome, DataError)).astype(bool)

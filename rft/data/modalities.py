@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from rft.config.schema import DataConfig
 from rft.data.audio.decoding import import_soundfile, read_recording
-from rft.data.file_source import hash_source
+from rft.data.audio.known_recordings import MeasuredRecording, remember_recordings
+from rft.data.file_source import FileSource, hash_source
 from rft.data.images.inputs import digest_image
 from rft.data.items import StoredFiles, StoredTexts
 from rft.data.remarks import Remark
@@ -23,20 +25,14 @@ from rft.records import Recordings
 
 
 @dataclass(frozen=True)
-class MeasuredRecording:
-    """What was measured of one recording: see ``rft.records.Recordings``."""
-
-    frames: int
-    rate: int
-    silent: bool
-
-
-@dataclass(frozen=True)
 class CheckedItem:
     """An item that can be read: the sha256 of its bytes, as hex, and what was measured of it."""
 
     digest: str
     recording: MeasuredRecording | None = None
+
+
+CheckItem = Callable[[Any], CheckedItem]  # raises ``DataError`` where an item cannot be read
 
 
 class Modality(ABC):
@@ -51,9 +47,10 @@ class Modality(ABC):
     items_are_files = True
     empty_is_unreadable = False
 
-    def prepare(self) -> None:
-        """Import what reads items; raises ``ConfigError`` where it is not there."""
-        return
+    @contextmanager
+    def open_check(self, config: DataConfig) -> Iterator[CheckItem]:
+        """Yield what looks at an item; raises ``ConfigError`` where what reads items is not there."""
+        yield lambda item: self.check_item(item, config)
 
     def list_items(self, cells: StoredCells, places: Places, column: str) -> Sequence[Any]:
         """Return the items of a column of a table, which is called ``column``; raises ``DataError``."""
@@ -95,11 +92,24 @@ class _Texts(Modality):
 
 
 class _Recordings(Modality):
-    """Recordings are decoded when they are checked: of what can be decoded, and its length, headers say too little."""
+    """Recordings are decoded when they are first checked: of their length, and what can be decoded, headers say little."""
 
-    def prepare(self) -> None:
-        """Import soundfile."""
+    @contextmanager
+    def open_check(self, config: DataConfig) -> Iterator[CheckItem]:
+        """Yield what looks at a recording, and decodes it where no run before found the same bytes whole."""
         import_soundfile()
+        with remember_recordings(config.max_seconds) as known:
+
+            def check_known(item: FileSource) -> CheckedItem:
+                before = _try_hash(item)
+                if before in known:
+                    return CheckedItem(before, known[before])
+                checked = self.check_item(item, config)
+                if checked.recording is not None and checked.digest == before:  # nobody wrote to it meanwhile
+                    known[before] = checked.recording
+                return checked
+
+            yield check_known
 
     def check_item(self, item: Any, config: DataConfig) -> CheckedItem:
         """Return the hash and the measures of a recording after decoding it."""
@@ -120,6 +130,14 @@ class _Recordings(Modality):
                 description=f"{silent} of {len(checked)} recordings are silent from end to end: in the mean of their "
                 "channels, no sample differs from another by a step of 16 bits. They were kept.",
             )
+
+
+def _try_hash(source: FileSource) -> str:
+    """Return the sha256 of the bytes of a file, as hex; nothing where they cannot be read, which decoding explains."""
+    try:
+        return hash_source(source)
+    except OSError:
+        return ""
 
 
 MODALITIES: Mapping[str, Modality] = {"image": _Images(), "text": _Texts(), "audio": _Recordings()}

@@ -16,11 +16,12 @@ from rft.backbones.partition.quantization import quantize_linear_layers
 from rft.backbones.partition.replay import Prefix
 from rft.config.schema import Config
 from rft.data.items import select_items
-from rft.features import Features, Lazy, Store, cache_folder
+from rft.features import Features, Lazy, Store
 from rft.features.batches import MAX_ROWS_PER_BATCH
 from rft.features.extract import Extraction, extract_features, features_identity, row_digests, store_key
 from rft.features.shared_extraction import store_shares
 from rft.records import Split
+from rft.runtime.cache_folder import cache_folder
 from rft.runtime.ranks.group import RankGroup
 
 SAMPLE_SIZE = 1000  # training examples that a backbone is judged by before anything is trained

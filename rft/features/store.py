@@ -32,14 +32,6 @@ SHARD_ROWS = 256  # how much an interruption can cost, and what processes that s
 Place = tuple[int, int]  # the number of a shard, and of a row in it
 
 
-def cache_folder() -> Path:
-    """Return where features are kept: ``$RFT_CACHE``, else ``rft`` in the user's cache folder."""
-    configured = os.environ.get("RFT_CACHE")
-    if configured:
-        return Path(configured)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rft"
-
-
 @dataclass
 class StoredRows:
     """Which of the wanted rows are stored.

@@ -16,7 +16,6 @@ from rft.config.loader import LoadedConfig
 from rft.data import Dataset
 from rft.data.remarks import join_names
 from rft.errors import RftError
-from rft.features import cache_folder
 from rft.features.extract import choose_device
 from rft.number_format import format_bytes, format_count, format_duration
 from rft.pipeline.pace import Pace
@@ -25,6 +24,7 @@ from rft.pipeline.targets.partitioned import partition_backbone
 from rft.pipeline.targets.transcripts import encode_transcripts
 from rft.plugins import ExaminedData, PlannedWork
 from rft.runtime import memory as host
+from rft.runtime.cache_folder import cache_folder
 from rft.runtime.float32 import ieee_float32
 
 FLOAT_BYTES = {"float32": 4, "float16": 2}

@@ -82,7 +82,8 @@ def test_tones_are_learned_and_the_saved_model_writes_the_same(tmp_path: Path) -
 
 
 def test_an_untrained_head_is_told_by_its_blanks(tmp_path: Path) -> None:
-    path = write_recognition(tmp_path, model="", epochs=16, family="whisper")  # its untrained layers tell little
+    # Its untrained layers tell little, and so few epochs are over long before the head writes anything.
+    path = write_recognition(tmp_path, model="", epochs=6, family="whisper")
     run = rft.audit(path, tmp_path / "run")
     blank = run.finding("performance.all_blank_outputs")
     assert (blank.value, blank.status) == (1.0, "warn")
@@ -150,6 +151,20 @@ def test_a_training_set_without_feasible_transcripts_is_an_error(tmp_path: Path)
     assert "no transcript of train can be written" in shown_error(path, DataError)
     table.assign(said="...").to_csv(tmp_path / "tones.csv", index=False)
     assert "no training transcript has a character" in shown_error(path, DataError)
+
+
+def test_one_speaker_in_test_is_refused_before_anything_is_decoded(tmp_path: Path) -> None:
+    path = write_recognition(tmp_path, "[fairness]\n")
+    table = pd.read_csv(tmp_path / "tones.csv")
+    of_test = table["split"] == "test"
+    one = table.assign(speaker=table["speaker"].mask(of_test, "s99"))
+    one.to_csv(tmp_path / "tones.csv", index=False)
+    (tmp_path / one.loc[of_test, "file"].iloc[0]).unlink()
+    message = "names one speaker, 's99', in all 36 rows of test; an error rate of one speaker says nothing of others"
+    assert message in shown_error(path, DataError)
+    code, _ = invoke_rft("check", path)
+    assert code == 2
+    assert not (tmp_path / "run").exists()
 
 
 def test_unknown_characters_are_counted_and_are_errors(tmp_path: Path) -> None:

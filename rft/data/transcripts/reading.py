@@ -27,6 +27,7 @@ from rft.data.tables.spelling import spelling_remarks
 from rft.data.tables.table_file import ColumnRequest, TextLayout, find_table_files
 from rft.data.transcripts.alignment import AlignedTranscripts, align_transcripts
 from rft.data.transcripts.normalizers import load_normalizer
+from rft.data.transcripts.speakers import require_speakers
 from rft.errors import DataError
 from rft.records import Split, WordOccurrences
 from rft.stats.scores.error_rates import HYPOTHESIS_WORDS, RAW_WORDS, WORDS
@@ -77,7 +78,7 @@ def read_transcripts(core: Config, folder: Path, table: TableInMemory | None = N
     for attribute in data.groups:
         check_levels(attribute, held.texts[attribute], held.places.source)
     held, skipped = keep_complete_rows(held, needed, skip=data.on_error == "skip")
-    _check_speakers(held, unit)
+    require_speakers(held.texts[unit], unit, held.places.source)
     check_ids(None if data.id is None else held.texts[data.id], held.places)
     split = read_splits(held, data.split)
     aligned = align_transcripts(held.texts[reference], held.texts[hypothesis], normalizer)
@@ -119,18 +120,6 @@ def _build_splits(predictions: pd.DataFrame) -> dict[str, Split]:
         for name, part in parts.items()
         if len(part)
     }
-
-
-def _check_speakers(held: Columns, unit: str) -> None:
-    """Raise ``DataError`` where one speaker alone is in the table."""
-    speakers = held.texts[unit].categories
-    if len(speakers) == 1:
-        raise DataError(
-            f"the unit column {unit!r} names one speaker, {speakers[0]!r}, in all {len(held.texts[unit]):,} rows; "
-            "an error rate of one speaker says nothing of others",
-            where=held.places.source,
-            remedy="Name the column that says who speaks, or add utterances of other speakers.",
-        )
 
 
 def _check_words(aligned: AlignedTranscripts, held: Columns, reference: str, normalizer: str) -> None:
