@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rft.pipeline.plan import AuditPlan
+from rft.runtime.collection import collect_seldom
 
 if TYPE_CHECKING:
     from rft.run import FinishedRun
@@ -33,7 +34,8 @@ def run_plan(
     Raises:
         RftError: for anything that the user can mend; what is wrong with ``out`` before anything is computed.
     """
-    from rft.pipeline.stages import run_audit
+    with collect_seldom():
+        from rft.pipeline.stages import run_audit
 
     check_out(out, force=force)
     run = run_audit(plan, device=device, offline=offline)

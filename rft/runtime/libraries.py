@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, requires, version
 
 from rft.errors import RftError
+from rft.runtime.collection import collect_seldom
 
 
 def find_unmet_requirement(name: str, owner: str = "rft") -> str | None:
@@ -64,7 +65,8 @@ def library_import(
     if (unmet := find_unmet_requirement(name, owner)) is not None:
         raise error(f"{start} {unmet}", where=where, remedy=install)
     try:
-        yield
+        with collect_seldom():
+            yield
     except RftError:
         raise
     except Exception as problem:  # a library that does not fit to another one fails in any way

@@ -13,6 +13,7 @@ import typer
 from rft.cli.app import EXIT, Debug, Force, RunFolder, RunKey, Share, out, report_errors
 from rft.cli.output import CommandResult
 from rft.cli.show import show_run, summarize_run, write_decisive
+from rft.runtime.collection import collect_seldom
 
 if TYPE_CHECKING:
     from rft.records import AuditRun
@@ -45,7 +46,7 @@ def report(
     debug: Debug = False,
 ) -> CommandResult:
     """Show a finished run again, or judge it by other rules. The run stays as it is; needs neither model nor data."""
-    with report_errors(debug):
+    with report_errors(debug), collect_seldom():
         from rft.report import open_run, write_made_from
         from rft.report.render.public import make_public
 

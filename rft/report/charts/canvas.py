@@ -99,7 +99,10 @@ class Canvas:
     def add_axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """Return axes in this rectangle: no frame, fine grid lines where ``set_ticks`` asks for them."""
         box = (left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height)
-        return self.figure.add_axes(box, facecolor="none")
+        axes = self.figure.add_axes(box, facecolor="none")
+        for axis in (axes.xaxis, axes.yaxis):  # they have no label: to look for its place lays out all ticks twice more
+            axis.set_label_coords(0, 0)
+        return axes
 
     def draw_line(self, xs: Sequence[float], ys: Sequence[float], **look: Any) -> None:
         """Draw a line through places in pixels, broken where one is NaN, or a marker at each."""

@@ -51,10 +51,10 @@ _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
 def drawing_settings() -> Iterator[None]:
     """Draw under the same settings whatever the user's are, and leave the user's as they were."""
     with matplotlib.rc_context():
-        for name, value in matplotlib.rcParamsDefault.items():
-            if name != "backend":  # rc_context would not put it back
+        for name, value in (matplotlib.rcParamsDefault | _LOOK).items():
+            # rc_context would not put the backend back; what stands as it should is not checked by matplotlib again
+            if name != "backend" and matplotlib.rcParams[name] != value:
                 matplotlib.rcParams[name] = value
-        matplotlib.rcParams.update(_LOOK)
         yield
 
 
