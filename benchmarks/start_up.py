@@ -5,8 +5,8 @@
 Prints a table and writes ``start_up.json`` beside this file. All commands run with one thread, in turns; what is
 compared are medians of user and system time. The audit is of tiny JPEG files in two groups: MobileNetV3 small with
 random weights, the plugins performance, fairness and privacy (no epsilon, its attacks), no attribution; it runs once
-before, so that its features are cached. ``rft report`` shows the run in ``--run``, such as that of ``rft demo``, or that
-of the audit.
+before, so that its features are cached. ``rft report`` shows the run in ``--run``, such as that of ``rft demo``, or
+else that of the audit.
 """
 
 from __future__ import annotations
