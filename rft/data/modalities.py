@@ -92,7 +92,7 @@ class _Texts(Modality):
 
 
 class _Recordings(Modality):
-    """Recordings are decoded when they are first checked: of their length, and what can be decoded, headers say little."""
+    """Recordings are decoded when they are first checked: of what can be decoded, headers say little."""
 
     @contextmanager
     def open_check(self, config: DataConfig) -> Iterator[CheckItem]:

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
@@ -102,16 +102,37 @@ def _decode_stream(stream: BinaryIO, source: FileSource, max_seconds: float) -> 
             recording = _decode_sound(sound, source, max_seconds)
         least = (sound.frames or 0) - round(foreign.MOST_LACKING * sound.rate)
     else:
-        with _open_soundfile(stream, source, size) as opened:
-            _check_header(opened, source)
-            least = _count_promised(stream, size, opened, source, max_seconds)
-            recording = _decode_sound(opened, source, max_seconds)
+        recording, least = _decode_by_soundfile(stream, size, source, max_seconds)
     if len(recording.samples) < least:
         there = f"should hold {least:,} samples or more, and {len(recording.samples):,} can be decoded"
         raise _refuse(source, f"{there}: it is damaged, cut short, or its header is wrong")
     if not len(recording.samples):
         raise _refuse(source, "holds no samples")
     return recording
+
+
+def _decode_by_soundfile(stream: BinaryIO, size: int, source: FileSource, max_seconds: float) -> tuple[Recording, int]:
+    """Return what libsndfile reads, and how many samples there must be at least."""
+    with _open_soundfile(stream, source, size) as opened:
+        _check_header(opened, source)
+        promised = _count_promised(stream, size, opened, source, max_seconds)
+        if promised.counted is None:
+            return _decode_sound(opened, source, max_seconds), promised.least
+    lengthened = mp3_frames.state_length(stream, promised.counted)
+    with _open_soundfile(lengthened, source, size) as opened:
+        return _decode_sound(opened, source, max_seconds), promised.least
+
+
+class _Promised(NamedTuple):
+    """What the structure of a file promises.
+
+    Attributes:
+        least: samples of a channel that there must be.
+        counted: samples in the frames of an MP3 that libsndfile takes for shorter than that; None otherwise.
+    """
+
+    least: int
+    counted: int | None = None
 
 
 class _SoundFile:
@@ -175,22 +196,26 @@ def _check_header(sound: _DecodesSound, source: FileSource) -> None:
         raise _refuse(source, f"has {sound.channels:,} channels; at most {MOST_CHANNELS} are read")
 
 
-def _count_promised(stream: BinaryIO, size: int, sound: _SoundFile, source: FileSource, max_seconds: float) -> int:
-    """Return how many samples there must be at least; raises ``DataError`` where the file is not whole, or too long."""
+def _count_promised(
+    stream: BinaryIO, size: int, sound: _SoundFile, source: FileSource, max_seconds: float
+) -> _Promised:
+    """Return what a file promises; raises ``DataError`` where it is not whole, or too long."""
     place = stream.tell()  # where libsndfile goes on
     if sound.format == "MP3":
         frames = mp3_frames.walk_frames(stream, size, int(max_seconds * sound.rate) + mp3_frames.MOST_TRIMMED)
-        least, problem = frames.samples - mp3_frames.MOST_TRIMMED, frames.problem
-        _check_length(least, sound.rate, source, max_seconds)
+        is_shortened = not frames.says_length and sound.frames < frames.samples
+        promised = _Promised(frames.samples - mp3_frames.MOST_TRIMMED, frames.samples if is_shortened else None)
+        _check_length(promised.least, sound.rate, source, max_seconds)
+        problem = frames.problem
     else:
-        least = sound.frames
-        if least < UNKNOWN_LENGTH:
-            _check_length(least, sound.rate, source, max_seconds)
+        promised = _Promised(sound.frames)
+        if sound.frames < UNKNOWN_LENGTH:
+            _check_length(sound.frames, sound.rate, source, max_seconds)
         problem = _find_damage(stream, size)
     if problem:
         raise _refuse(source, f"is damaged: {problem}")
     stream.seek(place)
-    return least
+    return promised
 
 
 def _check_length(frames: int, rate: int, source: FileSource, max_seconds: float) -> None:

@@ -1,11 +1,13 @@
 """How many samples the frames of an MP3 hold: its header may say nothing of that, or something else.
 
 libsndfile takes the length from the header of Xing or LAME, or estimates it from the size of the file, stops there, and
-says nothing of frames that are missing (ISO/IEC 11172-3 and 13818-3).
+says nothing of frames that are missing (ISO/IEC 11172-3 and 13818-3). Where bits go up and down, and no header says how
+long it is, that estimate may be a fraction: then a header is put before the frames that were counted.
 """
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -16,6 +18,8 @@ KBITS = {
 }
 LAYER_3 = 1  # the bits of the layer
 MONO = 3  # the bits of the channels
+MOST_BITS = 14  # the number of the largest of these
+SAYS_FRAMES = b"\0\0\0\1"  # of what a header of Xing may say
 TRAILERS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
 # Samples of the frames that a decoder may leave out: LAME notes up to 4,095 at either end, and a decoder delays by 529.
 MOST_TRIMMED = 2 * 4095 + 529
@@ -37,10 +41,12 @@ class Mp3Frames:
     Attributes:
         samples: of each channel.
         problem: what is wrong with them, in words.
+        says_length: whether a header of Xing or LAME says how many there are.
     """
 
     samples: int
     problem: str | None
+    says_length: bool = False
 
 
 def walk_frames(stream: BinaryIO, size: int, most_samples: int) -> Mp3Frames:
@@ -72,7 +78,28 @@ def walk_frames(stream: BinaryIO, size: int, most_samples: int) -> Mp3Frames:
     # Whether the frame of the header counts is not the same in all encoders.
     if promised is not None and samples <= most_samples and abs(promised - frames) > 1:
         return Mp3Frames(samples, f"its header promises {promised:,} frames, and {frames:,} are there")
-    return Mp3Frames(samples, None)
+    return Mp3Frames(samples, None, says_length=promised is not None)
+
+
+def state_length(stream: BinaryIO, samples: int) -> BinaryIO:
+    """Return a file with its frames and, before them, a header of Xing that says how many they are.
+
+    Args:
+        stream: of a file that begins with a whole frame, behind tags; it is moved.
+        samples: of a channel, in all its frames.
+    """
+    stream.seek(_skip_tags(stream))
+    content = stream.read()
+    first = _read_header(content[:64])
+    assert first is not None, "its frames were counted"
+    # The most bits a second, so that there is room; no padding and no checksum. All else is as in the other frames.
+    head = bytes((content[0], content[1] | 1, content[2] & 0x0D | MOST_BITS << 4, content[3]))
+    frame = _read_header(head)
+    assert frame is not None, "the bits were all that was changed"
+    header = (head + bytes(frame.side_bytes) + b"Xing" + SAYS_FRAMES + (samples // first.samples).to_bytes(4)).ljust(
+        frame.size, b"\0"
+    )
+    return io.BytesIO(header + content)
 
 
 def _skip_tags(stream: BinaryIO) -> int:

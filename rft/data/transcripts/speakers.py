@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pandas as pd
 
 from rft.errors import DataError
 
 
-def require_speakers(speakers: Iterable[str], unit: str, where: str, of_split: str = "") -> None:
+def require_speakers(speakers: pd.Series | pd.Categorical, unit: str, where: str, of_split: str = "") -> None:
     """Raise ``DataError`` where one speaker alone spoke.
 
     Args:
@@ -18,11 +16,11 @@ def require_speakers(speakers: Iterable[str], unit: str, where: str, of_split: s
         where: the table it is a column of.
         of_split: the split that the utterances are all of; empty for a whole table.
     """
-    spoke = pd.Categorical(speakers)
-    if len(spoke) and (spoke == spoke[0]).all():
-        rows = f"{len(spoke):,} rows{f' of {of_split}' if of_split else ''}"
+    names = list(speakers.unique())
+    if len(names) == 1:
+        rows = f"{len(speakers):,} rows{f' of {of_split}' if of_split else ''}"
         raise DataError(
-            f"the unit column {unit!r} names one speaker, {spoke[0]!r}, in all {rows}; "
+            f"the unit column {unit!r} names one speaker, {names[0]!r}, in all {rows}; "
             "an error rate of one speaker says nothing of others",
             where=where,
             remedy="Name the column that says who speaks, or add utterances of other speakers"

@@ -14,6 +14,7 @@ import soundfile
 
 from rft.data.audio import decoding
 from rft.data.audio.decoding import read_recording
+from rft.data.audio.mp3_frames import MOST_TRIMMED
 from rft.data.file_source import EmbeddedFile
 from rft.errors import ConfigError, DataError
 from tests.support.audio_cases import RATE, encode_by_av, encode_sound, make_tone, patch, promise_flac_samples
@@ -116,7 +117,19 @@ def without_first_frame(content: bytes) -> bytes:
     return content[content.find(content[:2], 10) :]
 
 
+def encode_variable(samples: np.ndarray, rate: int, channels: int) -> bytes:
+    """Return an MP3 of (N,) samples whose frames have as many bits as they need, with a header that says how many."""
+    stream = io.BytesIO()
+    sound = np.stack([samples] * channels, axis=1)
+    soundfile.write(stream, sound, rate, "MPEG_LAYER_III", format="MP3", bitrate_mode="VARIABLE", compression_level=0.3)
+    return stream.getvalue()
+
+
 DAMAGED = {
+    "half an mp3 that does not say its length": (
+        without_first_frame(MP3)[: len(MP3) // 2],
+        "it is cut short within a frame",
+    ),
     "empty": (b"", "it is empty"),
     "text": (b"hello, world " * 20, "it is of no kind that is read"),
     "zeros": (bytes(2000), "it is of no kind that is read"),
@@ -148,7 +161,6 @@ DAMAGED = {
     "half an mp3": (MP3[: len(MP3) // 2], "it is cut short within a frame"),
     "mp3 without its last frames": (MP3[: MP3.rfind(MP3[:2])][: -len(MP3) // 4], "cut short"),
     "mp3 with zeros within": (patch(MP3, len(MP3) // 2, bytes(400)), "frames, and"),
-    "mp3 that does not say its length": (without_first_frame(MP3), "can be decoded"),
     "NaN": (with_sample(np.nan), "holds samples that are no numbers"),
     "infinite": (with_sample(np.inf), "holds samples that are no numbers"),
     "float64 beyond float32": (encode_sound(np.append(np.zeros(9), 1e300), "WAV", "DOUBLE"), "are no numbers"),
@@ -174,6 +186,27 @@ def test_each_damaged_file_has_its_answer(name: str) -> None:
     assert error.where == "clips.parquet, row 1"
     assert 'data.on_error = "skip"' in (error.remedy or "")
     assert "\n" not in error.what
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 44_100])
+@pytest.mark.parametrize("quiet", ["begin", "end"])
+def test_an_mp3_that_does_not_say_its_length_is_read_whole(rate: int, channels: int, quiet: str) -> None:
+    """Loud at the begin, libsndfile takes it for a third of what it is; quiet there, for three times as much."""
+    tone = make_tone(3, rate, noise=0.3)
+    tone[slice(0, len(tone) // 2) if quiet == "begin" else slice(len(tone) // 2, None)] = 0
+    content = encode_variable(tone, rate, channels)
+    expected = read_recording(embed(content), 60).samples
+    bare = without_first_frame(content)
+    for whole in (bare, b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + bare + b"TAG" + bytes(125)):
+        samples = read_recording(embed(whole), 60).samples
+        assert 0 <= len(samples) - len(expected) <= MOST_TRIMMED
+        lags = range(len(samples) - len(expected) + 1)
+        middle = slice(len(expected) // 2 - 2000, len(expected) // 2 + 2000)  # where it is neither loud nor quiet alone
+        lag = min(lags, key=lambda lag: float(np.abs(samples[lag:][middle] - expected[middle]).max()))
+        np.testing.assert_allclose(samples[lag : lag + len(expected)], expected, atol=1e-5)
+    with pytest.raises(DataError, match=r"lasts .* s or more; at most 2 s are decoded"):
+        read_recording(embed(bare), 2)
 
 
 STREAMED = patch(patch(WAV, 4, b"\xff" * 4), 40, b"\xff" * 4)
