@@ -19,6 +19,7 @@ SMALL = {
     "membership_attack.py": "--train 300 --test 200 --dimension 16 --classes 2 --epochs 2",
     "predictions_alone.py": "--rows 2000",
     "private_training.py": "--steps 3 --rounds 1 --epochs 1",
+    "recognizer_gradients.py": "--rounds 1 --utterances 2 --vectors 90",
     "start_up.py": "--rounds 1 --examples 200",
 }
 
