@@ -103,8 +103,10 @@ def test_every_finding_of_the_code_is_listed(plugin: str) -> None:
         )
         assert listed is not None
         names += listed
-    data = DataConfig.model_validate({"groups": ["sex", "race"], "unit": "speaker"})
-    names += registered.list_findings_for("recognition", options, data) or ()
+    transcripts = {"groups": ["sex", "race"], "unit": "speaker"}
+    recordings = {"manifest": "clips.csv", "audio": "file", "transcript": "said", "normalizer": "none"}
+    for data in (transcripts, transcripts | recordings):
+        names += registered.list_findings_for("recognition", options, DataConfig.model_validate(data)) or ()
     defined = list(find_defined_ids(plugin))
     assert defined
     unlisted = [

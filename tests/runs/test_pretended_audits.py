@@ -67,7 +67,7 @@ AUDITED = {
     "vit, nothing frozen": write_text_audit("hf_vit", "none"),
     "whisper, a layer": write_text_audit("whisper", "layer"),
 }
-QUICK = {("shadows", "cuda"), ("private", "mps"), ("bert, a head", "mps")}
+QUICK = {("shadows", "cuda"), ("bert, a head", "mps")}
 CASES = [
     pytest.param(name, kind, marks=[] if (name, kind) in QUICK else pytest.mark.slow)
     for name in AUDITED
