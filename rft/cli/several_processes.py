@@ -66,9 +66,9 @@ def _speak_once(ranks: RankGroup) -> Iterator[None]:
 
 
 def _end_unless_first(ranks: RankGroup, code: int, error: RftError | None = None) -> None:
+    say_no_more()  # torchrun ends all processes when one has ended, and may send its signal twice
     if ranks.is_first_to_fail():
         return
-    say_no_more()  # torchrun ends all processes when one has ended
     if error is not None:
         note_error(error)
     raise typer.Exit(code) from None

@@ -18,7 +18,7 @@ MESSAGE = "rft: interrupted; nothing half-written was left"
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, what services and CI send, and a terminal that is closed
 
 
-_is_ending: list[bool] = []  # filled once the process ends for a reason that another one says
+_is_ending: list[bool] = []  # filled once the process ends for a reason that it, or another one, says
 
 
 class Interruption(KeyboardInterrupt):
@@ -35,7 +35,7 @@ def exit_code(interruption: KeyboardInterrupt) -> int:
 
 
 def say_no_more() -> None:
-    """Let signals add nothing from now on: this process ends already, for a reason that another one has said."""
+    """Let signals add nothing from now on: this process ends already, for a reason that it, or another one, says."""
     _is_ending.append(True)
 
 
