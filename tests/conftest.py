@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,10 +49,16 @@ def nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         yield state
 
 
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the caches of single tests lie: to number them, pytest would look through all folders each time."""
+    return tmp_path_factory.mktemp("caches")
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(caches: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep the features and the ledgers of each test to itself."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = Path(tempfile.mkdtemp(dir=caches))
     monkeypatch.setenv("RFT_CACHE", str(folder))
     monkeypatch.setenv("RFT_STATE", str(folder / "state"))
     return folder

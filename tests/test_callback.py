@@ -112,6 +112,7 @@ def test_what_is_wrong_is_said_before_training(config: Path, tmp_path: Path) -> 
         AuditCallback(config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_failed_audit_keeps_the_model_and_raises(config: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     with pytest.raises(RftError, match="'LABEL_0', 'LABEL_1'; the labels of the data are 'negative', 'positive'"):

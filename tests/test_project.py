@@ -5,12 +5,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from rft import references
 from tests.support import ROOT, draw_rooms, house_counts
+from tests.support.sources import parse_file
 
 SOURCE = ROOT / "rft"
 
@@ -104,9 +106,10 @@ def room_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
+@cache
 def imports_of(path: Path) -> list[tuple[str, bool]]:
     """Return (module, whether it is imported for types only) of each import, deferred ones included."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parse_file(path)
     typing_only = {
         id(inner)
         for node in ast.walk(tree)
@@ -254,16 +257,21 @@ def test_no_folder_is_crowded_and_no_file_long() -> None:
     assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
 
 
+@cache
+def count_folder(folder: str) -> house_counts.HouseCounts:
+    return house_counts.count_house([ROOT / folder])
+
+
 @pytest.mark.parametrize("folder", ["rft", "tests", "examples", "benchmarks"])
 def test_the_code_reads_as_it_is_meant_to(folder: str) -> None:
-    counts = house_counts.count_house([ROOT / folder])
+    counts = count_folder(folder)
     assert counts.one_word_names <= 0.06
     assert counts.placeholders <= 1
     assert counts.body_lines[1] <= 25
 
 
 def test_docstrings_say_the_shapes_of_arrays() -> None:
-    assert house_counts.count_house([SOURCE]).shapes >= 0.6
+    assert count_folder("rft").shapes >= 0.6
 
 
 def test_columns_are_declared_of_tables_that_there_are() -> None:
@@ -271,7 +279,7 @@ def test_columns_are_declared_of_tables_that_there_are() -> None:
     offenders = []
     for path in (SOURCE / "plugins").rglob("*.py"):
         plugin = SOURCE / "plugins" / path.relative_to(SOURCE / "plugins").parts[0]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parse_file(path)):
             if not isinstance(node, ast.AnnAssign) or not isinstance(node.value, ast.Dict):
                 continue
             if ast.unparse(node.target) not in ("COLUMNS", "_COLUMNS"):
@@ -292,7 +300,7 @@ def test_findings_and_figures_are_stated_by_their_builders() -> None:
             continue
         imported = {module for module, _ in imports_of(path)}
         built = {name for name in BUILT if {f"rft.{name}", f"rft.records.{name}"} & imported}
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parse_file(path)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in built | {f"records.{name}" for name in BUILT}:
                 offenders.append(f"{path.relative_to(ROOT)}:{node.lineno} calls {ast.unparse(node.func)}")
     assert offenders == []
@@ -406,7 +414,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 def test_every_public_docstring_is_there() -> None:
     missing = []
     for path in files():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parse_file(path)
         nodes = [tree, *[node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]]
         nodes += [n for c in tree.body if isinstance(c, ast.ClassDef) for n in c.body if isinstance(n, ast.FunctionDef)]
         for node in nodes:

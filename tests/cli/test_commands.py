@@ -75,6 +75,7 @@ def test_layers_of_an_unknown_backbone_are_refused_with_near_names() -> None:
     assert (code, "Did you mean 'resnet18'" in stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_backbones_are_compared_on_training_examples_alone(tiny: Path) -> None:
     page = tiny.parent / "backbones.html"
     candidates = ("torchvision/resnet18=random", "torchvision/mobilenet_v2=random")

@@ -140,6 +140,7 @@ def test_a_label_that_is_not_certain_is_asked_for(folder: Path) -> None:
     assert "# few values too, if these are groups: camera, 2 values: left (20), right (20)" in text
 
 
+@pytest.mark.slow
 def test_private_training_is_proposed_with_classes_and_population(portraits: Path) -> None:
     named = ("--class", "red", "--class", "blue", "--population", "london")
     assert invoke_rft("init", "photos", "--private", "2.5", *named, *RANDOM)[0] == 0

@@ -218,6 +218,7 @@ def test_a_log_has_the_verdict_and_each_rule_that_does_not_hold(
         assert rules[0]["interval"]["low"] < accuracy < rules[0]["interval"]["high"] < 0.9
 
 
+@pytest.mark.slow
 def test_one_log_for_both_streams_has_the_verdict_once(workplace: Path) -> None:
     """What was just to be read in the same file is not said again."""
     command = [sys.executable, "-m", "rft", "audit", "scores.toml", "--out", "runs/joined", "--force"]

@@ -84,6 +84,7 @@ def test_what_cannot_be_predicted_is_named(images: Path, tmp_path: Path) -> None
         assert problem in stderr
 
 
+@pytest.mark.slow
 def test_texts_are_read_a_line_each_from_files_and_standard_input(tmp_path: Path) -> None:
     FAMILIES["bert"].load(tmp_path)  # into the folder "own"
     write_texts(tmp_path)

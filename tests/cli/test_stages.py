@@ -17,7 +17,12 @@ from rft.runtime.progress import Stage, StageListener, listen_to_stages, track_p
 LINE = re.compile(r"rft: (.+): \d+(\.\d)? (ms|s|min|h)( \d+ s)?$")
 
 
-@pytest.fixture(params=[0.0, math.inf], ids=["long loops", "short loops"])
+@pytest.fixture(
+    params=[
+        pytest.param(0.0, id="long loops"),
+        pytest.param(math.inf, id="short loops", marks=pytest.mark.slow),
+    ]
+)
 def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Let all loops count as long, or none, however fast this machine is."""
     monkeypatch.setattr("rft.runtime.progress.SHORT", request.param)

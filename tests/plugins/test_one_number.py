@@ -176,7 +176,7 @@ def test_people_are_counted_and_not_their_rows() -> None:
     assert (tiny["n"], tiny["status"]) == (12, "inconclusive (small sample)")
 
 
-@pytest.mark.parametrize("rows_of_a_person", [1, 4])
+@pytest.mark.parametrize("rows_of_a_person", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_mitigation_leaves_out_whom_the_section_leaves_out(rows_of_a_person: int) -> None:
     _, fairness, _ = audit_three_ways(rows_of_a_person)
     before = fairness.finding("fairness.mitigation.gap_before")
@@ -187,7 +187,7 @@ def test_mitigation_leaves_out_whom_the_section_leaves_out(rows_of_a_person: int
 
 
 def test_two_calibration_errors_have_two_names() -> None:
-    performance, fairness, _ = audit_three_ways(1)
+    performance, fairness, _ = audit_three_ways(4)
     finding, shown_finding = (
         performance.finding("performance.ece"),
         fairness.finding("fairness.rms_calibration_error_gap.region"),

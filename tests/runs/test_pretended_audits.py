@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 import rft
 from rft.plugins.privacy.empirical import mechanism_audit
+from rft.plugins.privacy.training import randomness
 from rft.records import AuditRun
 from tests.conftest import AUDITS, CONFIG, write_images
 from tests.runs.test_one_model import write_audit as write_head_audit
@@ -67,7 +70,7 @@ AUDITED = {
     "vit, nothing frozen": write_text_audit("hf_vit", "none"),
     "whisper, a layer": write_text_audit("whisper", "layer"),
 }
-QUICK = {("shadows", "cuda"), ("bert, a head", "mps")}
+QUICK = {("bert, a head", "mps")}
 CASES = [
     pytest.param(name, kind, marks=[] if (name, kind) in QUICK else pytest.mark.slow)
     for name in AUDITED
@@ -78,6 +81,13 @@ CASES = [
 def outcomes(run: AuditRun) -> dict[str, tuple[str, str | None]]:
     """Return what became of every finding: its status, and why it was not measured."""
     return {finding.id: (finding.status, finding.reason) for part in run.sections for finding in part.findings}
+
+
+def repeat_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let private training draw the same noise from here on: with noise of its own a margin is positive by chance."""
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(randomness, "os", SimpleNamespace(urandom=rng.bytes))
+    monkeypatch.setattr(randomness, "secrets", SimpleNamespace(randbits=lambda bits: int(rng.integers(2**bits))))
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
@@ -93,6 +103,7 @@ def test_an_audit_on_a_device_measures_what_one_on_the_cpu_does(
 
     monkeypatch.setattr(mechanism_audit, "build_canary_task", watch_device)
     path = AUDITED[name](tmp_path)
+    repeat_noise(monkeypatch)
     with pretend_device(kind) as (generator,):
         before = generator.get_state()
         run = rft.audit(path, tmp_path / "run", device=kind)
@@ -105,7 +116,8 @@ def test_an_audit_on_a_device_measures_what_one_on_the_cpu_does(
         assert places == [kind]
     failed = [reason for _, reason in outcomes(run).values() if reason and "failed on this network" in reason]
     assert not failed
-    if (name, kind) not in QUICK:  # those have no time for a second audit
+    if (name, kind) not in QUICK:  # that one has no time for a second audit
+        repeat_noise(monkeypatch)
         on_cpu = rft.audit(path, tmp_path / "again", device="cpu")
         missing = {id for id, (status, _) in outcomes(on_cpu).items() if status != "not_measured"} - measured.keys()
         assert not missing

@@ -103,6 +103,7 @@ class TestClasses:
         assert "only if it belongs to the task whoever is in the data" in output.replace("\n", " ")
         assert not (tmp_path / "run").exists()
 
+    @pytest.mark.slow
     def test_nothing_released_has_a_shape_that_follows_from_the_data(self, private: Path, tmp_path: Path) -> None:
         """Neither who has which label, nor a class that nobody has, changes what the released folder looks like."""
         three = 'data.classes=["red", "never seen", "blue"]'
@@ -121,6 +122,7 @@ class TestClasses:
 
 
 class TestVoidPromises:
+    @pytest.mark.slow
     def test_seeded_noise_leaves_rules_uncertain_and_the_card_without_the_tag(
         self, private: Path, tmp_path: Path
     ) -> None:

@@ -91,6 +91,7 @@ def test_an_untrained_head_is_told_by_its_blanks(tmp_path: Path) -> None:
     assert run.finding("performance.deletion_rate").value == 1
 
 
+@pytest.mark.slow
 def test_private_training_is_by_speaker_in_closed_form_and_attacked(tmp_path: Path) -> None:
     pytest.importorskip("opacus")
     path = write_recognition(tmp_path, PRIVATE, CHARACTERS, epochs=2)

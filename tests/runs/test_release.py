@@ -106,6 +106,7 @@ def test_the_report_holds_a_salt_that_the_evidence_does_not(tmp_path: Path) -> N
     assert holding == {"audit.json", "report.html"}
 
 
+@pytest.mark.slow
 def test_what_a_broken_plugin_says_stays_on_the_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

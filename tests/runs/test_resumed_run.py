@@ -195,6 +195,7 @@ def test_whatever_changes_the_model_of_texts_changes_the_identity(
     assert len(set(seen.values())) == len(seen), sorted(seen, key=lambda name: seen[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -239,6 +240,7 @@ def test_a_killed_run_goes_on_as_itself(tmp_path: Path, monkeypatch: pytest.Monk
     assert (training["charged_steps"], training["interruptions"]) == (42, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

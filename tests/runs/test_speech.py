@@ -136,6 +136,7 @@ def test_a_run_is_verified_and_predicts_a_folder(tmp_path: Path) -> None:
         np.testing.assert_allclose(table[name], audited[name], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_second_run_finds_its_features_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, read = write_small(tmp_path), list[object]()
     prepare = AudioInputs._read_prepared

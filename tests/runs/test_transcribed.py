@@ -63,7 +63,9 @@ def transcribe_alone(folder: Path, **decoding: Any) -> pd.DataFrame:
     return table.assign(written=[transcriber.transcribe([clip])[0].text for clip in clips])
 
 
-@pytest.mark.parametrize(("kind", "beams"), [("whisper", 1), ("whisper", 2), ("ctc", None)])
+@pytest.mark.parametrize(
+    ("kind", "beams"), [("whisper", 1), pytest.param("whisper", 2, marks=pytest.mark.slow), ("ctc", None)]
+)
 def test_findings_are_those_of_the_same_transcripts_in_a_table(tmp_path: Path, kind: str, beams: int | None) -> None:
     model = "" if beams is None else f"[model.decoding]\nbeams = {beams}\n"
     run = rft.audit(write_audit(tmp_path, kind=kind, model=model), tmp_path / "run")

@@ -54,6 +54,7 @@ def test_a_signal_in_the_first_second_ends_with_one_line(tiny: Path, delay: floa
     assert {path.name for path in tiny.parent.iterdir()} == {"data", "audit.toml"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_signal_in_training_leaves_nothing_half_written(tiny: Path, own_cache: Path, number: signal.Signals) -> None:
     with start_audit(tiny) as process:

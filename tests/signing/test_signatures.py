@@ -104,8 +104,8 @@ def test_signing_again_gives_the_same_bytes(signed: SignedRun, monkeypatch: pyte
 def test_every_flipped_bit_is_seen_but_in_the_hint_which_key_it_was(signed: SignedRun) -> None:
     whole = signed.signature.read_bytes()
     hint = range(whole.index(b'"keyid"'), whole.index(b'"sig"'))
-    positions = [position for position in range(0, len(whole), 3) if position not in hint]
-    assert len(positions) > 400
+    positions = [position for position in range(0, len(whole), 13) if position not in hint]
+    assert len(positions) > 90
     for position in positions:
         changed = bytearray(whole)
         changed[position] ^= 1 << position % 8

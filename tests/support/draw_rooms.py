@@ -7,7 +7,7 @@ left out, so that what is drawn can be read.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,9 +22,8 @@ def room_of(file: Path) -> str:
     return file.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def imported_rooms(file: Path) -> Iterator[str]:
-    """Yield the rooms that a file imports from, deferred imports included."""
-    rooms = {room_of(path) for path in SOURCE.rglob("*.py")}
+def imported_rooms(file: Path, rooms: Set[str]) -> Iterator[str]:
+    """Yield those of the rooms that a file imports from, deferred imports included."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "rft":
             parts = node.module.split(".")
@@ -35,9 +34,11 @@ def imported_rooms(file: Path) -> Iterator[str]:
 def room_imports() -> dict[str, set[str]]:
     """Return room -> the rooms that it imports from."""
     arrows: dict[str, set[str]] = {}
-    for file in sorted(SOURCE.rglob("*.py")):
+    files = sorted(SOURCE.rglob("*.py"))
+    rooms = {room_of(file) for file in files}
+    for file in files:
         if (room := room_of(file)) not in ("__init__", "__main__"):
-            arrows.setdefault(room, set()).update(set(imported_rooms(file)) - {room} - EVERYWHERE)
+            arrows.setdefault(room, set()).update(set(imported_rooms(file, rooms)) - {room} - EVERYWHERE)
     return {room: targets for room, targets in arrows.items() if room not in EVERYWHERE}
 
 

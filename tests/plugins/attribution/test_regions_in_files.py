@@ -98,6 +98,7 @@ def test_images_of_several_sizes_have_a_place_each(tmp_path: Path) -> None:
     assert (finding.status, finding.value, finding.n) == ("warn", 1.0, 24)
 
 
+@pytest.mark.slow
 def test_the_region_is_drawn_where_the_model_sees_it(tmp_path: Path) -> None:
     audited = audited_files(write_marked(tmp_path, [(300, 200)] * 40, MARK), show_examples=True)
     plain, boxed = audit_regions(audited), audit_regions(audited, mark=MARK)

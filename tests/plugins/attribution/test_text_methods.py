@@ -86,7 +86,7 @@ def naive_gradients(model: TextModel, inputs: Batch, absent: Tensor, target: int
 FAMILIES = [(bert, word_pieces), (gpt, single_bytes)]
 
 
-@pytest.mark.parametrize(("make", "tokens"), FAMILIES)
+@pytest.mark.parametrize(("make", "tokens"), [FAMILIES[0], pytest.param(*FAMILIES[1], marks=pytest.mark.slow)])
 def test_gradients_match_a_naive_sum_and_captum(make: Any, tokens: Any) -> None:
     tokenizer = tokens()
     model = make(tokenizer)

@@ -167,7 +167,7 @@ def test_rows_of_one_person_have_no_exact_test_and_a_wider_interval() -> None:
     assert four_fifths.REPEATED not in first.text
 
 
-@pytest.mark.parametrize(("n", "other_n"), [(7, 9), (12, 5), (20, 20)])
+@pytest.mark.parametrize(("n", "other_n"), [(7, 9), (12, 5), pytest.param(20, 20, marks=pytest.mark.slow)])
 def test_the_exact_test_of_the_ratio_is_the_enumeration_of_all_outcomes(n: int, other_n: int) -> None:
     """Held against a sum over every outcome, without bisection; over the same shares of the other group."""
     k, other_k = np.meshgrid(np.arange(n + 1), np.arange(other_n + 1), indexing="ij")

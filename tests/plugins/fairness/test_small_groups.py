@@ -118,7 +118,7 @@ def test_the_headline_names_who_was_too_small(monkeypatch: pytest.MonkeyPatch) -
     "rates",
     [
         (0.95, 0.9, 0.7),
-        (0.8, 0.8, 1.0),
+        pytest.param((0.8, 0.8, 1.0), marks=pytest.mark.slow),
         pytest.param((0.9, 0.9, 0.9), marks=pytest.mark.slow),
         pytest.param((0.5, 0.5, 0.5), marks=pytest.mark.slow),
     ],

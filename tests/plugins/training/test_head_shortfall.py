@@ -23,7 +23,7 @@ from tests.support.membership_cases import audited_model, predict_splits
 from tests.support.privacy_cases import private_facts
 
 SHORT = Recipe(epochs=1, optimizer="sgd", learning_rate=0.001, momentum=0.9, weight_decay=0.0, batch_size=32)
-LONG = Recipe(300, "adamw", 0.003, 0.0, 0.0, 32, schedule="cosine")
+LONG = Recipe(100, "adamw", 0.01, 0.0, 0.0, 32, schedule="cosine")
 
 
 def learnable(recipe: Recipe, *, n: int = 400, **changes: Any) -> AuditedModel:

@@ -152,7 +152,7 @@ def test_the_right_mechanism_is_not_accused_and_its_bound_holds(randomness: str)
         assert judgement.gaussian_bound > 1
 
 
-SLOW_FAULTS = ("noise over n", "doubled rate")
+SLOW_FAULTS = ("noise over n", "doubled rate", "half noise")
 DEFAULT_FAULTS = [pytest.param(fault, marks=pytest.mark.slow) if fault in SLOW_FAULTS else fault for fault in PLANTED]
 
 

@@ -454,7 +454,9 @@ def test_the_facts_hold_the_self_test() -> None:
 
 
 @pytest.mark.parametrize("units", [None, np.repeat(np.arange(24), 4).astype(str)], ids=["examples", "persons"])
-@pytest.mark.parametrize("room", [None, 50 * 2 * 4], ids=["all at once", "in parts"])
+@pytest.mark.parametrize(
+    "room", [pytest.param(None, id="all at once", marks=pytest.mark.slow), pytest.param(50 * 2 * 4, id="in parts")]
+)
 @pytest.mark.parametrize("way", ["heads", "network"])
 def test_the_self_test_runs_as_many_rows_at_once_as_training_does(
     monkeypatch: pytest.MonkeyPatch, way: str, room: int | None, units: np.ndarray | None
