@@ -44,13 +44,8 @@ METHODS_OF: dict[str, tuple[Method, ...]] = {
     "text": ("integrated_gradients", "word_removal"),
     "audio": ("window_occlusion", "band_occlusion", "integrated_gradients"),
 }
-QUALITIES_OF = {  # of the attributions of each method
-    "image": ("failed_maps", "deletion", "insertion", "randomization", "stability"),
-    "text": ("failed_maps", "deletion"),
-    "audio": ("failed_maps", "deletion"),
-}
+QUALITIES = ("failed_maps", "deletion", "insertion", "randomization", "stability")  # of the attributions of a method
 OCCLUSIONS: tuple[Method, ...] = ("window_occlusion", "band_occlusion")
-HAVE_GAPS = ("image", "audio")  # modalities of which groups are compared
 
 
 class AttributionOptions(Options):
@@ -147,13 +142,8 @@ class Attribution(Plugin[AttributionOptions]):
     def list_findings(self, options: AttributionOptions, data: DataConfig) -> list[str]:
         """Return the ids that its findings may have."""
         methods = options.methods or METHODS_OF[data.modality]
-        of_methods = [f"{quality}.{method}" for quality in QUALITIES_OF[data.modality] for method in methods]
-        gaps = [
-            f"deletion_gap.{method}.{attribute}"
-            for method in methods
-            for attribute in data.groups
-            if data.modality in HAVE_GAPS
-        ]
+        of_methods = [f"{quality}.{method}" for quality in QUALITIES for method in methods]
+        gaps = [f"deletion_gap.{method}.{attribute}" for method in methods for attribute in data.groups]
         shortcuts = [f"shortcut.{shortcut.name}" for shortcut in options.shortcut]
         of_modality = {
             "image": ["bfloat16_maps"],
