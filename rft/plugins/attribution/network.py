@@ -156,7 +156,7 @@ def move_embeddings(layer: nn.Module, tokens: Tensor, noise: Tensor) -> Iterator
         if not isinstance(asked, Tensor) or not isinstance(output, Tensor) or asked.shape != output.shape[:-1]:
             raise Unavailable("the embedding layer gives no vector for each token")
         known = tokens.to(asked.device)
-        places = torch.searchsorted(known, asked).clamp(max=len(known) - 1)
+        places = torch.searchsorted(known, asked.contiguous()).clamp(max=len(known) - 1)
         moved = noise.to(output.device)[places] * (known[places] == asked)[..., None]
         return output + moved.to(output.dtype)
 

@@ -32,12 +32,12 @@ from rft.plugins.attribution.quality.measures import (
     tabulate_quality,
 )
 from rft.plugins.attribution.quality.parts import choose_repeated, measure_part_quality
-from rft.plugins.attribution.replacement_shift import replacements_table
+from rft.plugins.attribution.replacement_shift import replacement_finding, replacements_table
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, list_unsuited
 from rft.plugins.attribution.speech import examples, profiles
 from rft.plugins.attribution.speech.clips import ExplainedClips, TestClips
-from rft.plugins.attribution.speech.findings import replacement_finding
+from rft.plugins.attribution.speech.findings import word_filling
 from rft.plugins.attribution.speech.methods import Scores, find_filled, integrate_gradients, measure_occlusion
 from rft.plugins.attribution.speech.quality import ClipExamples
 from rft.plugins.attribution.speech.replacements import Replacement, measure_replacements
@@ -112,7 +112,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     stated = (
         *judge_shortcuts(tests),
         *list_unsuited(options.shortcut, "audio", "recordings"),
-        *(replacement_finding(of_method[0]) for of_method in replacements.values()),
+        *(replacement_finding(of_method[0], word_filling(method)) for method, of_method in replacements.items()),
         *_score_findings(audited, network, explanations, judged),
         *(
             finding

@@ -25,11 +25,11 @@ from rft.plugins.attribution.quality.measures import (
     tabulate_quality,
 )
 from rft.plugins.attribution.quality.parts import choose_repeated, measure_part_quality
-from rft.plugins.attribution.replacement_shift import replacements_table
+from rft.plugins.attribution.replacement_shift import replacement_finding, replacements_table
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, list_unsuited
 from rft.plugins.attribution.texts import examples, profile
-from rft.plugins.attribution.texts.findings import explain_refusal, replacement_finding
+from rft.plugins.attribution.texts.findings import REPLACED_WORDS, explain_refusal
 from rft.plugins.attribution.texts.methods import Scores, integrated_gradients, word_removal
 from rft.plugins.attribution.texts.quality import TextExamples
 from rft.plugins.attribution.texts.replacements import (
@@ -62,7 +62,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     stated = (
         *judge_shortcuts(tests),
         *list_unsuited(options.shortcut, "text", "texts"),
-        replacement_finding(choose_token(replacements)),
+        replacement_finding(choose_token(replacements), REPLACED_WORDS),
         *_score_findings(audited, network, explained, judged, replacements, words),
         *findings.unavailable_methods(reasons, words),
     )
