@@ -181,13 +181,9 @@ def _compare_with_random_networks(network: Network, again: _Repeated, rng: np.ra
         random_network = randomize_network(network, inputs, rng)
         values = again.examples.attribute(random_network, again.places)
         likeness.append(np.abs(again.correlate(again.values, values)))
-        kept = again.keep_eligible(values)
-        shuffled = [
-            np.abs(correlate_parts(again.keep_eligible(again.values), [rng.permutation(parts) for parts in kept]))
-            for _ in range(_ORDERS)
-        ]
-        of_chance = np.full(len(likeness[0]), np.nan)
-        of_chance[again.places] = np.mean(shuffled, axis=0)
+        of_chance = np.full(len(again.examples.values), np.nan)
+        pairs = zip(again.keep_eligible(again.values), again.keep_eligible(values), strict=True)
+        of_chance[again.places] = [_correlate_by_chance(*pair, rng) for pair in pairs]
         by_chance.append(of_chance)
     return Likeness(np.mean(likeness, axis=0), np.mean(by_chance, axis=0))
 
@@ -200,8 +196,19 @@ def _compare_with_noise(network: Network, again: _Repeated, rng: np.random.Gener
 
 
 def _correlate_ranks(first: np.ndarray, second: np.ndarray) -> float:
-    values = np.stack([first, second]).astype(np.float64)
-    constant = len(first) >= MIN_PARTS and (values.max(axis=1) == values.min(axis=1)).any()
-    if len(first) < MIN_PARTS or constant or not np.isfinite(values).all():
-        return float("nan")
-    return float(np.corrcoef(rankdata(values, axis=1))[0, 1])
+    """Return Spearman's rank correlation of two (P,) values, NaN as ``correlate_parts`` says."""
+    return float(_scale_ranks(first) @ _scale_ranks(second))
+
+
+def _correlate_by_chance(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> float:
+    """Return the mean absolute rank correlation of (P,) values with others in ``_ORDERS`` random orders."""
+    orders = rng.permuted(np.tile(_scale_ranks(second), (_ORDERS, 1)), axis=1)
+    return float(np.abs(orders @ _scale_ranks(first)).mean())
+
+
+def _scale_ranks(values: np.ndarray) -> np.ndarray:
+    """Return (P,) ranks with mean 0 and length 1, whose products are correlations; NaN where nothing can be ranked."""
+    if len(values) < MIN_PARTS or not np.isfinite(values).all() or values.max() == values.min():
+        return np.full(len(values), np.nan) if len(values) else np.array([np.nan])
+    ranks: np.ndarray = rankdata(values) - (len(values) + 1) / 2
+    return ranks / np.linalg.norm(ranks)
