@@ -89,13 +89,20 @@ def state(examples: TextExamples) -> dict[str, Finding]:
 @pytest.mark.parametrize("method", ["integrated_gradients", "word_removal"])
 def test_the_planted_word_brings_the_class_and_depends_on_what_was_learned(tokenizer: Any, method: str) -> None:
     found = state(attribute(Counting(tokenizer), long_sentences(12), tokenizer, method))
-    assert {finding.status for finding in found.values()} == {"info"}
+    assert [found[name].status for name in ("deletion", "insertion", "randomization")] == ["info"] * 3
     assert found["insertion"].interval is not None
     assert found["insertion"].interval.low > 0.3
     assert found["randomization"].interval is not None
     assert found["randomization"].interval.high < 0.2
-    assert found["stability"].value == pytest.approx(1, abs=0.05)
     assert "of the range of the word embeddings" in found["stability"].description
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "word_removal"])
+def test_attributions_of_a_smooth_network_are_stable(tokenizer: Any, method: str) -> None:
+    found = state(attribute(Linear(tokenizer), sentences(12), tokenizer, method))["stability"]
+    assert found.interval is not None
+    assert found.interval.low > 0.8
+    assert found.caveats.endswith("Surely at 0.8 or above: stable.")
 
 
 @dataclass(frozen=True)
