@@ -95,7 +95,7 @@ class Weighed:
 
 def weigh(n: int = 12, **changes: object) -> Weighed:
     inputs = torch.from_numpy(np.random.default_rng(1).normal(size=(n, PARTS))).float()
-    return Weighed(Network(Weighing(), "cpu"), inputs, **changes)  # type: ignore[arg-type]
+    return Weighed(Network(Weighing(), "cpu"), inputs, **changes)
 
 
 def measure(examples: Weighed) -> AttributionQuality:

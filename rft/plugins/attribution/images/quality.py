@@ -6,7 +6,6 @@ import numpy as np
 
 from rft.plugins.attribution.images.faithfulness import measure_faithfulness
 from rft.plugins.attribution.images.robustness import (
-    RandomizedMaps,
     compare_with_contrast,
     compare_with_noise,
     compare_with_random_networks,
@@ -23,22 +22,22 @@ def measure_quality(network: Network, attributed: Attributed, rng: np.random.Gen
     method, explained, maps = attributed.method, attributed.explained, attributed.maps
     if not maps.sound.any():
         return None
-    randomized: RandomizedMaps | None = None
+    references: dict[str, np.ndarray] = {}
+    likeness: Likeness | None = None
     reasons = {}
     try:
         randomized = compare_with_random_networks(network, explained, method, maps, rng=rng)
+        likeness = Likeness(randomized.correlation[maps.sound], randomized.by_chance[maps.sound])
+        references[RANDOM] = randomized.cells
     except Exception as error:
         reasons["likeness"] = explain_failure("randomising the network", error)
     contrast, contrast_cells = compare_with_contrast(explained, maps)
-    references = {CONTRAST: contrast_cells}
-    if randomized is not None:
-        references[RANDOM] = randomized.cells
-    faithfulness = measure_faithfulness(network, explained, maps, references, rng=rng)
+    faithfulness = measure_faithfulness(network, explained, maps, {CONTRAST: contrast_cells} | references, rng=rng)
     stability = compare_with_noise(network, explained, method, maps, rng=rng)
     return AttributionQuality(
         method.name,
         faithfulness,
-        randomized and Likeness(randomized.correlation[maps.sound], randomized.by_chance[maps.sound]),
+        likeness,
         contrast[maps.sound],
         stability[maps.sound],
         reasons,

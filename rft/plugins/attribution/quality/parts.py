@@ -211,4 +211,5 @@ def _scale_ranks(values: np.ndarray) -> np.ndarray:
     if len(values) < MIN_PARTS or not np.isfinite(values).all() or values.max() == values.min():
         return np.full(len(values), np.nan) if len(values) else np.array([np.nan])
     ranks: np.ndarray = rankdata(values) - (len(values) + 1) / 2
-    return ranks / np.linalg.norm(ranks)
+    scaled: np.ndarray = ranks / np.linalg.norm(ranks)
+    return scaled

@@ -84,12 +84,14 @@ class TextExamples:
         """
         if self.network.model.embedding_layer is None:
             return [np.full(len(self.values[place]), np.nan) for place in places.tolist()]
-        layer, baseline = find_embeddings(self.network), choose_token(self.replacements).token
+        layer = find_embeddings(self.network)
         distances = []
         for place in places.tolist():
             ids = self.texts.batch_of(place)["input_ids"]
             with torch.no_grad():
-                both = [layer(self.network.place(tokens)).float() for tokens in (ids, torch.full_like(ids, baseline))]
+                both = [
+                    layer(self.network.place(tokens)).float() for tokens in (ids, torch.full_like(ids, self._baseline))
+                ]
             distances.append((both[0] - both[1]).norm(dim=2)[0].cpu().numpy())
         return distances
 
@@ -97,9 +99,7 @@ class TextExamples:
         """Return the attributions of some texts by a network."""
         texts, target = self.texts.select_texts(places), self.target[places]
         if self.method == "integrated_gradients":
-            baseline = choose_token(self.replacements).token
-            assert baseline is not None  # a token
-            return repeat_gradients(network, texts, target, baseline=baseline)
+            return repeat_gradients(network, texts, target, baseline=self._baseline)
         removal = find_removal(self.replacements)
         return [remove_words(network, texts, target, index, removal) for index in range(len(texts))]
 
@@ -112,7 +112,8 @@ class TextExamples:
         Raises:
             Unavailable: when the model has no word embeddings, or does not ask them for tokens.
         """
-        layer, values = find_embeddings(self.network), []
+        layer = find_embeddings(self.network)
+        values: list[np.ndarray] = []
         used = [replacement.token for replacement in self.replacements if replacement.token is not None]
         for place in places.tolist():
             ids = self.texts.batch_of(place)["input_ids"]
@@ -124,3 +125,10 @@ class TextExamples:
             with move_embeddings(layer, tokens, scale * torch.from_numpy(drawn)):
                 values.extend(self.attribute(self.network, np.array([place])))
         return values
+
+    @property
+    def _baseline(self) -> int:
+        """The token that integrated gradients start from."""
+        token = choose_token(self.replacements).token
+        assert token is not None  # a token was chosen, not the removal
+        return token
