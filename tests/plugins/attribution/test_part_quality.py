@@ -93,59 +93,59 @@ class Weighed:
         return list(self.rng.normal(size=inputs.shape))
 
 
-def weigh(n: int = 12, **changes: object) -> Weighed:
+def make_weighed(n: int = 12, **changes: object) -> Weighed:
     inputs = torch.from_numpy(np.random.default_rng(1).normal(size=(n, PARTS))).float()
     return Weighed(Network(Weighing(), "cpu"), inputs, **changes)
 
 
-def measure(examples: Weighed) -> AttributionQuality:
+def measure_examples(examples: Weighed) -> AttributionQuality:
     places = np.arange(len(examples.inputs))
     return measure_part_quality(examples.network, examples, places, np.random.default_rng(0))
 
 
-def state(examples: Weighed) -> dict[str, Finding]:
-    findings = state_quality(measure(examples), None, WORDS)
+def state_measures(examples: Weighed) -> dict[str, Finding]:
+    findings = state_quality(measure_examples(examples), None, WORDS)
     return {finding.id.removeprefix("attribution.").partition(".")[0]: finding for finding in findings}
 
 
 def test_true_attributions_of_a_linear_network_are_faithful_stable_and_depend_on_its_weights() -> None:
-    found = state(weigh())
-    assert {finding.status for finding in found.values()} == {"info"}
-    assert found["insertion"].interval is not None
-    assert found["insertion"].interval.low > 0.1
-    assert "brings evidence for the class by itself" in found["insertion"].caveats
-    assert found["randomization"].interval is not None
-    assert found["randomization"].interval.high < 0.2
-    assert "Surely below 0.2: the attributions depend on what was learned" in found["randomization"].caveats
-    assert "Between attributions with parts in random order it is 0.1" in found["randomization"].caveats
-    assert found["stability"].interval is not None
-    assert found["stability"].interval.low > 0.9
+    stated = state_measures(make_weighed())
+    assert {finding.status for finding in stated.values()} == {"info"}
+    assert stated["insertion"].interval is not None
+    assert stated["insertion"].interval.low > 0.1
+    assert "brings evidence for the class by itself" in stated["insertion"].caveats
+    assert stated["randomization"].interval is not None
+    assert stated["randomization"].interval.high < 0.2
+    assert "Surely below 0.2: the attributions depend on what was learned" in stated["randomization"].caveats
+    assert "Between attributions with parts in random order it is 0.1" in stated["randomization"].caveats
+    assert stated["stability"].interval is not None
+    assert stated["stability"].interval.low > 0.9
 
 
 def test_attributions_that_know_the_example_alone_are_found_by_randomisation() -> None:
-    found = state(weigh(kind="content"))
-    assert (found["randomization"].status, found["randomization"].value) == ("warn", pytest.approx(1))
-    assert "the attributions show the recording, whatever was learned" in found["randomization"].caveats
-    assert "the loudness of the windows of time 1.00" in found["randomization"].caveats
-    assert found["stability"].status == "info"
+    stated = state_measures(make_weighed(kind="content"))
+    assert (stated["randomization"].status, stated["randomization"].value) == ("warn", pytest.approx(1))
+    assert "the attributions show the recording, whatever was learned" in stated["randomization"].caveats
+    assert "the loudness of the windows of time 1.00" in stated["randomization"].caveats
+    assert stated["stability"].status == "info"
 
 
 def test_attributions_by_chance_are_not_faithful_and_not_stable() -> None:
-    found = state(weigh(kind="chance", takes_fewer_steps=True))
-    assert found["insertion"].interval is not None
-    assert found["insertion"].interval.low < 0 < found["insertion"].interval.high
-    assert "Too few recordings" in found["insertion"].caveats
-    assert found["stability"].status == "warn"
-    assert "change with faint noise" in found["stability"].caveats
+    stated = state_measures(make_weighed(kind="chance", takes_fewer_steps=True))
+    assert stated["insertion"].interval is not None
+    assert stated["insertion"].interval.low < 0 < stated["insertion"].interval.high
+    assert "Too few recordings" in stated["insertion"].caveats
+    assert stated["stability"].status == "warn"
+    assert "change with faint noise" in stated["stability"].caveats
 
 
 def test_attributions_that_noise_changes_are_found() -> None:
-    assert state(weigh(noise=3.0))["stability"].status == "warn"
+    assert state_measures(make_weighed(noise=3.0))["stability"].status == "warn"
 
 
 def test_insertion_of_a_linear_network_is_known() -> None:
     """What a share of the parts brings is the sum of their weights: naively, with the same random parts."""
-    examples = weigh(5)
+    examples = make_weighed(5)
     tested = change_parts(examples.values, examples.eligible, examples.measure_margins, rng=np.random.default_rng(4))
     rng, gains, lost = np.random.default_rng(4), np.zeros(5), np.zeros(5)
     exact = [2 * values.astype(np.float64) for values in examples.values]  # of the margin: one class against the other
@@ -178,8 +178,8 @@ def test_insertion_keeps_what_deletion_takes_and_leaves_alone_what_is_not_eligib
 
 
 def test_likeness_is_the_mean_of_absolute_correlations_and_chance_keeps_ties() -> None:
-    examples = weigh(6)
-    quality = measure(examples)
+    examples = make_weighed(6)
+    quality = measure_examples(examples)
     assert quality.likeness is not None
     rng = np.random.default_rng(0)
     change_parts(examples.values, examples.eligible, examples.measure_margins, rng=rng)
@@ -219,7 +219,7 @@ def test_of_many_examples_some_are_attributed_again_and_all_where_groups_are_com
     missing = np.array(["a"] * 45 + [None] * 35, dtype=object)
     assert len(choose_repeated(together | {"sex": missing}, rng)) == MAX_REPEATED
     assert choose_repeated({None: np.full(5, None)}, rng).tolist() == [0, 1, 2, 3, 4]
-    quality = measure_part_quality(weigh(30).network, weigh(30), places[places < 30], rng)
+    quality = measure_part_quality(make_weighed(30).network, make_weighed(30), places[places < 30], rng)
     assert quality.likeness is not None
     assert np.isfinite(quality.likeness.correlation).sum() == (places < 30).sum()
     assert len(quality.faithfulness.deletion) == 30
@@ -240,14 +240,14 @@ class Silent(Frozen):
 
 
 def test_what_cannot_be_measured_says_why_and_leaves_the_rest() -> None:
-    found = state(Unmoved(Network(Weighing(), "cpu"), weigh().inputs))
-    assert (found["stability"].status, found["stability"].value) == ("not_measured", None)
-    assert found["stability"].reason == "this model has no word embeddings"
-    assert found["randomization"].value is not None
-    silent = Weighed(Network(Silent().eval(), "cpu"), weigh().inputs, kind="content")
-    found = state(silent)
-    assert found["randomization"].reason == "randomising the parameters changes no logit"
-    assert found["stability"].value is not None
+    stated = state_measures(Unmoved(Network(Weighing(), "cpu"), make_weighed().inputs))
+    assert (stated["stability"].status, stated["stability"].value) == ("not_measured", None)
+    assert stated["stability"].reason == "this model has no word embeddings"
+    assert stated["randomization"].value is not None
+    silent = Weighed(Network(Silent().eval(), "cpu"), make_weighed().inputs, kind="content")
+    stated = state_measures(silent)
+    assert stated["randomization"].reason == "randomising the parameters changes no logit"
+    assert stated["stability"].value is not None
 
 
 def test_without_a_margin_nothing_is_inserted() -> None:

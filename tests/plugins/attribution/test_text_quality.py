@@ -63,7 +63,7 @@ def long_sentences(n: int, words: int = 60) -> list[str]:
     return texts
 
 
-def attribute(model: nn.Module, texts: list[str], tokenizer: Any, method: str) -> TextExamples:
+def attribute_texts(model: nn.Module, texts: list[str], tokenizer: Any, method: str) -> TextExamples:
     network, reader = Network(model, "cpu"), TokenizedTextReader(audited_model(model, texts, tokenizer))
     read = reader.read(np.arange(len(texts)))
     target = network.logits(read.inputs).argmax(dim=1)
@@ -79,7 +79,7 @@ def attribute(model: nn.Module, texts: list[str], tokenizer: Any, method: str) -
     return TextExamples.from_scores(network, read, target, scores, replacements)
 
 
-def state(examples: TextExamples) -> dict[str, Finding]:
+def state_measures(examples: TextExamples) -> dict[str, Finding]:
     places = np.arange(len(examples.values))
     quality = measure_part_quality(examples.network, examples, places, np.random.default_rng(0))
     findings = state_quality(quality, None, WORDS)
@@ -88,21 +88,21 @@ def state(examples: TextExamples) -> dict[str, Finding]:
 
 @pytest.mark.parametrize("method", ["integrated_gradients", "word_removal"])
 def test_the_planted_word_brings_the_class_and_depends_on_what_was_learned(tokenizer: Any, method: str) -> None:
-    found = state(attribute(Counting(tokenizer), long_sentences(12), tokenizer, method))
-    assert [found[name].status for name in ("deletion", "insertion", "randomization")] == ["info"] * 3
-    assert found["insertion"].interval is not None
-    assert found["insertion"].interval.low > 0.3
-    assert found["randomization"].interval is not None
-    assert found["randomization"].interval.high < 0.2
-    assert "of the range of the word embeddings" in found["stability"].description
+    stated = state_measures(attribute_texts(Counting(tokenizer), long_sentences(12), tokenizer, method))
+    assert [stated[name].status for name in ("deletion", "insertion", "randomization")] == ["info"] * 3
+    assert stated["insertion"].interval is not None
+    assert stated["insertion"].interval.low > 0.3
+    assert stated["randomization"].interval is not None
+    assert stated["randomization"].interval.high < 0.2
+    assert "of the range of the word embeddings" in stated["stability"].description
 
 
 @pytest.mark.parametrize("method", ["integrated_gradients", "word_removal"])
 def test_attributions_of_a_smooth_network_are_stable(tokenizer: Any, method: str) -> None:
-    found = state(attribute(Linear(tokenizer), sentences(12), tokenizer, method))["stability"]
-    assert found.interval is not None
-    assert found.interval.low > 0.8
-    assert found.caveats.endswith("Surely at 0.8 or above: stable.")
+    stated = state_measures(attribute_texts(Linear(tokenizer), sentences(12), tokenizer, method))["stability"]
+    assert stated.interval is not None
+    assert stated.interval.low > 0.8
+    assert stated.caveats.endswith("Surely at 0.8 or above: stable.")
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,15 @@ class Distances(TextExamples):
 
 
 def test_attributions_that_ignore_the_network_are_found(tokenizer: Any) -> None:
-    known = attribute(bert(tokenizer), sentences(6), tokenizer, "word_removal")
+    known = attribute_texts(bert(tokenizer), sentences(6), tokenizer, "word_removal")
     places = np.arange(len(known.values))
     sham = Distances(
         known.network, known.method, known.texts, known.target, known.measure_content(places), known.replacements
     )
-    found = state(sham)["randomization"]
-    assert (found.status, found.value) == ("warn", pytest.approx(1))
-    assert "the attributions show the text, whatever was learned" in found.caveats
-    assert "and how far the embeddings of the tokens are from the baseline 1.00" in found.caveats
+    stated = state_measures(sham)["randomization"]
+    assert (stated.status, stated.value) == ("warn", pytest.approx(1))
+    assert "the attributions show the text, whatever was learned" in stated.caveats
+    assert "and how far the embeddings of the tokens are from the baseline 1.00" in stated.caveats
 
 
 def test_random_attributions_bring_no_more_than_chance(tokenizer: Any) -> None:
@@ -157,7 +157,7 @@ def move_table(model: nn.Module, tokens: Tensor, noise: Tensor) -> Any:
 @pytest.mark.parametrize("make", [Linear, bert])
 def test_noise_is_that_of_another_table_of_embeddings(tokenizer: Any, make: Any, method: str) -> None:
     """The same for the text, for the baseline, and for the text without some of its words."""
-    examples = attribute(make(tokenizer), sentences(6), tokenizer, method)
+    examples = attribute_texts(make(tokenizer), sentences(6), tokenizer, method)
     places = np.arange(min(3, len(examples.values)))
     noisy = examples.attribute_noisy(places, np.random.default_rng(5))
     rng, model = np.random.default_rng(5), examples.network.model
@@ -187,7 +187,7 @@ def _attribute_alone(
 
 
 def test_content_is_the_distance_of_embeddings_from_the_baseline(tokenizer: Any) -> None:
-    examples = attribute(Linear(tokenizer), sentences(4), tokenizer, "word_removal")
+    examples = attribute_texts(Linear(tokenizer), sentences(4), tokenizer, "word_removal")
     table = examples.network.model.network.embedding.weight
     for place, distances in enumerate(examples.measure_content(np.arange(len(examples.values)))):
         ids = examples.texts.batch_of(place)["input_ids"][0]
@@ -198,11 +198,11 @@ def test_content_is_the_distance_of_embeddings_from_the_baseline(tokenizer: Any)
 def test_without_word_embeddings_there_is_no_noise_and_no_content(tokenizer: Any) -> None:
     model = Counting(tokenizer)
     model.embedding_layer = None
-    found = state(attribute(model, long_sentences(6), tokenizer, "word_removal"))
-    assert (found["stability"].status, found["stability"].value) == ("not_measured", None)
-    assert found["stability"].reason == "this model has no word embeddings"
-    assert found["randomization"].value is not None
-    assert "how far the embeddings of the tokens are from the baseline not defined" in found["randomization"].caveats
+    stated = state_measures(attribute_texts(model, long_sentences(6), tokenizer, "word_removal"))
+    assert (stated["stability"].status, stated["stability"].value) == ("not_measured", None)
+    assert stated["stability"].reason == "this model has no word embeddings"
+    assert stated["randomization"].value is not None
+    assert "how far the embeddings of the tokens are from the baseline not defined" in stated["randomization"].caveats
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def read_clips(folder: Path, model: nn.Module, n: int, seconds: float = 0.8) -> 
     return network, ExplainedClips.from_rows(network, clips, np.arange(n))
 
 
-def state(examples: ClipExamples) -> dict[str, Finding]:
+def state_measures(examples: ClipExamples) -> dict[str, Finding]:
     places = np.arange(len(examples.values))
     quality = measure_part_quality(examples.network, examples, places, np.random.default_rng(0))
     findings = state_quality(quality, None, WORDS)
@@ -47,12 +47,12 @@ def state(examples: ClipExamples) -> dict[str, Finding]:
 def test_the_planted_window_brings_the_class(tmp_path: Path) -> None:
     network, explained = read_clips(tmp_path, Hearing(), 6)
     known = measure_occlusion(network, explained, FILLING)
-    found = state(ClipExamples.from_scores(network, explained, known, FILLING))
-    assert found["insertion"].status == "info"
-    assert found["insertion"].interval is not None
-    assert found["insertion"].interval.low > 0.5
-    assert found["randomization"].reason == "randomising the parameters changes no logit", "it has none"
-    assert found["stability"].value is not None
+    stated = state_measures(ClipExamples.from_scores(network, explained, known, FILLING))
+    assert stated["insertion"].status == "info"
+    assert stated["insertion"].interval is not None
+    assert stated["insertion"].interval.low > 0.5
+    assert stated["randomization"].reason == "randomising the parameters changes no logit", "it has none"
+    assert stated["stability"].value is not None
 
 
 def test_random_attributions_bring_no_more_than_chance(tmp_path: Path) -> None:
@@ -79,21 +79,21 @@ class Loud(ClipExamples):
 def test_attributions_that_ignore_the_network_are_found(tmp_path: Path) -> None:
     network, explained = read_clips(tmp_path, Weights(8), 6)
     values = Loud(network, "window_occlusion", explained, [], FILLING).measure_content(np.arange(6))
-    found = state(Loud(network, "window_occlusion", explained, values, FILLING))["randomization"]
-    assert (found.status, found.value) == ("warn", pytest.approx(1))
-    assert "the attributions show the recording, whatever was learned" in found.caveats
-    assert "the loudness of the windows of time 1.00" in found.caveats
+    stated = state_measures(Loud(network, "window_occlusion", explained, values, FILLING))["randomization"]
+    assert (stated.status, stated.value) == ("warn", pytest.approx(1))
+    assert "the attributions show the recording, whatever was learned" in stated.caveats
+    assert "the loudness of the windows of time 1.00" in stated.caveats
 
 
 @pytest.mark.slow
 def test_true_attributions_depend_on_what_was_learned(tmp_path: Path) -> None:
     network, explained = read_clips(tmp_path, Weights(64), 12, seconds=6.4)
     known = measure_occlusion(network, explained, FILLING)
-    found = state(ClipExamples.from_scores(network, explained, known, FILLING))
-    assert found["randomization"].interval is not None
-    assert found["randomization"].interval.high < 0.2, found["randomization"]
-    assert found["stability"].interval is not None
-    assert found["stability"].interval.low > 0.8
+    stated = state_measures(ClipExamples.from_scores(network, explained, known, FILLING))
+    assert stated["randomization"].interval is not None
+    assert stated["randomization"].interval.high < 0.2, stated["randomization"]
+    assert stated["stability"].interval is not None
+    assert stated["stability"].interval.low > 0.8
 
 
 def test_noise_is_white_and_the_same_each_time_that_a_recording_is_read(tmp_path: Path) -> None:
