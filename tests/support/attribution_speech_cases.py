@@ -60,6 +60,24 @@ class Bands(nn.Module):
         return torch.stack([-score, score], dim=1)
 
 
+class Weights(nn.Module):
+    """Weighs the loudness of stretches of a tenth of a second: a network of recordings that has parameters."""
+
+    embedding_layer = None
+
+    def __init__(self, stretches: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(stretches, 2)
+        weight = torch.from_numpy(np.random.default_rng(0).normal(size=stretches)).float()
+        self.linear.weight.data = torch.stack([-weight, weight])
+        self.linear.bias.data = torch.tensor([-2.0, 2.0])
+        self.eval().requires_grad_(False)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        stretches = inputs["waveform"].unflatten(1, (self.linear.in_features, -1))
+        return self.linear(100 * stretches.square().mean(dim=2))
+
+
 class LogPower:
     """A feature extractor as transformers has them: log power in frames of 10 ms, (T, 41)."""
 

@@ -196,6 +196,7 @@ def audited_model(
     tokenizer: Any,
     *,
     units: np.ndarray | None = None,
+    groups: dict[str, np.ndarray] | None = None,
     show_examples: bool = False,
     max_length: int = 64,
 ) -> AuditedModel:
@@ -205,7 +206,14 @@ def audited_model(
         predicted = [int(model(inputs.batch("test", np.array([row]))).argmax()) for row in range(len(texts))]
     names = [CLASSES[index] for index in predicted]
     ids = np.array([f"t{row}" for row in range(len(texts))])
-    split = Split(name="test", ids=ids, items=list(texts), labels=np.array(predicted, dtype=np.int64), units=units)
+    split = Split(
+        name="test",
+        ids=ids,
+        items=list(texts),
+        labels=np.array(predicted, dtype=np.int64),
+        units=units,
+        groups=groups or {},
+    )
     facts = ModelFacts(name="tiny", modality="text", classes=CLASSES, training=Training(mode="standard"))
     return AuditedModel(
         facts=facts,

@@ -9,9 +9,11 @@ from functools import cache
 from types import SimpleNamespace
 
 from rft.config.item_files import FILE_KINDS
-from rft.plugins.attribution import METHODS_OF, OCCLUSIONS
-from rft.plugins.attribution.interventions import DELETED_SHARES
+from rft.plugins.attribution import OCCLUSIONS
+from rft.plugins.attribution.interventions import DELETED_SHARES, NOISE
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
+from rft.plugins.attribution.speech.findings import word_filling
+from rft.plugins.attribution.texts.findings import REPLACED_WORDS
 from rft.plugins.fairness.mitigation.findings import SOURCES as METHOD_SOURCES
 from rft.plugins.performance.audit import METRICS
 from rft.plugins.performance.change import CHANGED_METRICS
@@ -93,6 +95,12 @@ EXAMPLES = Wording(
         "random equal parts are",
     ),
     deletion_limits="What is left is no natural image, text or recording.",
+    inserted=("what the attribution marks, alone,", "random equal parts"),
+    insertion_limits="What is shown alone is no natural image, text or recording.",
+    content="what the example holds, whatever was learned",
+    by_chance="that have nothing in common",
+    noise=f"noise of {NOISE:.0%} of the range of its pixels, word embeddings or samples".replace("%", " %"),
+    slight_noise="small noise",
 )
 
 
@@ -155,17 +163,14 @@ VARIANTS: Mapping[str, Sequence[Variables]] = {
     "rft.plugins.attribution.findings.failed_maps_finding": [{"method": method} for method in METHOD_NAMES],
     "rft.plugins.attribution.findings._define_deletion": [{"method": method} for method in METHOD_NAMES],
     **{
-        f"rft.plugins.attribution.quality.findings.define_{quality}": [
-            {"method": method} for method in METHODS_OF["image"]
-        ]
+        f"rft.plugins.attribution.quality.findings.define_{quality}": [{"method": method} for method in METHOD_NAMES]
         for quality in ("insertion", "randomization", "stability")
     },
     "rft.plugins.attribution.quality.gaps._state_gap": [
-        {"method": method, "attribute": "<attribute>"}
-        for method in dict.fromkeys((*METHODS_OF["image"], *METHODS_OF["audio"]))
+        {"method": method, "attribute": "<attribute>"} for method in METHOD_NAMES
     ],
-    "rft.plugins.attribution.speech.findings.replacement_finding": [
-        {"chosen": SimpleNamespace(method=method, name="<filling>")} for method in OCCLUSIONS
+    "rft.plugins.attribution.replacement_shift.replacement_finding": [
+        {"words": words} for words in (REPLACED_WORDS, *map(word_filling, OCCLUSIONS))
     ],
     "rft.plugins.attribution.shortcuts.findings._define_shortcut": [
         {"name": "<name>", "words": SimpleNamespace(title="", description="")}

@@ -58,7 +58,7 @@ COLUMNS: dict[str, Columns] = {
             "high": "high",
             "n": "count",
         },
-        labels={"n": "images"},
+        labels={"n": "examples"},
         spellings=_METHODS,
     ),
     "completeness": list_columns(

@@ -14,8 +14,9 @@ from rft.stats.intervals import CONFIDENCE_LEVEL, wilson_interval
 MIN_EXAMPLES_PER_CONDITION = 10  # examples of a condition
 MIN_VISIBLE_SHARE = 0.5  # of a region: where the model sees less, a swap says nothing about the region
 MAX_RANDOM_FLIPS = 0.1  # share of predictions: where changing random words flips more, flips say little of any word
-DELETED_SHARES = (0.1, 0.2, 0.4)  # of an image or text, that the deletion test takes away
+DELETED_SHARES = (0.1, 0.2, 0.4)  # of an example, that the deletion test takes away, and the insertion test shows
 RANDOM_CONTROLS = 3  # random deletions an example and share
+NOISE = 0.01  # standard deviation of what should change attributions little, as a share of the range of an example
 
 
 @dataclass(frozen=True, eq=False)

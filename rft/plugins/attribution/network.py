@@ -135,6 +135,40 @@ def replace_output(layer: nn.Module, values: Tensor, name: str) -> Iterator[None
         raise Unavailable(f"the model asks {name} {answers} times, not once")
 
 
+@contextmanager
+def move_embeddings(layer: nn.Module, tokens: Tensor, noise: Tensor) -> Iterator[None]:
+    """Have a layer of word embeddings answer with noise, the same for a token wherever it stands in whatever is run.
+
+    Args:
+        layer: gets tokens (B, T) and gives embeddings (B, T, D).
+        tokens: (U,) those whose embeddings are moved, sorted and different; the rest stays where it is.
+        noise: (U, D) what is added to each.
+
+    Raises:
+        Unavailable: when the layer is not asked, or not with tokens: nothing was moved then.
+    """
+    answers = 0
+
+    def answer(_layer: nn.Module, inputs: Any, output: Any) -> Tensor:
+        nonlocal answers
+        answers += 1
+        asked = inputs[0] if inputs else None
+        if not isinstance(asked, Tensor) or not isinstance(output, Tensor) or asked.shape != output.shape[:-1]:
+            raise Unavailable("the embedding layer gives no vector for each token")
+        known = tokens.to(asked.device)
+        places = torch.searchsorted(known, asked.contiguous()).clamp(max=len(known) - 1)
+        moved = noise.to(output.device)[places] * (known[places] == asked)[..., None]
+        return output + moved.to(output.dtype)
+
+    handle = layer.register_forward_hook(answer)
+    try:
+        yield
+    finally:
+        handle.remove()
+    if not answers:
+        raise Unavailable("the model does not ask its embedding layer")
+
+
 def explain_failure(method: str, error: Exception) -> str:
     """Return why a method gave nothing. The network is foreign code and may raise anything: other methods must stand.
 

@@ -21,6 +21,7 @@ from rft.records import Row
 from rft.runtime.devices.fitting_batches import map_batches
 
 MAP_TOLERANCE = 0.05  # largest change of a map by the last doubling, in its L1 norm, of one that has converged
+REPEATED_STEPS = 8  # gradients of an attribution that is made again, to be compared with others of as many
 CHUNK = 4  # points of a backward pass; about 27 MB each for an image of 224 px
 
 _FIRST_STEPS = 4

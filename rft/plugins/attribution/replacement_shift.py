@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 
 from rft.plugins.attribution.interventions import MAX_RANDOM_FLIPS
-from rft.records import Interval, Table
+from rft.records import Finding, FindingDefinition, Interval, Table
+from rft.stats import multiplicity
 from rft.stats.intervals import wilson_interval
 
 REPLACED_SHARE = 0.05  # of the parts of an example, at least one
@@ -59,6 +60,46 @@ class MeasuredReplacement:
     def usable(self) -> bool:
         """Whether it leaves predictions alone for the most part."""
         return self.flip_share <= MAX_RANDOM_FLIPS
+
+
+class ReplacementWording(NamedTuple):
+    """What the finding says of a modality's parts that are replaced.
+
+    Attributes:
+        id: behind ``attribution.replacement_flips``: empty, or a dot and the method whose parts they are.
+        title, description, limits: of the definition.
+        chosen: how the sentence on what replaces them begins.
+    """
+
+    id: str
+    title: str
+    description: str
+    limits: str
+    chosen: str
+
+
+def replacement_finding(replacement: MeasuredReplacement, words: ReplacementWording) -> Finding:
+    """Return how many predictions change when a few random parts are replaced as shifts them least."""
+    definition = FindingDefinition(
+        f"attribution.replacement_flips{words.id}",
+        words.title,
+        words.description,
+        unit="fraction",
+        better="lower",
+        caveats=words.limits,
+    )
+
+    def interval_at(level: float) -> Interval:
+        return wilson_interval(replacement.flips, replacement.n, level=level)
+
+    return definition.state_estimate(
+        replacement.flip_share,
+        interval=replacement.interval,
+        adjusted=multiplicity.adjust_interval(interval_at),
+        n=replacement.n,
+        status="info" if replacement.usable else "warn",
+        caveats=f"{words.chosen} {replacement.name}.",
+    )
 
 
 def measure_shift(before: torch.Tensor, after: torch.Tensor) -> Shift:

@@ -23,7 +23,8 @@ from rft.plugins import Plugin
 from rft.plugins.attribution import SECOND_OPINIONS, Attribution, AttributionOptions
 from rft.plugins.attribution.group_means import MIN_MAPS_PER_GROUP
 from rft.plugins.attribution.images.section import _mean_training_image
-from rft.plugins.attribution.quality.findings import NO_CASES
+from rft.plugins.attribution.modality_words import IMAGES
+from rft.plugins.attribution.quality.findings import explain_no_cases
 from rft.records import Section
 from tests.support.attribution_cases import CORNER, SIDE, Convolutional, Images, Linear, Region, audited_model, noise
 
@@ -304,7 +305,7 @@ def test_zero_maps_are_counted_and_used_for_nothing() -> None:
     failed = section.finding("attribution.failed_maps.gradcam")
     assert (failed.status, failed.value) == ("warn", 8)
     assert section.finding("attribution.deletion.gradcam").status == "not_measured"
-    assert section.finding("attribution.stability.gradcam").reason == NO_CASES
+    assert section.finding("attribution.stability.gradcam").reason == explain_no_cases(IMAGES["blur"])
     assert not {"mean_maps", "map_quality"} & set(section.tables)
 
 

@@ -15,28 +15,29 @@ from rft.disclosure.withheld import Withheld
 from rft.errors import Unavailable
 from rft.plugins.attribution.images.class_activation import ClassActivation
 from rft.plugins.attribution.images.explained import Explained
-from rft.plugins.attribution.images.faithfulness import Faithfulness, pool_positive
+from rft.plugins.attribution.images.faithfulness import pool_positive
 from rft.plugins.attribution.images.map_layer import find_map_layer
 from rft.plugins.attribution.images.methods import Maps, explain_images
-from rft.plugins.attribution.images.quality import (
-    MapQuality,
-    measure_quality,
-    tabulate_quality,
-)
+from rft.plugins.attribution.images.quality import measure_quality
 from rft.plugins.attribution.images.robustness import (
-    NOISE,
     compare_with_contrast,
     compare_with_noise,
     compare_with_random_networks,
     correlate_ranks,
-    randomize_network,
 )
 from rft.plugins.attribution.images.suited_methods import Attributed
+from rft.plugins.attribution.interventions import NOISE
+from rft.plugins.attribution.modality_words import IMAGES
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.quality import findings as quality_findings
+from rft.plugins.attribution.quality.deletion import Faithfulness
 from rft.plugins.attribution.quality.gaps import MIN_PER_GROUP
+from rft.plugins.attribution.quality.measures import AttributionQuality, tabulate_quality
+from rft.plugins.attribution.quality.random_networks import randomize_network
 from rft.stats.intervals import mean_interval
 from tests.support.attribution_cases import Convolutional, Frozen, Region, explain_pixels, noise, whole_batch
+
+WORDS = IMAGES["blur"]
 
 
 def attribute(n: int = 6) -> tuple[Network, Explained, ClassActivation, Maps]:
@@ -64,7 +65,7 @@ def test_maps_are_compared_over_the_coarser_grid_and_are_undefined_where_they_sa
 def test_a_random_network_has_the_same_weights_in_another_order_and_the_audited_one_is_as_it_was() -> None:
     network = Network(Convolutional(), "cpu")
     before = copy.deepcopy(network.model.state_dict())
-    other = randomize_network(network, noise(6), np.random.default_rng(0))
+    other = randomize_network(network, {"pixels": noise(6)}, np.random.default_rng(0))
     assert all(torch.equal(before[name], tensor) for name, tensor in network.model.state_dict().items())
     for name, parameter in network.model.named_parameters():
         shuffled = dict(other.model.named_parameters())[name]
@@ -75,7 +76,7 @@ def test_a_random_network_has_the_same_weights_in_another_order_and_the_audited_
 
 def test_batch_normalisation_of_a_random_network_gets_the_moments_of_its_own_activations() -> None:
     network = Network(Convolutional(), "cpu")
-    other = randomize_network(network, noise(6), np.random.default_rng(0)).model
+    other = randomize_network(network, {"pixels": noise(6)}, np.random.default_rng(0)).model
     activation = other.body[0](noise(6))
     torch.testing.assert_close(other.body[1].running_mean, activation.mean(dim=(0, 2, 3)))
     torch.testing.assert_close(other.body[1].running_var, activation.var(dim=(0, 2, 3)), rtol=1e-4, atol=1e-6)
@@ -83,7 +84,7 @@ def test_batch_normalisation_of_a_random_network_gets_the_moments_of_its_own_act
 
 def test_a_network_without_parameters_cannot_be_randomised() -> None:
     with pytest.raises(Unavailable, match="changes no logit"):
-        randomize_network(Network(Region([0, 0, 1, 1]), "cpu"), noise(3), np.random.default_rng(0))
+        randomize_network(Network(Region([0, 0, 1, 1]), "cpu"), {"pixels": noise(3)}, np.random.default_rng(0))
 
 
 def test_likeness_to_random_networks_is_the_mean_of_absolute_correlations() -> None:
@@ -91,7 +92,7 @@ def test_likeness_to_random_networks_is_the_mean_of_absolute_correlations() -> N
     compared = compare_with_random_networks(network, explained, method, maps, rng=np.random.default_rng(5))
     rng, expected, by_chance = np.random.default_rng(5), [], []
     for _ in range(2):
-        other = randomize_network(network, noise(6), rng)
+        other = randomize_network(network, {"pixels": noise(6)}, rng)
         activation = other.model.body(noise(6)).double()
         weights = other.model.linear.weight[explained.target].double()
         theirs = torch.einsum("nc,nchw->nhw", weights, activation).detach().numpy()
@@ -104,7 +105,7 @@ def test_likeness_to_random_networks_is_the_mean_of_absolute_correlations() -> N
         by_chance.append(different)
     np.testing.assert_allclose(compared.correlation, np.mean(expected, axis=0), atol=1e-3)
     np.testing.assert_allclose(compared.by_chance, np.mean(by_chance, axis=0), atol=1e-3)
-    first = randomize_network(network, noise(6), np.random.default_rng(5))
+    first = randomize_network(network, {"pixels": noise(6)}, np.random.default_rng(5))
     theirs = method.refit(first, noise(6)).map_images(first, whole_batch(explained))
     np.testing.assert_allclose(compared.cells, pool_positive(theirs, explained.size), atol=1e-6)
 
@@ -135,9 +136,9 @@ def test_a_map_that_shows_the_image_whatever_was_learned_is_found_out() -> None:
         np.random.default_rng(0),
     )
     assert quality is not None
-    assert quality.randomized is not None
+    assert quality.likeness is not None
     finding = quality_findings.randomization_finding(
-        "class_activation", quality.randomized.correlation, quality.randomized.by_chance, quality.contrast, None
+        "class_activation", *quality.likeness, quality.content, None, WORDS
     )
     assert (finding.status, finding.value) == ("warn", pytest.approx(1))
     assert "the maps show the image" in finding.caveats
@@ -174,7 +175,7 @@ def test_contrast_is_the_distance_from_the_baseline() -> None:
     ],
 )
 def test_stability_has_three_answers(values: list[float], status: str, said: str) -> None:
-    finding = quality_findings.stability_finding("gradcam", np.array(values), None)
+    finding = quality_findings.stability_finding("gradcam", np.array(values), None, WORDS)
     assert (finding.status, finding.value) == (status, pytest.approx(np.nanmean(values)))
     assert said in finding.caveats
     assert finding.n == int(np.isfinite(values).sum())
@@ -191,7 +192,7 @@ def test_stability_has_three_answers(values: list[float], status: str, said: str
 )
 def test_randomisation_has_three_answers(values: list[float], chance: float, status: str, said: str) -> None:
     by_chance = np.full(len(values), chance)
-    finding = quality_findings.randomization_finding("gradcam", np.array(values), by_chance, by_chance, None)
+    finding = quality_findings.randomization_finding("gradcam", np.array(values), by_chance, by_chance, None, WORDS)
     assert (finding.status, finding.value) == (status, pytest.approx(np.mean(values)))
     assert said in finding.caveats
 
@@ -200,25 +201,27 @@ def test_randomisation_has_three_answers(values: list[float], chance: float, sta
     ("values", "status"), [([0.5, 0.6, 0.55], "info"), ([-0.5, -0.6, -0.55], "warn"), ([0.5, -0.5, 0.1], "info")]
 )
 def test_insertion_has_three_answers(values: list[float], status: str) -> None:
-    finding = quality_findings.insertion_finding("gradcam", np.array(values), None)
+    finding = quality_findings.insertion_finding("gradcam", np.array(values), None, WORDS)
     assert (finding.status, finding.value) == (status, pytest.approx(np.mean(values)))
     assert ("Too few" in finding.caveats) == (values[2] == 0.1)
 
 
 def test_one_image_is_no_estimate() -> None:
-    finding = quality_findings.stability_finding("gradcam", np.array([0.9]), None)
-    assert (finding.status, finding.value, finding.reason) == ("not_measured", None, quality_findings.NO_CASES)
+    finding = quality_findings.stability_finding("gradcam", np.array([0.9]), None, WORDS)
+    assert (finding.status, finding.value, finding.reason) == (
+        "not_measured",
+        None,
+        quality_findings.explain_no_cases(WORDS),
+    )
 
 
 def test_quality_by_group_from_thirty_images_on_and_never_of_withheld_groups() -> None:
     rng, n = np.random.default_rng(0), 75
     gain = rng.normal(size=n)
-    quality = MapQuality(
-        "gradcam", Faithfulness(gain, gain, {}), None, np.full(n, np.nan), rng.random(n), np.ones(n, dtype=bool)
-    )
+    quality = AttributionQuality("gradcam", Faithfulness(gain, gain, {}), None, np.full(n, np.nan), rng.random(n))
     groups = np.array(["a"] * 31 + ["b"] * 30 + ["c"] * 5 + [None] * 9, dtype=object)
     memberships = {None: np.full(n, None), "camera": groups}
-    rows = list(tabulate_quality(quality, memberships, None, Withheld()))
+    rows = list(tabulate_quality(quality, memberships, None, Withheld(), WORDS))
     assert {(row["attribute"], row["group"]) for row in rows} == {(None, None), ("camera", "a"), ("camera", "b")}
     (of_b,) = [row for row in rows if (row["group"], row["measure"]) == ("b", "deletion")]
     interval = mean_interval(gain[31:61])
@@ -229,10 +232,10 @@ def test_quality_by_group_from_thirty_images_on_and_never_of_withheld_groups() -
         pytest.approx(interval.high),
         MIN_PER_GROUP,
     )
-    undefined = [row for row in rows if row["measure"] == "likeness to the contrast of the image"]
-    assert all((row["value"], row["n"]) == (None, 0) for row in undefined)
+    (undefined,) = [row for row in rows if row["measure"] == "likeness to the contrast of the image"]
+    assert (undefined["group"], undefined["value"], undefined["n"]) == (None, None, 0), "of no group is it measured"
     small = {None: memberships[None], "camera": np.array(["a"] * 31 + ["b"] * 39 + ["c"] * 5, dtype=object)}
-    shown = {row["group"] for row in tabulate_quality(quality, small, None, Withheld(10))}
+    shown = {row["group"] for row in tabulate_quality(quality, small, None, Withheld(10), WORDS)}
     assert shown == {None, "b"}  # a and b together would give c away, which is withheld
 
 
@@ -243,9 +246,10 @@ def test_unsound_maps_have_no_part_in_the_quality() -> None:
     attributed = Attributed(method, np.arange(6), explained, dataclasses.replace(maps, values=values))
     quality = measure_quality(network, attributed, np.random.default_rng(0))
     assert quality is not None
-    assert {len(measure.values) for measure in quality.list_measures().values()} == {int(quality.sound.sum())}
-    for row in tabulate_quality(quality, {None: np.full(int(quality.sound.sum()), None)}, None, Withheld()):
-        least, most = quality.list_measures()[str(row["measure"])].within
+    count = int(attributed.maps.sound.sum())
+    assert {len(measure.values) for measure in quality.list_measures(WORDS).values()} == {count}
+    for row in tabulate_quality(quality, {None: np.full(count, None)}, None, Withheld(), WORDS):
+        least, most = quality.list_measures(WORDS)[str(row["measure"])].within
         assert row["low"] is None or least <= row["low"] <= row["value"] <= row["high"] <= most
     none = dataclasses.replace(maps, values=-np.ones_like(values))
     assert measure_quality(network, dataclasses.replace(attributed, maps=none), np.random.default_rng(0)) is None

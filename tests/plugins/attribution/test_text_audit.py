@@ -43,6 +43,7 @@ from tests.support.attribution_text_cases import (
     word_pieces,
 )
 
+QUALITIES = ("deletion", "insertion", "randomization", "stability")
 SUSPECTS = [{"name": "animal", "tokens": [SECRET]}, {"name": "article", "tokens": ["the", "a"]}]
 
 
@@ -97,11 +98,11 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
         "attribution.completeness",
         "attribution.completeness_undefined",
         "attribution.baseline_same_class",
-        "attribution.deletion.integrated_gradients",
+        *(f"attribution.{quality}.integrated_gradients" for quality in QUALITIES),
         "attribution.failed_maps.word_removal",
-        "attribution.deletion.word_removal",
+        *(f"attribution.{quality}.word_removal" for quality in QUALITIES),
     ]
-    assert set(section.tables) == {"shortcuts", "replacements", "completeness", "position_profile"}
+    assert set(section.tables) == {"shortcuts", "replacements", "map_quality", "completeness", "position_profile"}
     assert list(section.tables["completeness"][0]) == ["text", "method", "steps", "map_change", "error"]
     assert sum(float(row["share"] or 0) for row in section.tables["position_profile"]) == pytest.approx(1)
     assert set(section.captions) == set(section.tables)
@@ -155,7 +156,7 @@ def test_without_word_embeddings_the_suspects_are_still_judged(tokenizer: Any) -
     assert section.finding("attribution.shortcut.animal").status == "warn"
     refused = section.finding("attribution.deletion.integrated_gradients")
     assert refused.reason == "this model has no word embeddings"
-    assert set(section.tables) == {"shortcuts", "replacements", "position_profile"}
+    assert set(section.tables) == {"shortcuts", "replacements", "map_quality", "position_profile"}
     assert section.finding("attribution.deletion.word_removal").value is not None
 
 

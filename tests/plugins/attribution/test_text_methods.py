@@ -15,9 +15,10 @@ from rft.errors import Unavailable
 from rft.plugins.attribution.network import Network
 from rft.plugins.attribution.path import MAP_TOLERANCE
 from rft.plugins.attribution.quality.deletion import find_top_parts
+from rft.plugins.attribution.quality.parts import measure_faithfulness
 from rft.plugins.attribution.texts import profile
-from rft.plugins.attribution.texts.faithfulness import deletion_gain
 from rft.plugins.attribution.texts.methods import Scores, integrated_gradients
+from rft.plugins.attribution.texts.quality import TextExamples
 from rft.plugins.attribution.texts.replacements import Replacement
 from rft.plugins.attribution.texts.tokenized_texts import (
     TokenizedTextReader,
@@ -320,7 +321,8 @@ def delete_tokens(model: nn.Module, texts: list[str], tokenizer: Any, seed: int,
     if not known:
         scores = Scores(scores.method, tuple(rng.random(len(values)) for values in scores.values))
     replacement = Replacement("[MASK]", 0.0, 0, 1, first_baseline(reader), reader.padding)
-    return deletion_gain(network, read, target, scores, replacement=replacement, rng=rng)
+    examples = TextExamples.from_scores(network, read, target, scores, [replacement])
+    return measure_faithfulness(examples, rng).deletion
 
 
 def test_right_attributions_beat_random_tokens() -> None:

@@ -9,7 +9,6 @@ difference. Deletion is also held against maps that know nothing of what the net
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,23 +19,9 @@ from rft.plugins.attribution.images.explained import Explained
 from rft.plugins.attribution.images.methods import Maps
 from rft.plugins.attribution.interventions import DELETED_SHARES, RANDOM_CONTROLS
 from rft.plugins.attribution.network import Network, batch_slices
+from rft.plugins.attribution.quality.deletion import Faithfulness
 
 _CELLS = 14  # of a side of the coarse grid on which pixels are deleted
-
-
-@dataclass(frozen=True)
-class Faithfulness:
-    """What deletions and insertions did to M images, as shares of their mean margin; empty where that is not positive.
-
-    Attributes:
-        deletion: (M,) how much more of the margin is lost by a map's deletion than by random ones.
-        insertion: (M,) how much more of it the cells that a map marks bring back by themselves than random ones do.
-        beyond: name of a reference -> (M,) how much more is lost by a map's deletion than by that of the reference.
-    """
-
-    deletion: np.ndarray
-    insertion: np.ndarray
-    beyond: Mapping[str, np.ndarray]
 
 
 def measure_faithfulness(

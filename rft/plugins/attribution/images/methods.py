@@ -19,12 +19,11 @@ from rft.errors import Unavailable
 from rft.plugins.attribution.images.explained import Explained, ExplainedBatch
 from rft.plugins.attribution.images.map_layer import FromMap, MapLayer
 from rft.plugins.attribution.network import FromPixels, Network, batch_slices
-from rft.plugins.attribution.path import CHUNK, Completeness, Path, explain_unsettled
+from rft.plugins.attribution.path import CHUNK, REPEATED_STEPS, Completeness, Path, explain_unsettled
 from rft.runtime.devices.fitting_batches import map_batches
 from rft.runtime.progress import track_progress
 
 PATCHES = 7  # of a side of the grid whose patches are taken away one by one
-REPEATED_STEPS = 8  # gradients of integrated gradients that are made again, to be compared with others of as many
 MOST_PIXELS = 112  # of a side of a map that is kept
 
 

@@ -7,27 +7,22 @@ image. The audited model itself is not touched.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.stats import rankdata
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from rft.errors import Unavailable
 from rft.plugins.attribution.images.explained import Explained, ExplainedBatch, make_baselines, measure_contrast
 from rft.plugins.attribution.images.faithfulness import pool_positive
 from rft.plugins.attribution.images.methods import IntegratedGradients, MapMethod, Maps
+from rft.plugins.attribution.interventions import NOISE
 from rft.plugins.attribution.network import Network, batch_slices
+from rft.plugins.attribution.quality.random_networks import CALIBRATING, RANDOM_NETWORKS, randomize_network
 
-RANDOM_NETWORKS = 2
-NOISE = 0.01  # standard deviation, as a share of the range of the pixels
-CALIBRATING = 8  # images whose activations a random network is normalised with
 MOST_CELLS = 14  # of a side of the grid on which maps are compared
-
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ def compare_with_random_networks(
     cells: list[np.ndarray] = []
     probe = explained.read_batch(slice(0, CALIBRATING))
     for _ in range(RANDOM_NETWORKS):
-        random_network = randomize_network(network, probe.pixels, rng)
+        random_network = randomize_network(network, {"pixels": probe.pixels}, rng)
         fitted = method.refit(random_network, torch.cat([probe.pixels[:4], probe.baselines[:4]]))
         values = np.concatenate([fitted.map_images(random_network, batch) for batch in explained.batches()])
         correlations.append(np.abs(correlate_ranks(maps.values, values)))
@@ -105,40 +100,6 @@ def correlate_ranks(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         correlations: np.ndarray = (centred[0] * centred[1]).sum(axis=1) / sizes
     return correlations
-
-
-def randomize_network(network: Network, pixels: Tensor, rng: np.random.Generator) -> Network:
-    """Return a copy of the network in which the entries of each parameter stand in random order.
-
-    Their sizes stay those of a trained network. Batch normalisation gets the mean and variance of the copy's own
-    activations on (B, 3, H, W) images: with those of the trained network they would vanish or overflow.
-
-    Raises:
-        Unavailable: when the copy's logits are the network's.
-    """
-    model = copy.deepcopy(network.model)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            order = torch.from_numpy(rng.permutation(parameter.numel())).to(parameter.device)
-            parameter.copy_(parameter.flatten()[order].view_as(parameter))
-    random_network = Network(model, network.device)
-    _normalize_activations(random_network, pixels)
-    if torch.equal(random_network.logits({"pixels": pixels[:1]}), network.logits({"pixels": pixels[:1]})):
-        raise Unavailable("randomising the parameters changes no logit")
-    return random_network
-
-
-def _normalize_activations(network: Network, pixels: Tensor) -> None:
-    """Set the statistics of batch normalisation to those of one batch, layer after layer in one pass."""
-    norms = [module for module in network.model.modules() if isinstance(module, _NORMS) and module.track_running_stats]
-    for norm in norms:
-        norm.momentum = 1.0
-        norm.train()
-    if norms and len(pixels) > 1:
-        with torch.no_grad():
-            network.model({"pixels": network.place(pixels)})
-    for norm in norms:
-        norm.eval()
 
 
 def _add_noise(batch: ExplainedBatch, baseline: Tensor | None, rng: np.random.Generator) -> ExplainedBatch:

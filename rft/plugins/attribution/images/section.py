@@ -17,13 +17,7 @@ from rft.plugins.attribution.group_means import MIN_MAPS_PER_GROUP, Memberships,
 from rft.plugins.attribution.images import examples, mean_maps
 from rft.plugins.attribution.images.bfloat16 import bfloat16_finding
 from rft.plugins.attribution.images.explained import Explained
-from rft.plugins.attribution.images.quality import (
-    MapQuality,
-    measure_quality,
-    quality_findings_of,
-    tabulate_quality,
-    unmeasured_quality,
-)
+from rft.plugins.attribution.images.quality import measure_quality
 from rft.plugins.attribution.images.shortcuts.named_shortcuts import (
     ShortcutChanges,
     change_images,
@@ -34,7 +28,14 @@ from rft.plugins.attribution.images.shortcuts.region_swaps import TestImages
 from rft.plugins.attribution.images.suited_methods import Attributed, attribute_images
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.plugins.attribution.network import Network, batch_slices
-from rft.plugins.attribution.quality.gaps import MIN_PER_GROUP, gap_findings
+from rft.plugins.attribution.quality.gaps import gap_findings
+from rft.plugins.attribution.quality.measures import (
+    QUALITY_CAPTION,
+    AttributionQuality,
+    state_no_quality,
+    state_quality,
+    tabulate_quality,
+)
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.records import Finding, Row, Section, Table, select_columns
 from rft.runtime.progress import track_progress
@@ -58,7 +59,7 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     }
     tested, unsuited = change_images(audited, network, images, explained, options.shortcut)
 
-    tables = _build_tables(audited, explained, attributed, qualities, tested)
+    tables = _build_tables(audited, explained, attributed, qualities, tested, words)
     covered = {case.shortcut.name: case.covered for case in tested if case.covered is not None}
     figures = [
         *interventions.shortcuts_figure(tables, "Predictions that flip when images are changed"),
@@ -95,9 +96,7 @@ _CAPTIONS = {
     "the place the model sees, the share of its input that a region covers and the shares of attribution in it stand "
     "beside: an even map has as much in it as it covers.",
     "shortcuts_by_group": GROUPS_CAPTION,
-    "map_quality": "How far maps can be believed: means over images with their intervals. Deletion and insertion are "
-    "shares of the lead of the predicted class over the others; likeness and stability are rank correlations. Groups "
-    f"with {MIN_PER_GROUP} explained images or more have rows of their own.",
+    "map_quality": QUALITY_CAPTION.format(maps="maps", many="images"),
     "completeness": "Integrated gradients of each explained image: gradients spent, how much of the map the last "
     "doubling of the steps changed, and how far off the attributions are along the path, relative to the change of the "
     "logit.",
@@ -153,7 +152,7 @@ def _map_findings(
     audited: AuditedModel,
     all_explained: Explained,
     attributed: Sequence[Attributed],
-    qualities: Mapping[str, MapQuality | None],
+    qualities: Mapping[str, AttributionQuality | None],
     words: Wording,
 ) -> Iterator[Finding]:
     """Yield what is found about the maps themselves: their checks, their completeness, their quality."""
@@ -165,13 +164,10 @@ def _map_findings(
             yield findings.baseline_finding(int(all_explained.same_class.sum()), len(all_explained), words)
         quality = qualities[name]
         units = sample.explained_units(audited, explained.rows[maps.sound])
-        yield from quality_findings_of(quality, units, words) if quality else unmeasured_quality(name, words)
+        yield from state_quality(quality, units, words) if quality else state_no_quality(name, words)
         if len(explained) == len(all_explained):  # of a few images there are no groups
             gains = quality.faithfulness.deletion if quality else np.array([])
-            groups = audited.splits["test"].groups
-            memberships: dict[str | None, np.ndarray] = {
-                attribute: values[explained.rows[maps.sound]] for attribute, values in groups.items()
-            }
+            memberships = _list_memberships(audited, explained.take(np.flatnonzero(maps.sound)))
             yield from gap_findings(name, gains, memberships, units, audited.withheld, words)
 
 
@@ -179,15 +175,16 @@ def _build_tables(
     audited: AuditedModel,
     explained: Explained,
     attributed: Sequence[Attributed],
-    qualities: Mapping[str, MapQuality | None],
+    qualities: Mapping[str, AttributionQuality | None],
     tested: Sequence[ShortcutChanges],
+    words: Wording,
 ) -> dict[str, Table]:
     """Return the tables that have rows."""
     everywhere = [group.maps for group in attributed if len(group.places) == len(explained)]
     tables = {
         "shortcuts": [row for case in tested for row in shortcut_rows(case, attributed, explained.size)],
         "shortcuts_by_group": rows_by_group({case.shortcut.name: case.result for case in tested}, audited),
-        "map_quality": [row for group in attributed for row in _quality_rows(audited, group, qualities)],
+        "map_quality": [row for group in attributed for row in _quality_rows(audited, group, qualities, words)],
         "completeness": [row for group in attributed for row in _completeness_rows(group)],
         **mean_maps.mean_map_tables(everywhere, _list_memberships(audited, explained), audited.withheld),
     }
@@ -199,13 +196,13 @@ def _list_memberships(audited: AuditedModel, explained: Explained) -> Membership
 
 
 def _quality_rows(
-    audited: AuditedModel, group: Attributed, qualities: Mapping[str, MapQuality | None]
+    audited: AuditedModel, group: Attributed, qualities: Mapping[str, AttributionQuality | None], words: Wording
 ) -> Iterator[Row]:
     quality = qualities[group.method.name]
     if quality is not None:
         sound = group.explained.take(np.flatnonzero(group.maps.sound))
         units = sample.explained_units(audited, sound.rows)
-        yield from tabulate_quality(quality, _list_memberships(audited, sound), units, audited.withheld)
+        yield from tabulate_quality(quality, _list_memberships(audited, sound), units, audited.withheld, words)
 
 
 def _completeness_rows(group: Attributed) -> Table:

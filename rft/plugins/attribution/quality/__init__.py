@@ -1,1 +1,1 @@
-"""How far attributions can be believed, whatever the examples are: deletion of parts, gaps between groups, findings."""
+"""How far attributions can be believed, whatever the examples are: measures, gaps between groups, findings."""

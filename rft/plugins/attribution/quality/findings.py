@@ -1,4 +1,4 @@
-"""The findings of how far the maps of a method can be believed. Results in, ``Finding`` out."""
+"""The findings of how far the attributions of a method can be believed. Results in, ``Finding`` out."""
 
 from __future__ import annotations
 
@@ -7,110 +7,126 @@ from collections.abc import Callable
 import numpy as np
 
 from rft.number_format import format_fixed
-from rft.plugins.attribution.modality_words import METHOD_NAMES
+from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.records import Finding, FindingDefinition, Interval, MeasuredStatus
 from rft.references import ADEBAYO, PETSIUK
 from rft.stats import multiplicity
 from rft.stats.intervals import CONFIDENCE_LEVEL, clip_interval, mean_interval
 
-MOST_CORRELATION = 0.2  # with the maps of networks with random weights
+MOST_CORRELATION = 0.2  # with the attributions of networks with random weights
 LEAST_STABILITY = 0.8  # rank correlation under noise
-NO_CASES = "an interval needs usable maps of two independent images"
 
 Judgement = tuple[MeasuredStatus, str]
 
 
-def insertion_finding(method: str, gain: np.ndarray, units: np.ndarray | None) -> Finding:
-    """Return how much of the lead what a map marks brings by itself, of (M,) images of ``units``."""
+def insertion_finding(method: str, gain: np.ndarray, units: np.ndarray | None, words: Wording) -> Finding:
+    """Return how much of the lead what an attribution marks brings by itself, of (M,) examples of ``units``."""
 
     def judge(interval: Interval) -> Judgement:
         if interval.low > 0:
-            return "info", "What the maps mark brings evidence for the class by itself."
+            return "info", f"What the {words.maps} mark brings evidence for the class by itself."
         if interval.high <= 0:
-            return "warn", "What the maps mark brings no more than random parts do."
-        return "info", "Too few images to tell whether what the maps mark brings more than random parts do."
+            return "warn", f"What the {words.maps} mark brings no more than random parts do."
+        return (
+            "info",
+            f"Too few {words.many} to tell whether what the {words.maps} mark brings more than random parts do.",
+        )
 
-    return _state_mean(define_insertion(method), gain, units, judge)
+    return _state_mean(define_insertion(method, words), gain, units, judge, words)
 
 
 def randomization_finding(
-    method: str, correlation: np.ndarray, by_chance: np.ndarray, contrast: np.ndarray, units: np.ndarray | None
+    method: str,
+    correlation: np.ndarray,
+    by_chance: np.ndarray,
+    content: np.ndarray,
+    units: np.ndarray | None,
+    words: Wording,
 ) -> Finding:
-    """Return whether maps depend on what the network has learned.
+    """Return whether attributions depend on what the network has learned.
 
     Args:
         method: its name.
-        correlation: (M,) absolute rank correlation with maps of networks with random weights.
-        by_chance: (M,) the same between maps of different images.
-        contrast: (M,) absolute rank correlation with the contrast of the image.
-        units: (M,) whose image each is, or None.
+        correlation: (M,) absolute rank correlation with attributions of networks with random weights.
+        by_chance: (M,) the same between attributions that have nothing in common, as ``words.by_chance`` says.
+        content: (M,) absolute rank correlation with what the example holds whatever was learned, ``words.content``.
+        units: (M,) whose example each is, or None.
+        words: of the modality.
     """
     chance = _mean_of_defined(by_chance, units)
     beside = (
-        f" Between maps of different images it is {_format_mean(by_chance)}, and between the maps and the contrast of "
-        f"their images {_format_mean(contrast)}."
+        f" Between {words.maps} {words.by_chance} it is {_format_mean(by_chance)}, and between the {words.maps} and "
+        f"{words.content} {_format_mean(content)}."
     )
 
     def judge(interval: Interval) -> Judgement:
         if interval.high < MOST_CORRELATION:
-            return "info", f"Surely below {MOST_CORRELATION:g}: the maps depend on what was learned.{beside}"
+            return "info", f"Surely below {MOST_CORRELATION:g}: the {words.maps} depend on what was learned.{beside}"
         if interval.low > MOST_CORRELATION and chance is not None and interval.low > chance.high:
-            return "warn", f"Surely above {MOST_CORRELATION:g}: the maps show the image, whatever was learned.{beside}"
-        return "info", f"Whether it is below {MOST_CORRELATION:g} cannot be told from these maps.{beside}"
+            shown = f"the {words.maps} show the {words.one}, whatever was learned"
+            return "warn", f"Surely above {MOST_CORRELATION:g}: {shown}.{beside}"
+        return "info", f"Whether it is below {MOST_CORRELATION:g} cannot be told from these {words.maps}.{beside}"
 
-    return _state_mean(define_randomization(method), correlation, units, judge, within=(0.0, 1.0))
+    return _state_mean(define_randomization(method, words), correlation, units, judge, words, within=(0.0, 1.0))
 
 
-def stability_finding(method: str, correlation: np.ndarray, units: np.ndarray | None) -> Finding:
-    """Return how much maps stay the same under noise, from (M,) rank correlations."""
+def stability_finding(method: str, correlation: np.ndarray, units: np.ndarray | None, words: Wording) -> Finding:
+    """Return how much attributions stay the same under noise, from (M,) rank correlations."""
 
     def judge(interval: Interval) -> Judgement:
         if interval.low >= LEAST_STABILITY:
             return "info", f"Surely at {LEAST_STABILITY:g} or above: stable."
         if interval.high < LEAST_STABILITY:
-            return "warn", f"Surely below {LEAST_STABILITY:g}: the maps change with noise that nobody sees."
-        return "info", f"Too few images to tell whether it is at {LEAST_STABILITY:g} or above."
+            return "warn", f"Surely below {LEAST_STABILITY:g}: the {words.maps} change with {words.slight_noise}."
+        return "info", f"Too few {words.many} to tell whether it is at {LEAST_STABILITY:g} or above."
 
-    return _state_mean(define_stability(method), correlation, units, judge, within=(-1.0, 1.0))
+    return _state_mean(define_stability(method, words), correlation, units, judge, words, within=(-1.0, 1.0))
 
 
-def define_insertion(method: str) -> FindingDefinition:
+def define_insertion(method: str, words: Wording) -> FindingDefinition:
     """Return what is known of the insertion test of a method."""
+    marked, at_random = words.inserted
     return FindingDefinition(
         f"attribution.insertion.{method}",
         f"Insertion test: {METHOD_NAMES[method]}",
-        "How much more of its lead over the other classes the predicted class gets from the parts of an image that the "
-        "map marks, alone on the image's mean colour, than from random equal parts, as a share of that lead.",
+        f"How much more of its lead over the other classes the predicted class gets from {marked} than from "
+        f"{at_random}, as a share of that lead.",
         unit="share of the lead",
-        caveats="Parts of an image on one colour are no natural image.",
+        caveats=words.insertion_limits,
         references=(PETSIUK,),
         better="higher",
     )
 
 
-def define_randomization(method: str) -> FindingDefinition:
+def define_randomization(method: str, words: Wording) -> FindingDefinition:
     """Return what is known of the parameter randomisation of a method."""
     return FindingDefinition(
         f"attribution.randomization.{method}",
-        f"Likeness to maps of random networks: {METHOD_NAMES[method]}",
-        "Absolute rank correlation of a map with the map of the same image by copies of the network whose weights "
-        "stand in random order. A map of what the network has learned must be another then.",
+        f"Likeness to {words.maps} of random networks: {METHOD_NAMES[method]}",
+        f"Absolute rank correlation between the {words.maps} of one {words.one} by the network and by copies of it "
+        f"whose weights stand in random order. {words.maps.capitalize()} of what the network has learned must be "
+        "others then.",
         unit="rank correlation",
         references=(ADEBAYO,),
         better="lower",
     )
 
 
-def define_stability(method: str) -> FindingDefinition:
+def define_stability(method: str, words: Wording) -> FindingDefinition:
     """Return what is known of the stability of a method."""
     return FindingDefinition(
         f"attribution.stability.{method}",
         f"Stability under small noise: {METHOD_NAMES[method]}",
-        "Rank correlation of a map with that of the same image with noise of 1 % of the range of its pixels.",
+        f"Rank correlation between the {words.maps} of one {words.one} without and with {words.noise}.",
         unit="rank correlation",
-        caveats="A mean over random noise: the worst noise of this size may change a map more.",
+        caveats=f"A mean over random noise: the worst noise of this size may change the {words.maps} more.",
         better="higher",
     )
+
+
+def explain_no_cases(words: Wording) -> str:
+    """Return why a mean has no interval."""
+    return f"an interval needs usable {words.maps} of two independent {words.many}"
 
 
 def _state_mean(
@@ -118,6 +134,7 @@ def _state_mean(
     values: np.ndarray,
     units: np.ndarray | None,
     judge: Callable[[Interval], Judgement],
+    words: Wording,
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Finding:
     """State the mean of (M,) values ``within`` two ends, of which those that are not defined are left out."""
@@ -131,7 +148,7 @@ def _state_mean(
 
     interval = interval_at(CONFIDENCE_LEVEL)
     if interval is None:
-        return definition.state_not_measured(NO_CASES, n=n)
+        return definition.state_not_measured(explain_no_cases(words), n=n)
     status, said = judge(interval)
     return definition.state_estimate(
         float(values.mean()),

@@ -10,7 +10,7 @@ import numpy as np
 
 from rft.disclosure.withheld import MISSING, Withheld
 from rft.number_format import format_fixed
-from rft.plugins.attribution.group_means import Memberships
+from rft.plugins.attribution.group_means import PREDICTED, Memberships
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording
 from rft.records import About, Finding, FindingDefinition, Interval
 from rft.stats import multiplicity
@@ -51,14 +51,15 @@ def gap_findings(
     Args:
         method: its name.
         gains: (M,) of the sound maps; none where no example could be tested.
-        memberships: attribute -> (M,) group of each of these examples; what is no attribute is left out by the caller.
+        memberships: attribute -> (M,) group of each of these examples; all together, and by predicted class, are left
+            out.
         units: (M,) whose example each is, or None.
         withheld: what may not leave the machine.
         words: of the modality.
     """
     for attribute, names in memberships.items():
-        if attribute is not None:
-            yield _state_gap(method, attribute, _list_groups(gains, names, units, withheld), words)
+        if attribute not in (None, PREDICTED):
+            yield _state_gap(method, str(attribute), _list_groups(gains, names, units, withheld), words)
 
 
 def _list_groups(gains: np.ndarray, values: np.ndarray, units: np.ndarray | None, withheld: Withheld) -> list[_Group]:

@@ -14,6 +14,7 @@ from rft.data.audio.decoding import Recording
 from rft.data.audio.inputs import AudioInputs, pad_recordings
 from rft.errors import Unavailable
 from rft.plugins import AuditedModel
+from rft.plugins.attribution.interventions import NOISE
 from rft.plugins.attribution.network import Network, batch_slices
 
 
@@ -23,11 +24,13 @@ class TestClips:
 
     Attributes:
         inputs: of the audited model.
+        noise_seed: of white noise that is added, the same each time that a recording is read; None for no noise.
     """
 
     __test__ = False  # no class of tests, whatever pytest makes of its name
 
     inputs: AudioInputs
+    noise_seed: int | None = None
 
     @classmethod
     def from_audited(cls, audited: AuditedModel) -> TestClips:
@@ -39,7 +42,11 @@ class TestClips:
 
     def read(self, rows: np.ndarray) -> list[Recording]:
         """Return the recordings of (N,) rows of the test split, at the rate of the model."""
-        return self.inputs.recordings("test", rows.tolist())
+        recordings = self.inputs.recordings("test", rows.tolist())
+        if self.noise_seed is None:
+            return recordings
+        generators = [np.random.default_rng([self.noise_seed, row]) for row in rows.tolist()]
+        return [_add_noise(*pair) for pair in zip(recordings, generators, strict=True)]
 
     def prepare(self, recordings: Sequence[Recording]) -> Batch:
         """Return the inputs of recordings, by the preprocessing of the model."""
@@ -73,6 +80,16 @@ class ExplainedClips:
         """Return the recordings at the places ``which`` (M,) alone."""
         return replace(self, rows=self.rows[which], target=self.target[torch.from_numpy(which)])
 
+    def add_noise(self, seed: int) -> ExplainedClips:
+        """Return the recordings with white noise of ``NOISE`` of the range of the samples of each."""
+        return replace(self, clips=replace(self.clips, noise_seed=seed))
+
     def read_one(self, place: int) -> tuple[Recording, Tensor]:
         """Return one recording, and its (1,) target."""
         return self.clips.read(self.rows[place : place + 1])[0], self.target[place : place + 1]
+
+
+def _add_noise(recording: Recording, rng: np.random.Generator) -> Recording:
+    scale = NOISE * float(np.ptp(recording.samples))
+    drawn = rng.standard_normal(len(recording.samples), dtype=np.float32)
+    return Recording((recording.samples + np.float32(scale) * drawn).astype(np.float32), recording.rate)

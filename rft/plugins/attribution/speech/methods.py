@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rft.data.audio.decoding import Recording
 from rft.errors import Unavailable
 from rft.plugins.attribution.network import Network
-from rft.plugins.attribution.path import Completeness, Path, explain_unsettled
+from rft.plugins.attribution.path import REPEATED_STEPS, Completeness, Path, explain_unsettled
 from rft.plugins.attribution.speech.clips import ExplainedClips
 from rft.plugins.attribution.speech.parts import PARTS_OF, count_windows
 from rft.plugins.attribution.speech.replacements import Replacement
@@ -71,15 +71,20 @@ def measure_occlusion(network: Network, explained: ExplainedClips, replacement: 
 
     Source: Zeiler and Fergus 2014, ECCV, on windows and bands in the place of patches, and on the margin.
     """
-    values = []
-    for place in track_progress(range(len(explained)), "Occlusion"):
-        recording, target = explained.read_one(place)
-        count = count_parts(recording, replacement.method)
-        chosen = [np.zeros(count, dtype=bool), *np.eye(count, dtype=bool)]
-        inputs = explained.clips.prepare(occlude_parts(recording, chosen, replacement))
-        margins = network.margins(inputs, target.expand(len(chosen))).numpy()
-        values.append((margins[0] - margins[1:]).astype(np.float32))
-    return Scores(replacement.method, np.arange(len(explained)), tuple(values))
+    places = track_progress(range(len(explained)), "Occlusion")
+    values = tuple(occlude_one(network, explained, place, replacement) for place in places)
+    return Scores(replacement.method, np.arange(len(explained)), values)
+
+
+def occlude_one(network: Network, explained: ExplainedClips, place: int, replacement: Replacement) -> np.ndarray:
+    """Return (P,) float32 what ``measure_occlusion`` says of the recording at one place."""
+    recording, target = explained.read_one(place)
+    count = count_parts(recording, replacement.method)
+    chosen = [np.zeros(count, dtype=bool), *np.eye(count, dtype=bool)]
+    inputs = explained.clips.prepare(occlude_parts(recording, chosen, replacement))
+    margins = network.margins(inputs, target.expand(len(chosen))).numpy()
+    values: np.ndarray = (margins[0] - margins[1:]).astype(np.float32)
+    return values
 
 
 def integrate_gradients(
@@ -109,14 +114,17 @@ def integrate_gradients(
     """
     results = []
     for place in track_progress(places.tolist(), "Integrated gradients"):
-        recording, target = explained.read_one(place)
-        path = _make_path(network, explained, recording, int(target), replacement)
-        values, completeness = path.integrate(max_steps)
+        values, completeness = _make_path(network, explained, place, replacement).integrate(max_steps)
         if must_converge and completeness.unsettled:
             raise Unavailable(explain_unsettled(completeness, "a recording"))
         results.append((values, completeness))
     values_of_all, completeness_of_all = zip(*results, strict=True)
     return Scores("integrated_gradients", places, values_of_all, completeness_of_all)
+
+
+def repeat_gradients(network: Network, explained: ExplainedClips, place: int, replacement: Replacement) -> np.ndarray:
+    """Return (W,) integrated gradients with ``REPEATED_STEPS`` steps, to be compared with others of as many."""
+    return _make_path(network, explained, place, replacement).integrate_with(REPEATED_STEPS)
 
 
 class FromSteps(nn.Module):
@@ -146,12 +154,11 @@ class FromSteps(nn.Module):
         return logits.float()
 
 
-def _make_path(
-    network: Network, explained: ExplainedClips, recording: Recording, target: int, replacement: Replacement
-) -> Path:
+def _make_path(network: Network, explained: ExplainedClips, place: int, replacement: Replacement) -> Path:
+    recording, target = explained.read_one(place)
     inputs = explained.clips.prepare([find_filled(recording, replacement), recording])
     inputs.pop("attention_mask")
     ((name, (start, end)),) = inputs.items()
     windows = count_windows(len(recording.samples) / recording.rate)
     function = FromSteps(network, name, len(end), tuple(end.shape[1:]), windows)
-    return Path(function, function.arrange(start), function.arrange(end), target, axis=1)
+    return Path(function, function.arrange(start), function.arrange(end), int(target), axis=1)

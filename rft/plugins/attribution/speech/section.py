@@ -20,22 +20,30 @@ from rft.plugins.attribution import (
     sample,
 )
 from rft.plugins.attribution.columns import COLUMNS
-from rft.plugins.attribution.group_means import MIN_MAPS_PER_GROUP, list_memberships
+from rft.plugins.attribution.group_means import MIN_MAPS_PER_GROUP, Memberships, list_memberships
 from rft.plugins.attribution.modality_words import METHOD_NAMES, Wording, explain_unsuited, recording_wording
 from rft.plugins.attribution.network import Network, explain_failure
-from rft.plugins.attribution.quality.deletion import PartDeletion
 from rft.plugins.attribution.quality.gaps import gap_findings
-from rft.plugins.attribution.replacement_shift import replacements_table
+from rft.plugins.attribution.quality.measures import (
+    QUALITY_CAPTION,
+    AttributionQuality,
+    state_no_quality,
+    state_quality,
+    tabulate_quality,
+)
+from rft.plugins.attribution.quality.parts import choose_repeated, measure_part_quality
+from rft.plugins.attribution.replacement_shift import replacement_finding, replacements_table
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, list_unsuited
 from rft.plugins.attribution.speech import examples, profiles
 from rft.plugins.attribution.speech.clips import ExplainedClips, TestClips
-from rft.plugins.attribution.speech.faithfulness import measure_deletion
-from rft.plugins.attribution.speech.findings import replacement_finding
+from rft.plugins.attribution.speech.findings import word_filling
 from rft.plugins.attribution.speech.methods import Scores, find_filled, integrate_gradients, measure_occlusion
+from rft.plugins.attribution.speech.quality import ClipExamples
 from rft.plugins.attribution.speech.replacements import Replacement, measure_replacements
 from rft.plugins.attribution.speech.shortcuts.swaps import measure_sounds
 from rft.records import Finding, Section, Table, select_columns
+from rft.runtime.progress import track_progress
 
 
 class _Explanations(NamedTuple):
@@ -59,6 +67,24 @@ class _Explanations(NamedTuple):
         return [scores for scores in self.scores if len(scores.places) == len(self.explained)]
 
 
+class _Judged(NamedTuple):
+    """The attributions of one method, and how far they can be believed.
+
+    Attributes:
+        scores: of some of the explained recordings; M of them are sound.
+        memberships: attribute -> (M,) group of each recording with a sound one.
+        units: (M,) whose recording each is, or None.
+        quality: of the sound ones; None where there are none.
+        words: of recordings and of what the method fills.
+    """
+
+    scores: Scores
+    memberships: Memberships
+    units: np.ndarray | None
+    quality: AttributionQuality | None
+    words: Wording
+
+
 def build_section(audited: AuditedModel, options: AttributionOptions, network: Network) -> Section:
     """Return the section; raises ``Unavailable`` when the model has no inputs, or there is no test recording."""
     clips = TestClips.from_audited(audited)
@@ -67,9 +93,13 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     rng = sample.random_generator(audited, "replacements")
     replacements = measure_replacements(network, clips, len(split), split.units, rng)
     explanations = _explain_clips(audited, network, options, explained, replacements)
+    judged = [
+        _measure_quality(audited, network, explanations, scores)
+        for scores in track_progress(explanations.scores, "Quality of attributions")
+    ]
     tests = measure_sounds(audited, network, clips, options.shortcut)
 
-    tables = _build_tables(audited, explanations, replacements, tests)
+    tables = _build_tables(audited, explanations, judged, replacements, tests)
     figures = [
         *interventions.shortcuts_figure(tables, "Predictions that flip when parts of recordings are swapped"),
         *profiles.draw_profiles(tables),
@@ -82,8 +112,8 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     stated = (
         *judge_shortcuts(tests),
         *list_unsuited(options.shortcut, "audio", "recordings"),
-        *(replacement_finding(of_method[0]) for of_method in replacements.values()),
-        *_score_findings(audited, network, explanations),
+        *(replacement_finding(of_method[0], word_filling(method)) for method, of_method in replacements.items()),
+        *_score_findings(audited, network, explanations, judged),
         *(
             finding
             for method, reason in explanations.reasons.items()
@@ -113,6 +143,7 @@ _CAPTIONS = {
     "shortcuts_by_group": GROUPS_CAPTION,
     "replacements": "What stands for the absence of a part: how far predicted probabilities move, and how many "
     "predictions flip, when the same random windows or bands of test recordings are filled in each way; least first.",
+    "map_quality": QUALITY_CAPTION.format(maps="attributions", many="recordings"),
     "completeness": "Integrated gradients of each recording that they explain: gradients spent, how much of the "
     "attributions the last doubling of the steps changed, and how far off they are along the path, relative to the "
     "change of the logit.",
@@ -129,8 +160,6 @@ _NOTES = (
     "Whether a model relies on a suspected span, band or background noise is decided by intervention: it is swapped "
     "between recordings of different predicted classes, and flipped predictions are counted against a control that "
     "swaps it between recordings of the same class. Nothing is said about parts that were not named as shortcuts.",
-    "Not measured of recordings: insertion, the likeness to maps of networks with random weights, and stability under "
-    "noise. They are built for maps of images alone.",
     "The explained recordings are a random sample of the test split. Attributions and flips describe this model on "
     "recordings like these; differential privacy of the training does not cover them.",
 )
@@ -183,28 +212,34 @@ def _word_method(explanations: _Explanations, method: Method | str) -> Wording:
     return recording_wording(filling.name, bands=method == "band_occlusion")
 
 
-def _score_findings(audited: AuditedModel, network: Network, explanations: _Explanations) -> Iterator[Finding]:
-    """Yield what is found about the attributions themselves: their checks, completeness, the deletion test."""
-    explained, split = explanations.explained, audited.splits["test"]
-    for scores in explanations.scores:
-        method, words = scores.method, _word_method(explanations, scores.method)
-        filling = explanations.fillings[method]
+def _measure_quality(audited: AuditedModel, network: Network, explanations: _Explanations, scores: Scores) -> _Judged:
+    explained, quality = explanations.explained, None
+    sound = scores.places[scores.sound]
+    memberships = list_memberships(audited, explained.rows[sound], explained.target.numpy()[sound])
+    if len(sound):
+        rng = sample.random_generator(audited, "deletion")
+        examples = ClipExamples.from_scores(network, explained, scores, explanations.fillings[scores.method])
+        quality = measure_part_quality(network, examples, choose_repeated(memberships, rng), rng)
+    units = sample.explained_units(audited, explained.rows[sound])
+    return _Judged(scores, memberships, units, quality, _word_method(explanations, scores.method))
+
+
+def _score_findings(
+    audited: AuditedModel, network: Network, explanations: _Explanations, judged: Sequence[_Judged]
+) -> Iterator[Finding]:
+    """Yield what is found about the attributions themselves: their checks, their completeness, their quality."""
+    explained = explanations.explained
+    for scores, memberships, units, quality, words in judged:
+        method = scores.method
         yield findings.failed_maps_finding(method, scores.sound, words)
         if scores.completeness is not None:
             yield from findings.completeness_findings(scores.completeness, words)
+            filling = explanations.fillings[method]
             yield findings.baseline_finding(*_count_same(network, explained, scores, filling), words)
-        deletion = PartDeletion(np.array([]), {})
-        if scores.sound.any():
-            rng = sample.random_generator(audited, "deletion")
-            deletion = measure_deletion(network, explained, scores, filling, rng)
-        rows = explained.rows[scores.places[scores.sound]]
-        units = sample.explained_units(audited, rows) if len(deletion.gain) else None
-        yield findings.deletion_finding(method, deletion.gain, units, words, deletion.beyond)
+        yield from state_quality(quality, units, words) if quality else state_no_quality(method, words)
         if len(scores.places) == len(explained):  # of a few recordings there are no groups
-            memberships: dict[str | None, np.ndarray] = {
-                attribute: groups[rows] for attribute, groups in split.groups.items()
-            }
-            yield from gap_findings(method, deletion.gain, memberships, units, audited.withheld, words)
+            gains = quality.faithfulness.deletion if quality else np.array([])
+            yield from gap_findings(method, gains, memberships, units, audited.withheld, words)
 
 
 def _count_same(network: Network, explained: ExplainedClips, scores: Scores, filling: Replacement) -> tuple[int, int]:
@@ -221,6 +256,7 @@ def _count_same(network: Network, explained: ExplainedClips, scores: Scores, fil
 def _build_tables(
     audited: AuditedModel,
     explanations: _Explanations,
+    judged: Sequence[_Judged],
     replacements: Mapping[str, list[Replacement]],
     tests: Sequence[ShortcutTest],
 ) -> dict[str, Table]:
@@ -239,6 +275,12 @@ def _build_tables(
             {"method": method, **row}
             for method, of_method in replacements.items()
             for row in replacements_table(of_method, of_method[0].name, "filling")
+        ],
+        "map_quality": [
+            row
+            for _, of_sound, units, quality, words in judged
+            if quality
+            for row in tabulate_quality(quality, of_sound, units, audited.withheld, words)
         ],
         "completeness": [row for scores in explanations.scores for row in _completeness_rows(scores)],
         **profiles.tabulate_profiles(explanations.complete, rate, memberships, audited.withheld),

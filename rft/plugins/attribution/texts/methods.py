@@ -6,15 +6,16 @@ The parameters stay frozen; Captum asks for gradients of the embeddings alone, a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rft.errors import Unavailable
 from rft.plugins.attribution.network import FromEmbeddings, Network
-from rft.plugins.attribution.path import Completeness, Path
+from rft.plugins.attribution.path import REPEATED_STEPS, Completeness, Path
 from rft.plugins.attribution.texts.replacements import Replacement
 from rft.plugins.attribution.texts.tokenized_texts import TokenizedTexts
 from rft.plugins.attribution.texts.words import FoldedText
@@ -56,20 +57,39 @@ def integrated_gradients(
     Raises:
         Unavailable: when the model has no layer of word embeddings, or does not begin with it.
     """
+    results = [
+        path.integrate(max_steps)
+        for path in track_progress(
+            _list_paths(network, texts, target, baseline), "Integrated gradients", total=len(texts)
+        )
+    ]
+    values, completeness = zip(*results, strict=True)
+    return Scores("integrated_gradients", values, completeness)
+
+
+def repeat_gradients(
+    network: Network, texts: TokenizedTexts, target: Tensor, *, baseline: int
+) -> tuple[np.ndarray, ...]:
+    """Return N of (T,) integrated gradients with ``REPEATED_STEPS`` steps, to be compared with others of as many."""
+    return tuple(path.integrate_with(REPEATED_STEPS) for path in _list_paths(network, texts, target, baseline))
+
+
+def find_embeddings(network: Network) -> nn.Module:
+    """Return the layer of word embeddings; raises ``Unavailable`` when the model has none."""
     name = network.model.embedding_layer
     if name is None:
         raise Unavailable("this model has no word embeddings")
-    layer, absent = network.model.get_submodule(name), texts.replace_tokens(texts.ordinary, baseline)["input_ids"]
-    results = []
-    for index in track_progress(range(len(texts)), "Integrated gradients"):
+    return network.model.get_submodule(name)
+
+
+def _list_paths(network: Network, texts: TokenizedTexts, target: Tensor, baseline: int) -> Iterator[Path]:
+    layer, absent = find_embeddings(network), texts.replace_tokens(texts.ordinary, baseline)["input_ids"]
+    for index in range(len(texts)):
         inputs = texts.batch_of(index)
         ids = torch.cat([absent[index : index + 1, : inputs["input_ids"].shape[1]], inputs["input_ids"]])
         with torch.no_grad():
             start, end = layer(network.place(ids)).float()
-        path = Path(FromEmbeddings(network, layer, inputs), start, end, int(target[index]), axis=1)
-        results.append(path.integrate(max_steps))
-    values, completeness = zip(*results, strict=True)
-    return Scores("integrated_gradients", values, completeness)
+        yield Path(FromEmbeddings(network, layer, inputs), start, end, int(target[index]), axis=1)
 
 
 def word_removal(network: Network, texts: TokenizedTexts, target: Tensor, *, removal: Replacement) -> Scores:
@@ -78,16 +98,22 @@ def word_removal(network: Network, texts: TokenizedTexts, target: Tensor, *, rem
     The tokens of a word share its drop evenly. A text of more than ``MAX_REMOVALS`` words loses several words that
     stand together at a time. Source: Li et al. 2016, arXiv:1612.08220, on the margin in the place of the likelihood.
     """
-    results = []
-    for index in track_progress(range(len(texts)), "Word removal"):
-        length = int(texts.inputs["attention_mask"][index].sum())
-        words = _join_words(texts, index)
-        alone = texts.select_texts(np.full(len(words) + 1, index))
-        where = np.vstack([np.zeros((1, words.shape[1]), dtype=bool), words])
-        margins = network.margins(removal.replace(alone, where), target[index].expand(len(alone))).numpy()
-        drops = (margins[0] - margins[1:]) / words.sum(axis=1)
-        results.append((drops @ words).astype(np.float32)[:length])
-    return Scores("word_removal", tuple(results))
+    places = track_progress(range(len(texts)), "Word removal")
+    return Scores("word_removal", tuple(remove_words(network, texts, target, index, removal) for index in places))
+
+
+def remove_words(
+    network: Network, texts: TokenizedTexts, target: Tensor, index: int, removal: Replacement
+) -> np.ndarray:
+    """Return (T,) float32 what ``word_removal`` says of the text ``index``."""
+    length = int(texts.inputs["attention_mask"][index].sum())
+    words = _join_words(texts, index)
+    alone = texts.select_texts(np.full(len(words) + 1, index))
+    where = np.vstack([np.zeros((1, words.shape[1]), dtype=bool), words])
+    margins = network.margins(removal.replace(alone, where), target[index].expand(len(alone))).numpy()
+    drops = (margins[0] - margins[1:]) / words.sum(axis=1)
+    values: np.ndarray = (drops @ words).astype(np.float32)[:length]
+    return values
 
 
 def _join_words(texts: TokenizedTexts, index: int) -> np.ndarray:

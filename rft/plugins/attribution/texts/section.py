@@ -13,15 +13,25 @@ from rft.errors import Unavailable
 from rft.plugins import AuditedModel
 from rft.plugins.attribution import METHODS_OF, AttributionOptions, findings, interventions, modality_words, sample
 from rft.plugins.attribution.columns import COLUMNS
+from rft.plugins.attribution.group_means import Memberships, list_memberships
 from rft.plugins.attribution.modality_words import Wording, explain_unsuited
 from rft.plugins.attribution.network import Network, explain_failure
-from rft.plugins.attribution.replacement_shift import replacements_table
+from rft.plugins.attribution.quality.gaps import gap_findings
+from rft.plugins.attribution.quality.measures import (
+    QUALITY_CAPTION,
+    AttributionQuality,
+    state_no_quality,
+    state_quality,
+    tabulate_quality,
+)
+from rft.plugins.attribution.quality.parts import choose_repeated, measure_part_quality
+from rft.plugins.attribution.replacement_shift import replacement_finding, replacements_table
 from rft.plugins.attribution.shortcuts.by_group import GROUPS_CAPTION, rows_by_group
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts, list_unsuited
 from rft.plugins.attribution.texts import examples, profile
-from rft.plugins.attribution.texts.faithfulness import deletion_gain
-from rft.plugins.attribution.texts.findings import explain_refusal, replacement_finding
+from rft.plugins.attribution.texts.findings import REPLACED_WORDS, explain_refusal
 from rft.plugins.attribution.texts.methods import Scores, integrated_gradients, word_removal
+from rft.plugins.attribution.texts.quality import TextExamples
 from rft.plugins.attribution.texts.replacements import (
     Replacement,
     choose_token,
@@ -41,15 +51,19 @@ def build_section(audited: AuditedModel, options: AttributionOptions, network: N
     rng = sample.random_generator(audited, "replacements")
     replacements = measure_replacements(network, reader, audited.splits["test"].units, rng)
     scores, reasons = _run_methods(network, explained, options, replacements)
+    judged = [
+        _measure_quality(audited, network, explained, of_method, replacements)
+        for of_method in track_progress(scores, "Quality of attributions")
+    ]
     tests = measure_words(audited, network, reader, options.shortcut)
 
-    tables, figures = _build_tables(audited, reader, explained, scores, replacements, tests)
     words = modality_words.text_wording(choose_token(replacements).name, replacements[0].name)
+    tables, figures = _build_tables(audited, reader, explained, judged, replacements, tests, words)
     stated = (
         *judge_shortcuts(tests),
         *list_unsuited(options.shortcut, "text", "texts"),
-        replacement_finding(choose_token(replacements)),
-        *_score_findings(audited, network, explained, scores, replacements, words),
+        replacement_finding(choose_token(replacements), REPLACED_WORDS),
+        *_score_findings(audited, network, explained, judged, replacements, words),
         *findings.unavailable_methods(reasons, words),
     )
     return Section(
@@ -70,6 +84,7 @@ _CAPTIONS = {
     "shortcuts_by_group": GROUPS_CAPTION,
     "replacements": "What stands for the absence of words: how far predicted probabilities move, and how many "
     "predictions flip, when the same few random words of test texts are replaced by each; least first.",
+    "map_quality": QUALITY_CAPTION.format(maps="attributions", many="texts"),
     "completeness": "Integrated gradients of each explained text: gradients spent, how much of the attributions the "
     "last doubling of the steps changed, and how far off they are along the path, relative to the change of the logit.",
     "position_profile": "Share of what speaks for the predicted class in each tenth of a text, special tokens left "
@@ -97,6 +112,22 @@ class _Explained(NamedTuple):
 
     texts: TokenizedTexts
     target: Tensor
+
+
+class _Judged(NamedTuple):
+    """The attributions of one method, and how far they can be believed.
+
+    Attributes:
+        scores: N of them, of which M are sound.
+        memberships: attribute -> (M,) group of each text with a sound one.
+        units: (M,) whose text each is, or None.
+        quality: of the sound ones; None where there are none.
+    """
+
+    scores: Scores
+    memberships: Memberships
+    units: np.ndarray | None
+    quality: AttributionQuality | None
 
 
 def _explain_sample(audited: AuditedModel, network: Network, reader: TokenizedTextReader, samples: int) -> _Explained:
@@ -134,41 +165,57 @@ def _require_usable(replacement: Replacement) -> int:
     return replacement.token or 0
 
 
+def _measure_quality(
+    audited: AuditedModel,
+    network: Network,
+    explained: _Explained,
+    scores: Scores,
+    replacements: Sequence[Replacement],
+) -> _Judged:
+    sound, quality = np.flatnonzero(scores.sound), None
+    rows = explained.texts.rows[sound]
+    memberships = list_memberships(audited, rows, explained.target.numpy()[sound])
+    if len(sound):
+        rng = sample.random_generator(audited, "deletion")
+        examples = TextExamples.from_scores(network, *explained, scores, replacements)
+        quality = measure_part_quality(network, examples, choose_repeated(memberships, rng), rng)
+    return _Judged(scores, memberships, sample.explained_units(audited, rows), quality)
+
+
 def _score_findings(
     audited: AuditedModel,
     network: Network,
     explained: _Explained,
-    scores: Sequence[Scores],
+    judged: Sequence[_Judged],
     replacements: Sequence[Replacement],
     words: Wording,
 ) -> Iterator[Finding]:
-    """Yield what is found about the attributions themselves: their checks, completeness, the deletion test."""
+    """Yield what is found about the attributions themselves: their checks, their completeness, their quality."""
     texts, target = explained
-    for of_method in track_progress(scores, "Deletion test"):
-        yield findings.failed_maps_finding(of_method.method, of_method.sound, words)
-        if of_method.completeness is not None:
-            yield from findings.completeness_findings(of_method.completeness, words)
+    for scores, memberships, units, quality in judged:
+        yield findings.failed_maps_finding(scores.method, scores.sound, words)
+        if scores.completeness is not None:
+            yield from findings.completeness_findings(scores.completeness, words)
             absent = choose_token(replacements).replace(texts, texts.ordinary)
             same = int((network.logits(absent).argmax(dim=1) == target).sum())
             yield findings.baseline_finding(same, len(texts), words)
-        gain = np.array([])
-        if of_method.sound.any():
-            rng = sample.random_generator(audited, "deletion")
-            gain = deletion_gain(network, texts, target, of_method, replacement=replacements[0], rng=rng)
-        units = sample.explained_units(audited, texts.rows[of_method.sound])
-        yield findings.deletion_finding(of_method.method, gain, units, words)
+        yield from state_quality(quality, units, words) if quality else state_no_quality(scores.method, words)
+        gains = quality.faithfulness.deletion if quality else np.array([])
+        yield from gap_findings(scores.method, gains, memberships, units, audited.withheld, words)
 
 
 def _build_tables(
     audited: AuditedModel,
     reader: TokenizedTextReader,
     explained: _Explained,
-    scores: Sequence[Scores],
+    judged: Sequence[_Judged],
     replacements: Sequence[Replacement],
     tests: Sequence[ShortcutTest],
+    words: Wording,
 ) -> tuple[dict[str, Table], tuple[Figure, ...]]:
     """Return the tables that have rows, and their figures. Words of texts appear only where examples may be shown."""
     texts, units = explained.texts, sample.explained_units(audited, explained.texts.rows)
+    scores = [of_method.scores for of_method in judged]
     tables = {
         "shortcuts": [
             interventions.condition_row(test.shortcut.name, condition)
@@ -177,6 +224,12 @@ def _build_tables(
         ],
         "shortcuts_by_group": rows_by_group({test.shortcut.name: test.intervention for test in tests}, audited),
         "replacements": replacements_table(replacements, choose_token(replacements).name, "baseline"),
+        "map_quality": [
+            row
+            for _, memberships, units_of_sound, quality in judged
+            if quality
+            for row in tabulate_quality(quality, memberships, units_of_sound, audited.withheld, words)
+        ],
         "completeness": [row for of_method in scores for row in _completeness_rows(of_method)],
         "position_profile": [row for of_method in scores[:1] for row in profile.profile_table(texts, of_method, units)],
     }

@@ -31,6 +31,7 @@ SHORTCUTS = [
     {"name": "end", "seconds": [-0.2, 0]},
     {"name": "room", "background": True},
 ]
+QUALITIES = ("deletion", "insertion", "randomization", "stability")
 GROUPS = {"sex": np.array(["f", "m"] * 12, dtype=object)}
 
 
@@ -58,18 +59,22 @@ def test_the_findings_and_tables_have_their_names(section: Section) -> None:
     of_occlusion = [
         f"{name}.{method}{suffix}"
         for method in ("window_occlusion", "band_occlusion")
-        for name, suffix in (("failed_maps", ""), ("deletion", ""), ("deletion_gap", ".sex"))
+        for name, suffix in (
+            ("failed_maps", ""),
+            *((quality, "") for quality in QUALITIES),
+            ("deletion_gap", ".sex"),
+        )
     ]
     of_path = ["map_change", "completeness", "completeness_undefined", "baseline_same_class"]
     assert [finding.id.removeprefix("attribution.") for finding in section.findings] == [
         *("shortcut.beep", "shortcut.end", "shortcut.room"),
         *("replacement_flips.window_occlusion", "replacement_flips.band_occlusion"),
         *of_occlusion,
-        *("failed_maps.integrated_gradients", *of_path, "deletion.integrated_gradients"),
+        *("failed_maps.integrated_gradients", *of_path),
+        *(f"{quality}.integrated_gradients" for quality in QUALITIES),
     ]
-    assert {"shortcuts", "shortcuts_by_group", "replacements", "mean_windows", "mean_bands", "mean_map_counts"} <= set(
-        section.tables
-    )
+    means = {"mean_windows", "mean_bands", "mean_map_counts"}
+    assert {"map_quality", "shortcuts", "shortcuts_by_group", "replacements", *means} <= set(section.tables)
     assert set(section.captions) == set(section.tables)
     assert not section.assets
     for figure in section.figures:

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from rft.plugins.attribution.network import Network
-from rft.plugins.attribution.quality.deletion import PartDeletion
+from rft.plugins.attribution.quality.deletion import Faithfulness
+from rft.plugins.attribution.quality.parts import measure_faithfulness
 from rft.plugins.attribution.shortcuts.findings import ShortcutTest, judge_shortcuts
 from rft.plugins.attribution.shortcuts.options import Shortcut
 from rft.plugins.attribution.shortcuts.pairing import plan_swaps
 from rft.plugins.attribution.shortcuts.wording import sound_wording
 from rft.plugins.attribution.speech.clips import ExplainedClips, TestClips
-from rft.plugins.attribution.speech.faithfulness import measure_deletion
 from rft.plugins.attribution.speech.methods import Scores, measure_occlusion
+from rft.plugins.attribution.speech.quality import ClipExamples
 from rft.plugins.attribution.speech.replacements import NAMES, Replacement
 from rft.plugins.attribution.speech.shortcuts.changes import choose_change
 from rft.plugins.attribution.speech.shortcuts.swaps import swap_sounds
@@ -32,9 +33,9 @@ AUDITS, CLIPS = 40, 12
 FILLING = Replacement(NAMES["silence"], 0.0, 0, 1, "window_occlusion", "silence")
 
 
-def passes(deletion: PartDeletion) -> bool:
+def passes(tested: Faithfulness) -> bool:
     """Tell whether maps are said to mark what decides."""
-    intervals = [mean_interval(values) for values in (deletion.gain, *deletion.beyond.values())]
+    intervals = [mean_interval(values) for values in (tested.deletion, *tested.beyond.values())]
     return all(interval is not None and interval.low > 0 for interval in intervals)
 
 
@@ -60,7 +61,7 @@ def test_true_maps_pass_the_deletion_test_and_shams_do_not(tmp_path: Path) -> No
         (folder := tmp_path / str(seed)).mkdir()
         network, explained, known, planted = simulate(folder, seed)
         rng = np.random.default_rng(seed)
-        true = measure_deletion(network, explained, known, FILLING, rng)
+        true = measure_faithfulness(ClipExamples.from_scores(network, explained, known, FILLING), rng)
         counts["true"] += passes(true)
         counts["pointed"] += all(int(values.argmax()) == planted for values in known.values)
         shams = {
@@ -74,7 +75,9 @@ def test_true_maps_pass_the_deletion_test_and_shams_do_not(tmp_path: Path) -> No
             counts["aside"] += 1
         for name, values in shams.items():
             sham = Scores("window_occlusion", known.places, tuple(values))
-            counts[name] += passes(measure_deletion(network, explained, sham, FILLING, rng))
+            counts[name] += passes(
+                measure_faithfulness(ClipExamples.from_scores(network, explained, sham, FILLING), rng)
+            )
     assert counts["pointed"] == AUDITS, counts
     assert counts["true"] >= 0.9 * AUDITS, counts
     assert max(counts["random"], counts["loud"]) <= 0.05 * AUDITS, counts

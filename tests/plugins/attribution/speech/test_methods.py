@@ -10,11 +10,12 @@ import torch
 
 from rft.data.audio.decoding import Recording
 from rft.plugins.attribution.network import Network
+from rft.plugins.attribution.quality.parts import measure_faithfulness
 from rft.plugins.attribution.speech.clips import ExplainedClips, TestClips
-from rft.plugins.attribution.speech.faithfulness import LOUD, measure_deletion
 from rft.plugins.attribution.speech.methods import FromSteps, Scores, integrate_gradients, measure_occlusion
 from rft.plugins.attribution.speech.parts import list_band_edges
 from rft.plugins.attribution.speech.profiles import spread_over_tenths
+from rft.plugins.attribution.speech.quality import LOUD, ClipExamples
 from rft.plugins.attribution.speech.replacements import NAMES, Replacement, measure_replacements
 from tests.support.attribution_speech_cases import (
     HERTZ,
@@ -127,12 +128,12 @@ def test_deletion_holds_maps_against_chance_and_against_loudness(tmp_path: Path)
     filling = silence("window_occlusion")
     known = measure_occlusion(network, explained, filling)
     rng = np.random.default_rng(0)
-    true = measure_deletion(network, explained, known, filling, rng)
-    assert (true.gain > 0.5).all()
+    true = measure_faithfulness(ClipExamples.from_scores(network, explained, known, filling), rng)
+    assert (true.deletion > 0.5).all()
     np.testing.assert_allclose(true.beyond[LOUD], 0, atol=1e-6)  # the tone is the loudest too
     sham = Scores("window_occlusion", known.places, tuple(values.max() - values for values in known.values))
-    false = measure_deletion(network, explained, sham, filling, rng)
-    assert false.gain.mean() < 0
+    false = measure_faithfulness(ClipExamples.from_scores(network, explained, sham, filling), rng)
+    assert false.deletion.mean() < 0
     assert false.beyond[LOUD].mean() < -0.5
 
 
