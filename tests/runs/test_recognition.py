@@ -25,6 +25,7 @@ from rft.records import BLANK_SHARE, LOSS, AuditRun, Finding
 from rft.stats.scores.error_rates import CHARACTER_ERRORS, COUNTS
 from tests.runs.test_examples import require_packages
 from tests.support.spoken_tones import HERTZ, write_recognition, write_tones
+from tests.support.token_cases import SPECIAL, delimited_tokenizer, pair_tokenizer, piece_tokenizer
 
 PRIVATE = "[privacy]\nepsilon = 8.0\nmechanism_runs = 50\nshadows = 8\ncanaries = 20\nfrontier = [2.0]\n"
 CHARACTERS = 'characters = " abcd"'
@@ -209,7 +210,36 @@ def test_the_tokenizer_of_the_folder_says_what_is_written(tmp_path: Path) -> Non
     transformers.Wav2Vec2CTCTokenizer(str(vocabulary)).save_pretrained(tmp_path / "own")
     run = rft.audit(path, tmp_path / "run")
     assert run.finding("dataset.unknown_characters").value == 0
-    assert rft.load(tmp_path / "run").vocabulary.characters == (" ", *HERTZ)
+    assert rft.load(tmp_path / "run").vocabulary.names == (" ", *HERTZ)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "delimited"])
+def test_longer_tokens_are_learned_and_the_saved_model_writes_them(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("transformers")
+    path = write_recognition(tmp_path, "weight_decay = 0.0\n", data='vocabulary = "tokenizer"')
+    said = [simplify_text(text) for text in pd.read_csv(tmp_path / "tones.csv")["said"]]
+    longer = [*SPECIAL, "|", *"ABCD", "AB", "CD"]
+    tokenizer = pair_tokenizer(said, 9) if kind == "pairs" else delimited_tokenizer(tmp_path, longer)
+    tokenizer.save_pretrained(tmp_path / "own")
+    run = rft.audit(path, tmp_path / "run")
+    assert run.finding("dataset.unknown_characters").value == 0
+    assert run.finding("dataset.infeasible_transcripts").value == 0
+    assert run.finding("performance.character_error_rate").value < 0.5
+    model = rft.load(tmp_path / "run")
+    assert any(len(name.strip("▁")) > 1 for name in model.vocabulary.names)
+    written = model.predict(sorted((tmp_path / "clips").iterdir()))["transcript"]
+    distances = [distance(*pair) for pair in zip(said, map(simplify_text, written), strict=True)]
+    predictions = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    by_id = predictions.assign(id=predictions["id"].astype(int)).sort_values("id")
+    assert distances == by_id[CHARACTER_ERRORS].tolist()
+
+
+def test_a_tokenizer_from_which_words_do_not_come_back_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    path = write_recognition(tmp_path, data='vocabulary = "tokenizer"', epochs=2)
+    pieces = [*HERTZ, *(f"##{letter}" for letter in HERTZ)]
+    piece_tokenizer(pieces, joins=False).save_pretrained(tmp_path / "own")
+    assert "do not come back word for word" in shown_error(path, ModelError)
 
 
 def test_tables_without_texts_of_a_transcript_are_refused(tmp_path: Path) -> None:
