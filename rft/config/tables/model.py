@@ -68,7 +68,7 @@ class ModelConfig(Table):
     """The pretrained model: `torchvision/NAME`, `timm/NAME` or `transformers/NAME`, for the last also a folder beside
     the config; `NAME@REVISION` pins a revision of the hub."""
     checkpoint: Annotated[str | None, PATH] = None
-    """A Hugging Face folder of a classifier that others trained, audited as it is, in the place of `backbone`; with
+    """A Hugging Face folder of a classifier of images, texts or recordings that others trained, audited as it is; with
     `data.transcript` of a recogniser of speech: Whisper, or wav2vec2 and its like with a CTC head."""
     factory: FunctionName | None = None
     """A function, `package.module:name`, that builds a torch module that others trained, in the place of `backbone`."""
