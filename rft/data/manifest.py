@@ -199,7 +199,7 @@ def _read_folder(config: DataConfig, folder: Path, external: bool) -> _ExampleRo
     if tables:
         table, remarks = read_metadata(config, top, tables, FILE_KINDS[config.modality])
     else:
-        keys = ("image", "audio", "label", "id", "unit", "groups", "split", "separator", "encoding")
+        keys = ("image", "audio", "label", "transcript", "id", "unit", "groups", "split", "separator", "encoding")
         if idle := [f"data.{key}" for key in keys if getattr(config, key)]:
             raise DataError(
                 f"holds no metadata table with a column {config.item_column or FILE_NAME!r}, so there is no use for "

@@ -18,15 +18,25 @@ from rft.config.schema import ModelConfig
 from rft.data.images.preprocessing import ImagePreprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ModelError
+from rft.models import speech
 from rft.models.external_model import TEXTS, CallAdapter, ExternalModel
 
 WHERE = "model.checkpoint"
-AUTO = {"text": "AutoModelForSequenceClassification", "image": "AutoModelForImageClassification"}
-KNOWN = {"text": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING", "image": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING"}
+AUTO = {
+    "text": "AutoModelForSequenceClassification",
+    "image": "AutoModelForImageClassification",
+    "audio": "AutoModelForAudioClassification",
+}
+KNOWN = {
+    "text": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING",
+    "image": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING",
+    "audio": "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING",
+}
+WORDS = {"text": "texts", "image": "images", "audio": "recordings"}
 
 
 def read_checkpoint(settings: ModelConfig, folder: Path, *, modality: str, offline: bool) -> ExternalModel:
-    """Return the model of ``model.checkpoint`` in float32, with its tokenizer or image processor.
+    """Return the model of ``model.checkpoint`` in float32, with its tokenizer, image processor or feature extractor.
 
     Raises:
         ModelError: the folder is no such checkpoint, lacks a part, or holds more than data; the model is no classifier
@@ -36,8 +46,14 @@ def read_checkpoint(settings: ModelConfig, folder: Path, *, modality: str, offli
     source = snapshot.find_snapshot(settings.checkpoint, folder, offline=offline, where=WHERE)
     if source.gguf:
         raise ModelError("a GGUF file holds no classifier", where=WHERE, remedy="Give the folder it was made from.")
+    if source.ctranslate2:
+        raise ModelError(
+            "a checkpoint of CTranslate2 holds no classifier", where=WHERE, remedy="Give the folder it was made from."
+        )
     config = transformers.read_config(source)
     _check_task(config, modality)
+    if modality == "audio":
+        speech.prepare_config(config, source)
     network = _load_network(source, config, modality)
     labels = tuple(settings.classes or (str(config.id2label.get(index, index)) for index in range(config.num_labels)))
     if modality == "text":
@@ -45,6 +61,10 @@ def read_checkpoint(settings: ModelConfig, folder: Path, *, modality: str, offli
         return ExternalModel(
             CallAdapter(network, _run_text), labels, preprocessing, preprocessing(TEXTS), WHERE, source.revision
         )
+    if modality == "audio":
+        adapter, preparation = speech.prepare_checkpoint(network, source)
+        heard = speech.make_up_recordings(preparation)
+        return ExternalModel(adapter, labels, preparation, heard, WHERE, source.revision)
     prepared = _image_preprocessing(source, config, settings)
     normalised = ImageBackbone(network, prepared.mean, prepared.std, _logits_of)
     random = torch.Generator().manual_seed(0)
@@ -60,9 +80,9 @@ def _check_task(config: Any, modality: str) -> None:
     if type(config) not in mappings[modality]:
         fitting_modality = next((key for key, mapping in mappings.items() if type(config) in mapping), None)
         raise ModelError(
-            f"{config.model_type} is no classifier of {modality}s",
+            f"{config.model_type} is no classifier of {WORDS[modality]}",
             where=WHERE,
-            remedy=f"It classifies {fitting_modality}s: name the column as data.{fitting_modality}."
+            remedy=f"It classifies {WORDS[fitting_modality]}: name the column as data.{fitting_modality}."
             if fitting_modality
             else None,
         )

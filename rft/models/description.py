@@ -31,7 +31,9 @@ class ModelDescription(Record):
         frozen_part: how the frozen part computes.
         sha256: of the tensors.
         files: name -> sha256 of the files in the folder of the backbone's config; empty where there is none.
-        vocabulary: the characters that a recogniser writes with; None of a classifier.
+        vocabulary: the characters or tokens that a recogniser writes with; None of a classifier.
+        capitals: of tokens, whether they are capital letters for small ones; None where no tokenizer is in the folder
+            for them.
     """
 
     format_version: int = FORMAT_VERSION
@@ -44,6 +46,7 @@ class ModelDescription(Record):
     sha256: str
     files: dict[str, str]
     vocabulary: tuple[str, ...] | None = None
+    capitals: bool | None = None
 
     def write(self, folder: Path) -> None:
         """Write the file; raises ``OSError`` when the disk is full."""

@@ -34,7 +34,7 @@ class ExternalClassifier(InputClassifier):
         network: a batch of inputs in, (B, K) outputs out.
         order: for each class of the data, the number of its output.
         probabilities: whether the outputs are probabilities; otherwise they are logits.
-        modality: ``image`` or ``text``.
+        modality: ``image``, ``text`` or ``audio``.
         embedding_layer: as in ``InputClassifier``.
     """
 
@@ -79,7 +79,7 @@ def load_external(
         settings: the ``[model]`` table.
         folder: what its paths are relative to.
         classes: the labels of the data.
-        modality: ``image`` or ``text``.
+        modality: ``image``, ``text`` or ``audio``.
         device: where the model is put.
         offline: forbid downloads.
 
@@ -105,7 +105,7 @@ def prepare_external(
         external_model: as it was loaded; its network is put on the device, in eval mode and frozen.
         classes: the labels of the data.
         outputs: ``logits`` or ``probabilities``.
-        modality: ``image`` or ``text``.
+        modality: ``image``, ``text`` or ``audio``.
         device: where the model is put.
 
     Raises:

@@ -7,7 +7,10 @@ which names the transform as ``package.module:name``. The module alone maps (B, 
 whose shorter side is scaled to ``model.image_size`` and whose centre is cut out, to (B, K); it normalises them itself.
 
 For texts ``build`` returns ``(module, tokenizer)``: the module maps ``input_ids`` and ``attention_mask``, each (B, T)
-int64, to (B, K), and the tokenizer is one of transformers. Keras 3 models are torch modules when Keras runs on torch;
+int64, to (B, K), and the tokenizer is one of transformers. For recordings it returns ``(module, rate)``: the module
+maps (B, T) float32 samples at ``rate`` a second, and an ``attention_mask`` of them, to (B, K); in the place of the
+rate a feature extractor of transformers may stand, whose normalised samples or (B, T, F) frames the module then takes.
+Keras 3 models are torch modules when Keras runs on torch;
 images come to them with the channels last::
 
     import os
@@ -50,6 +53,7 @@ from rft.config.schema import ModelConfig
 from rft.data.images.preprocessing import ImagePreprocessing, plain_preprocessing
 from rft.data.text import TextPreprocessing
 from rft.errors import ConfigError, ModelError, near
+from rft.models import speech
 from rft.models.external_model import TEXTS, CallAdapter, ExternalModel
 
 WHERE = "model.factory"
@@ -63,7 +67,7 @@ def read_factory(settings: ModelConfig, folder: Path, *, modality: str) -> Exter
     Args:
         settings: the ``[model]`` table.
         folder: where the factory's module is looked for first.
-        modality: ``image`` or ``text``.
+        modality: ``image``, ``text`` or ``audio``.
 
     Raises:
         ConfigError: the module or the function cannot be imported, or the table lacks a key.
@@ -80,6 +84,8 @@ def read_factory(settings: ModelConfig, folder: Path, *, modality: str) -> Exter
         returned = _call_factory(settings.factory, WHERE)
         if modality == "text":
             return _text_model(settings, returned)
+        if modality == "audio":
+            return _recording_model(settings, returned)
         named = settings.preprocessing
         return _image_model(settings, returned, _import_function(named, "model.preprocessing") if named else None)
 
@@ -165,6 +171,14 @@ def _text_model(settings: ModelConfig, returned: Any) -> ExternalModel:
     return ExternalModel(
         CallAdapter(network, _run_text), tuple(settings.classes or ()), preprocessing, preprocessing(TEXTS), WHERE
     )
+
+
+def _recording_model(settings: ModelConfig, returned: Any) -> ExternalModel:
+    wanted = "(module, rate), a torch.nn.Module and the samples a second that it takes"
+    pair = returned if isinstance(returned, tuple) and len(returned) == 2 else (None, None)
+    adapter, preprocessing = speech.prepare_module(_check_module(settings, pair[0], wanted), pair[1], WHERE)
+    heard = speech.make_up_recordings(preprocessing)
+    return ExternalModel(adapter, tuple(settings.classes or ()), preprocessing, heard, WHERE)
 
 
 def _check_module(settings: ModelConfig, module: Any, wanted: str) -> nn.Module:

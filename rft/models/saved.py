@@ -20,12 +20,14 @@ from rft.backbones.classifier import Classifier, hash_tensors
 from rft.backbones.identity import FolderIdentity
 from rft.backbones.load import LoadedBackbone, Preprocessing, rebuild_backbone
 from rft.backbones.sources import transformers
+from rft.backbones.sources.speech.vocabularies import read_saved_vocabulary
 from rft.data.audio.decoding import read_recording
 from rft.data.audio.inputs import pad_recordings
 from rft.data.audio.preprocessing import AudioPreprocessing
 from rft.data.images.inputs import read_pixels, to_tensor
 from rft.data.text import TextPreprocessing
-from rft.data.transcripts.vocabulary import Vocabulary
+from rft.data.transcripts.tokens import TokenVocabulary
+from rft.data.transcripts.vocabulary import CharacterVocabulary, Vocabulary
 from rft.errors import EvidenceError, ModelError
 from rft.models.absent import explain_absent_model
 from rft.models.description import ModelDescription
@@ -44,7 +46,7 @@ def write_model(
     model: Classifier,
     backbone: LoadedBackbone,
     classes: Sequence[str],
-    vocabulary: Sequence[str] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> None:
     """Write the model into ``folder``, which is made; raises ``OSError`` when the disk is full.
 
@@ -53,19 +55,22 @@ def write_model(
         model: backbone and head, joined.
         backbone: what the model was made from.
         classes: what the logits of a classifier stand for; none of a recogniser.
-        vocabulary: the characters that a recogniser writes with; None of a classifier.
+        vocabulary: what a recogniser writes with; None of a classifier.
     """
     folder.mkdir(mode=0o700)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     (folder / WEIGHTS).write_bytes(save(state))  # safetensors' own writer hides the reason of a full disk
     if isinstance(backbone.identity, FolderIdentity):
         transformers.write_description(backbone.backbone, backbone.preprocessing, folder / HUB_FOLDER)
+    if isinstance(vocabulary, TokenVocabulary):
+        vocabulary.tokenizer.save_pretrained(folder / HUB_FOLDER)
     ModelDescription(
         modality=backbone.modality,
         backbone=backbone.identity,
         preprocessing=backbone.preprocessing.facts(),
         classes=tuple(classes),
-        vocabulary=None if vocabulary is None else tuple(vocabulary),
+        vocabulary=None if vocabulary is None else vocabulary.names,
+        capitals=vocabulary.capitals if isinstance(vocabulary, TokenVocabulary) else None,
         row_norm=model.head.row_norm,
         frozen_part=model.frozen_part,
         sha256=hash_tensors(model.state_dict()),
@@ -156,7 +161,7 @@ def load_model(folder: str | Path) -> SavedModel:
     if _hash_files(folder / HUB_FOLDER) != description.files:
         raise EvidenceError("its config and tokenizer are not the ones that the audit wrote", where=HUB_FOLDER)
     backbone = rebuild_backbone(description.backbone, description.preprocessing, folder / HUB_FOLDER)
-    vocabulary = None if description.vocabulary is None else Vocabulary(description.vocabulary)
+    vocabulary = _read_vocabulary(description, folder / HUB_FOLDER)
     outputs = len(description.classes) if vocabulary is None else len(vocabulary)
     classifier = backbone.classifier(outputs, description.row_norm, 0)
     classifier.frozen_part = description.frozen_part
@@ -170,6 +175,14 @@ def load_model(folder: str | Path) -> SavedModel:
     if hash_tensors(state) != description.sha256:
         raise EvidenceError("its tensors are not the ones that the audit wrote", where=WEIGHTS)
     return SavedModel(classifier.eval(), description.classes, backbone.preprocessing, vocabulary)
+
+
+def _read_vocabulary(description: ModelDescription, hub_folder: Path) -> Vocabulary | None:
+    if description.vocabulary is None:
+        return None
+    if description.capitals is None:
+        return CharacterVocabulary(description.vocabulary)
+    return read_saved_vocabulary(hub_folder, description.vocabulary, capitals=description.capitals)
 
 
 def _hash_files(folder: Path) -> dict[str, str]:

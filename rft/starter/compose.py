@@ -22,6 +22,7 @@ from rft.starter.tables.columns import Guess
 LEFT_OUT = "left out"  # begins the reason of a table that was wanted
 MOST_CLASSES_NAMED = 6  # in the place of the favourable one
 SCORE_LEFT_OUT = f"{LEFT_OUT}, and all that needs probabilities: it must be that of data.positive, which is not said"
+NORMALIZER_CHOICE = 'or "none", or "whisper_english" for English: error rates depend on it, and stand without it beside'
 PROPOSED_ACCURACY = 0.8  # of a rule that could be
 TEST_SHARE = 0.25  # of a table without splits: what rft takes of a folder
 
@@ -102,6 +103,9 @@ def _item_table_entries(table: ItemTable, kind: FileKind, folder: Path) -> Itera
 def _label_entries(proposal: Proposal) -> Iterator[Entry]:
     """Yield what says labels, classes and the favourable one."""
     roles = proposal.roles
+    if roles.transcript is not None:
+        yield Entry("transcript", roles.transcript.value, f"{roles.transcript.reason}; --label COLUMN learns classes")
+        yield Entry("normalizer", "simple", NORMALIZER_CHOICE)
     if roles.is_recognition:
         return
     counted = ", ".join(f"{name} ({format_count(n)})" for name, n in roles.class_counts.items())
@@ -144,7 +148,11 @@ def _people_entries(proposal: Proposal) -> Iterator[Entry]:
     for guess in others.others:
         yield Entry("", reason=f"few values too, if these are groups: {guess.value}, {guess.reason}")
     if roles.unit is not None:
-        drawn = "" if roles.is_recognition else "; they stay on one side of a split that rft draws"
+        drawn = (
+            ""
+            if roles.is_recognition and proposal.backbone is None
+            else "; they stay on one side of a split that rft draws"
+        )
         reason = f"whose data a row is: {roles.unit.reason}{drawn}"
         yield Entry("unit", roles.unit.value, reason)
     elif roles.without_unit:
@@ -210,8 +218,7 @@ def _prediction_tables(proposal: Proposal, folder: Path) -> Iterator[Table]:
     if predicted.reference is not None and predicted.hypothesis is not None:
         entries.append(Entry("reference", predicted.reference.value, predicted.reference.reason))
         entries.append(Entry("hypothesis", predicted.hypothesis.value, predicted.hypothesis.reason))
-        choice = 'or "none", or "whisper_english" for English: error rates depend on it, and stand without it beside'
-        entries.append(Entry("normalizer", "simple", choice))
+        entries.append(Entry("normalizer", "simple", NORMALIZER_CHOICE))
     if predicted.prediction is not None:
         entries.append(Entry("prediction", predicted.prediction.value, predicted.prediction.reason))
     if predicted.scores:
@@ -244,7 +251,7 @@ def _plugin_problem(name: str, registry: Mapping[str, Registered]) -> str | None
 
 def _privacy_table(proposal: Proposal, registry: Mapping[str, Registered]) -> Table:
     problem = _plugin_problem("privacy", registry)
-    if proposal.roles.is_recognition:
+    if proposal.roles.is_recognition and proposal.backbone is None:
         return Table("privacy", f"{LEFT_OUT}: it does not apply to transcripts", active=False)
     if proposal.epsilon is not None:
         reason = "trained with differential privacy, and attacked"
@@ -256,7 +263,8 @@ def _privacy_table(proposal: Proposal, registry: Mapping[str, Registered]) -> Ta
     if proposal.backbone is None:
         reason = "the attack that needs predictions alone; it compares train with test"
         return Table("privacy", reason, active=_has_train(proposal))
-    return Table("privacy", reason, [Entry("epsilon", 3.0, "for private training; needs data.classes", active=False)])
+    needed = "data.characters" if proposal.roles.is_recognition else "data.classes"
+    return Table("privacy", reason, [Entry("epsilon", 3.0, f"for private training; needs {needed}", active=False)])
 
 
 def _has_train(proposal: Proposal) -> bool:
@@ -294,7 +302,7 @@ def _fairness_table(proposal: Proposal, registry: Mapping[str, Registered]) -> T
 
 
 def _attribution_tables(proposal: Proposal, registry: Mapping[str, Registered]) -> Iterator[Table]:
-    if proposal.backbone is None or proposal.roles.modality == "predictions":
+    if proposal.backbone is None or proposal.roles.modality == "predictions" or proposal.roles.is_recognition:
         return
     problem = _plugin_problem("attribution", registry)
     reason = "what the model looks at" if problem is None else f"what the model looks at; {problem}"

@@ -57,7 +57,7 @@ def propose_config(source: Source, wishes: Wishes, asker: Asker | None) -> Propo
     _check_training_wishes(wishes, roles)
     positive = _choose_positive(source, wishes, roles, asker)
     classes = wishes.classes
-    if wishes.epsilon is not None:
+    if wishes.epsilon is not None and not roles.is_recognition:
         classes = questions.choose_classes(wishes.classes, roles.class_counts, asker)
     return Proposal(
         source,
@@ -71,7 +71,16 @@ def propose_config(source: Source, wishes: Wishes, asker: Asker | None) -> Propo
 
 
 def _check_training_wishes(wishes: Wishes, roles: Roles) -> None:
-    """Raise ``ConfigError`` for wishes about training where nothing is trained."""
+    """Raise ``ConfigError`` for wishes about training where nothing is trained, or which take more than flags."""
+    if roles.transcript is not None:
+        if wishes.classes:
+            raise ConfigError("transcripts have no classes: leave it out", where="--class")
+        if wishes.epsilon is not None:
+            raise ConfigError(
+                "private training of a recogniser needs all characters that it may write, known without the data",
+                where="--private",
+                remedy="Leave it out; then add epsilon to [privacy], and characters to [data], of what is written.",
+            )
     if roles.modality != "predictions":
         return
     flags = {"--private": wishes.epsilon, "--backbone": wishes.backbone, "--weights": wishes.weights}

@@ -37,6 +37,7 @@ class Roles:
         item: images, texts or recordings.
         predictions: what a model predicted.
         label: None too where folders, or the layout of a run, say it.
+        transcript: what is said in recordings, in the place of a label.
         class_counts: label -> rows that were looked at.
         split, unit, id: as in ``[data]``.
         without_unit: why there is no unit; empty where there is one.
@@ -50,6 +51,7 @@ class Roles:
     item: Guess | None = None
     predictions: PredictionColumns | None = None
     label: Guess | None = None
+    transcript: Guess | None = None
     class_counts: Mapping[str, int] = field(default_factory=dict)
     split: Guess | None = None
     unit: Guess | None = None
@@ -62,13 +64,14 @@ class Roles:
 
     @property
     def is_recognition(self) -> bool:
-        """Whether the predictions are transcripts of a speech recogniser."""
-        return self.predictions is not None and self.predictions.reference is not None
+        """Whether it is about a speech recogniser: one to be trained, or a table of its transcripts."""
+        of_table = self.predictions is not None and self.predictions.reference is not None
+        return of_table or self.transcript is not None
 
     @property
     def taken(self) -> set[str]:
         """The columns that are something already."""
-        single = (self.item, self.label, self.split, self.unit, self.id)
+        single = (self.item, self.label, self.transcript, self.split, self.unit, self.id)
         predicted = self.predictions.names if self.predictions else []
         return {guess.value for guess in single if guess is not None} | {*predicted}
 
@@ -93,6 +96,8 @@ def assign_roles(source: Source, wishes: ColumnWishes, asker: Asker | None) -> R
         _assign_groups(roles, source, wishes, asker)
         return roles
     _assign_split(roles, source, wishes)
+    if roles.modality == "audio" and wishes.label is None and len(source.class_counts) < 2:
+        roles.transcript = columns.find_transcript_column(source.sample, roles.taken)
     units = [] if wishes.unit else columns.find_unit_columns(source.sample, roles.taken)
     roles.unit = _guess_as_given(wishes.unit)
     roles.id = _guess_as_given(wishes.id) or columns.find_id_column(source.sample, roles.taken)

@@ -18,6 +18,7 @@ from rft.config.schema import ModelConfig
 from rft.errors import ConfigError, ModelError
 from tests.support.recognizers import WINDOW, write_ctc, write_whisper
 from tests.support.speech_families import RATE, some_clips
+from tests.support.token_cases import delimited_tokenizer, pair_tokenizer
 
 CTC = ("layer", "group")
 
@@ -122,6 +123,44 @@ def test_a_ctc_head_writes_what_its_processor_reads(tmp_path: Path, norm: str) -
 def test_a_ctc_head_writes_the_same_alone_and_beside_others(tmp_path: Path, norm: str) -> None:
     transcriber, clips = load(write_ctc(tmp_path / "own", norm=norm)), some_sounds()
     assert transcriber.transcribe(clips) == [transcriber.transcribe([clip])[0] for clip in clips]
+
+
+def highest_outputs(folder: Path, clips: list[np.ndarray]) -> list[torch.Tensor]:
+    """Return the most probable outputs of each clip by transformers alone, (1, T)."""
+    network = hf.Wav2Vec2ForCTC.from_pretrained(folder).eval()
+    processor = hf.Wav2Vec2FeatureExtractor.from_pretrained(folder)
+    with torch.no_grad():
+        heard = [processor(clip, sampling_rate=RATE, return_tensors="pt").input_values for clip in clips]
+        return [network(values).logits.argmax(dim=-1) for values in heard]
+
+
+def test_longer_tokens_of_a_ctc_head_are_written_as_its_processor_reads_them(tmp_path: Path) -> None:
+    folder, clips = write_ctc(tmp_path / "own", tokenizer=delimited_tokenizer(tmp_path)), some_sounds()
+    written = [transcript.text for transcript in load(folder).transcribe(clips)]
+    processor = hf.Wav2Vec2Processor.from_pretrained(folder)
+    assert written == [processor.batch_decode(outputs)[0] for outputs in highest_outputs(folder, clips)]
+    assert any(len(set(tokens) & {"AB", "BAD", "HE"}) for tokens in names_of(folder, clips)), "longer tokens are heard"
+
+
+def names_of(folder: Path, clips: list[np.ndarray]) -> list[list[str]]:
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder)
+    return [tokenizer.convert_ids_to_tokens(outputs[0].tolist()) for outputs in highest_outputs(folder, clips)]
+
+
+def test_a_ctc_head_of_pairs_of_letters_writes_what_is_left_of_its_outputs(tmp_path: Path) -> None:
+    """Its tokenizer knows nothing of CTC: repeated outputs and blanks are taken out before it reads the rest."""
+    tokenizer = pair_tokenizer(["abba bad", "a bed he fed", "dad had cab"] * 5, 24)
+    folder, clips = write_ctc(tmp_path / "own", tokenizer=tokenizer), some_sounds()
+    expected = []
+    for outputs in highest_outputs(folder, clips):
+        kept = torch.unique_consecutive(outputs[0])
+        expected.append(tokenizer.decode(kept[kept != tokenizer.pad_token_id], skip_special_tokens=True).strip())
+    transcriber = load(folder)
+    assert [transcript.text for transcript in transcriber.transcribe(clips)] == expected
+    assert len(set(expected)) > 1
+    hf.Wav2Vec2ForCTC.from_pretrained(folder, pad_token_id=None).save_pretrained(folder)
+    with pytest.raises(ModelError, match="the blank of CTC has number None"):
+        load(folder)
 
 
 def test_what_a_checkpoint_cannot_do_is_refused(tmp_path: Path) -> None:

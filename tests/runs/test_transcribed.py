@@ -9,16 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import rft
 from rft.backbones.sources import snapshot
 from rft.backbones.sources.speech.transcription import load_transcriber
 from rft.config.schema import ModelConfig
 from rft.data.audio.decoding import read_recording
+from rft.data.transcripts.normalizers import simplify_text
 from rft.errors import RftError
 from tests.support.audio_cases import encode_sound
 from tests.support.recognizers import write_ctc, write_whisper
 from tests.support.speech_families import some_clips
+from tests.support.token_cases import delimited_tokenizer
+
+jiwer = pytest.importorskip("jiwer")
+transformers = pytest.importorskip("transformers")
 
 CONFIG = """
 [data]
@@ -37,9 +43,12 @@ checkpoint = "own"
 SPEAKERS = 12
 
 
-def write_audit(folder: Path, *, model: str = "", data: str = "", kind: str = "whisper") -> Path:
+def write_audit(folder: Path, *, model: str = "", data: str = "", kind: str = "whisper", tokenizer: Any = None) -> Path:
     """Write two utterances of each speaker, of words that a random model may hit, and the config of their audit."""
-    (write_whisper if kind == "whisper" else write_ctc)(folder / "own")
+    if kind == "whisper":
+        write_whisper(folder / "own")
+    else:
+        write_ctc(folder / "own", tokenizer=tokenizer)
     rng, rows = np.random.default_rng(0), []
     for number, clip in enumerate(some_clips(2 * SPEAKERS)):
         file, speaker = f"{number:02}.wav", number % SPEAKERS
@@ -87,6 +96,21 @@ def test_findings_are_those_of_the_same_transcripts_in_a_table(tmp_path: Path, k
     assert run["dataset.decoded_in_windows"].value == 0
     assert run.model.model_sha256 is not None
     assert run.model.preprocessing.sample_rate == 16_000
+
+
+def test_error_rates_of_longer_tokens_are_those_of_the_processors_texts(tmp_path: Path) -> None:
+    path = write_audit(tmp_path, kind="ctc", tokenizer=delimited_tokenizer(tmp_path))
+    table = pd.read_csv(tmp_path / "utterances.csv")
+    network = transformers.Wav2Vec2ForCTC.from_pretrained(tmp_path / "own").eval()
+    processor = transformers.Wav2Vec2Processor.from_pretrained(tmp_path / "own")
+    heard = [read_recording(tmp_path / file, 60.0).samples for file in table["file"]]
+    with torch.no_grad():
+        outputs = [network(processor(clip, sampling_rate=16_000, return_tensors="pt").input_values) for clip in heard]
+    written = [simplify_text(processor.batch_decode(output.logits.argmax(dim=-1))[0]) for output in outputs]
+    said = [simplify_text(text) for text in table["said"]]
+    run = rft.audit(path, tmp_path / "run")
+    assert run["performance.word_error_rate"].value == pytest.approx(jiwer.wer(said, written), abs=1e-12)
+    assert run["performance.character_error_rate"].value == pytest.approx(jiwer.cer(said, written), abs=1e-12)
 
 
 def test_long_recordings_are_decoded_in_windows_and_counted(tmp_path: Path) -> None:

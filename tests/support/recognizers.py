@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import string
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import nn
 
 from tests.support.families import SMALL, build_seeded, write_hub_folder
 from tests.support.speech_families import CONVOLUTIONS
+from tests.support.token_cases import SPECIAL, delimited_tokenizer
 
 WINDOW = 6  # seconds
 LETTERS = [*string.ascii_lowercase, "Ġ", "."]
@@ -79,12 +79,17 @@ def write_whisper(folder: Path, *, multilingual: bool = True, longest: int = 24)
     return folder
 
 
-def write_ctc(folder: Path, *, norm: str = "layer") -> Path:
-    """Write a wav2vec2 with a CTC head of random weights, whose features are normalised as ``norm`` says."""
+def write_ctc(folder: Path, *, norm: str = "layer", tokenizer: Any = None) -> Path:
+    """Write a wav2vec2 with a CTC head of random weights.
+
+    Args:
+        folder: where to.
+        norm: how its features are normalised.
+        tokenizer: what it writes with; None: letters, with the tokenizer of wav2vec2.
+    """
     folder.mkdir(parents=True)
-    vocabulary = {token: number for number, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefgh"])}
-    (folder / "letters.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    tokenizer = hf.Wav2Vec2CTCTokenizer(str(folder / "letters.json"))
+    if tokenizer is None:
+        tokenizer = delimited_tokenizer(folder, [*SPECIAL, "|", *"abcdefgh"])
     config = hf.Wav2Vec2Config(
         **SMALL,
         **CONVOLUTIONS,
@@ -92,7 +97,8 @@ def write_ctc(folder: Path, *, norm: str = "layer") -> Path:
         num_conv_pos_embedding_groups=4,
         feat_extract_norm=norm,
         do_stable_layer_norm=norm == "layer",
-        vocab_size=len(vocabulary),
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
     )
     network = build_seeded(lambda: hf.Wav2Vec2ForCTC(config)).eval()
     widen_weights(network)

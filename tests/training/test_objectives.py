@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rft.backbones.recognizer import FrameHead
-from rft.data.transcripts.vocabulary import Vocabulary
+from rft.data.transcripts.vocabulary import CharacterVocabulary
 from rft.training.objectives import CROSS_ENTROPY, CTC
 
 LABELS = torch.tensor([[1, 2, 0], [1, 1, 0], [0, 0, 0], [2, 0, 0]])
@@ -18,7 +18,7 @@ LABELS = torch.tensor([[1, 2, 0], [1, 1, 0], [0, 0, 0], [2, 0, 0]])
 
 def probability_of(probabilities: np.ndarray, text: str) -> float:
     """Return the probability that (T, 3) outputs are ones that stand for a text, by going through all of them."""
-    vocabulary = Vocabulary(("a", "b"))
+    vocabulary = CharacterVocabulary(("a", "b"))
     return sum(
         math.prod(probabilities[number, output] for number, output in enumerate(outputs))
         for outputs in itertools.product(range(3), repeat=len(probabilities))

@@ -85,8 +85,8 @@ class DataConfig(Table):
     normalizer: Annotated[NormalizerName | None, RECOGNITION] = None
     """What is made alike in transcripts before they are learned and compared: `none`, `simple` or `whisper_english`."""
     vocabulary: Annotated[Literal["transcripts", "tokenizer"], TRANSCRIPTS] = "transcripts"
-    """Which characters the model writes with: those of the training transcripts, or those of the tokenizer in the
-    folder of the backbone, where its tokens are single characters."""
+    """What the model writes with: the characters of the training transcripts, or the tokens of the tokenizer in the
+    folder of the backbone, which may be characters, pieces of words or words."""
     characters: Annotated[Annotated[str, Field(min_length=1)] | None, TRANSCRIPTS] = None
     """All characters that the model writes with, blanks included, such as `" 'abcdefghijklmnopqrstuvwxyz"`. This or
     `vocabulary = "tokenizer"` is needed where `privacy.epsilon` is given: one person's transcript must not add one."""
@@ -125,7 +125,7 @@ class DataConfig(Table):
     @property
     def modality(self) -> Literal["image", "text", "audio"]:
         """What an example is; of a folder only ``in_folder`` knows it, where no column is named."""
-        if self.audio is not None or self._holds_audio:
+        if self.audio is not None or self.transcript is not None or self._holds_audio:
             return "audio"
         return "text" if self.text is not None else "image"
 
@@ -215,9 +215,10 @@ class DataConfig(Table):
 
     def _check_transcript(self) -> None:
         """Refuse transcripts without what error rates depend on, and beside classes."""
-        if not self.tables or self.audio is None:
+        if (self.folder is None and (not self.tables or self.audio is None)) or self.image is not None:
             raise ValueError(
-                "transcript is a column of a table of recordings: give manifest (or train and test) and audio"
+                "transcript is a column of a table of recordings: give manifest (or train and test) and audio; or "
+                "folder, whose metadata has it"
             )
         if named := sorted({"label", "classes", "positive"} & self.model_fields_set):
             raise ValueError(f"transcripts have no classes: remove {', '.join(named)}")

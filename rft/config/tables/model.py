@@ -17,12 +17,6 @@ EXACT = ("auto", "float32")  # precisions that change nothing
 MOST_BYTES = MOST * 10**9
 
 
-THROUGH_PREDICTIONS = Applies(
-    lambda run, _: run.modality != "audio" or run.task == "recognition",
-    "classifiers of recordings that others trained are audited by their predictions: give [predictions]",
-)
-
-
 class DecodingConfig(Table):
     """``[model.decoding]``: how a Whisper checkpoint that is audited as it is writes what it hears.
 
@@ -73,10 +67,10 @@ class ModelConfig(Table):
     backbone: str | None = None
     """The pretrained model: `torchvision/NAME`, `timm/NAME` or `transformers/NAME`, for the last also a folder beside
     the config; `NAME@REVISION` pins a revision of the hub."""
-    checkpoint: Annotated[str | None, PATH, THROUGH_PREDICTIONS] = None
-    """A Hugging Face folder of a classifier that others trained, audited as it is, in the place of `backbone`; with
+    checkpoint: Annotated[str | None, PATH] = None
+    """A Hugging Face folder of a classifier of images, texts or recordings that others trained, audited as it is; with
     `data.transcript` of a recogniser of speech: Whisper, or wav2vec2 and its like with a CTC head."""
-    factory: Annotated[FunctionName | None, THROUGH_PREDICTIONS] = None
+    factory: FunctionName | None = None
     """A function, `package.module:name`, that builds a torch module that others trained, in the place of `backbone`."""
     decoding: Annotated[DecodingConfig, RECOGNIZERS] = DecodingConfig()
     """How a checkpoint that recognises speech writes what it hears."""

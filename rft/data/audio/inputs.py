@@ -30,6 +30,10 @@ class PreparesRecordings(Protocol):
     def min_samples(self) -> int:
         """Of which the model makes its first vector."""
 
+    @property
+    def fills_window(self) -> bool:
+        """Whether silence fills each recording up to the same length."""
+
     def count_samples(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Return (N,) how many samples they become at this rate."""
 

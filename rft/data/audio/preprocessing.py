@@ -55,6 +55,11 @@ class AudioPreprocessing:
                 remedy=f"Expected a rate above 0, and one of {', '.join(get_args(Normalisation))}.",
             )
 
+    @property
+    def fills_window(self) -> bool:
+        """Whether silence fills each recording up to the same length, so that inputs are longer than what is heard."""
+        return self.extractor is not None and self.extractor.fills_window
+
     def facts(self) -> AudioPreprocessingFacts:
         """Return what stands in ``audit.json`` and ``model.json``."""
         return AudioPreprocessingFacts(
@@ -111,6 +116,9 @@ class AudioPreprocessing:
 
     def count_tokens(self, frames: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Return (N,) how many vectors recordings become in the model, about, int64; arguments as in the above."""
+        if self.fills_window:
+            frames = np.full_like(frames, round((self.max_seconds or 0) * self.rate))
+            rates = np.full_like(rates, self.rate)
         counts: np.ndarray = np.maximum(1, self.count_samples(frames, rates) // self.samples_per_token)
         return counts
 

@@ -17,13 +17,15 @@ MADE_UP_SECONDS = 2
 
 @dataclass(frozen=True)
 class SpectrumExtractor:
-    """Makes (T, F) frames of samples, each clip at its own length.
+    """Makes (T, F) frames of samples, each clip at its own length unless it fills a window.
 
     Attributes:
         processor: ``WhisperFeatureExtractor`` or ``SeamlessM4TFeatureExtractor`` of transformers.
+        fills_window: of Whisper, whether silence fills each clip up to a window of 30 s, whose frames there all are.
     """
 
     processor: Any = field(repr=False)
+    fills_window: bool = False
 
     @property
     def rate(self) -> int:
@@ -31,7 +33,11 @@ class SpectrumExtractor:
         return int(self.processor.sampling_rate)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """Return (T, F) float32 frames of (N,) samples."""
+        """Return (T, F) float32 frames of (N,) samples; of a window that is filled, N is at most what it holds."""
+        if self.fills_window:
+            filled = self.processor(samples, sampling_rate=self.rate, return_tensors="np")
+            window: np.ndarray = filled["input_features"][0].T
+            return np.ascontiguousarray(window, dtype=np.float32)
         if hasattr(self.processor, "n_fft"):
             return self._log_mel(samples)
         filled = self.processor(samples, sampling_rate=self.rate, padding=True, return_tensors="np")

@@ -1,8 +1,9 @@
 """A folder with a table about its files: who is in them; "imagefolder" and "audiofolder" with metadata of Hugging Face.
 
-A table names in one column the image or recording of each row, and in others its label, groups and unit. It is the
-one that ``data.metadata`` names, of any kind, or those called ``metadata`` in the folder (``.csv``, ``.jsonl``,
-``.parquet``), which have the names in ``file_name``. The first folder on the way to a file may say its split.
+A table names in one column the image or recording of each row, and in others its label or transcript, groups and unit.
+It is the one that ``data.metadata`` names, of any kind, or those called ``metadata`` in the folder (``.csv``,
+``.jsonl``, ``.parquet``), which have the names in ``file_name``. The first folder on the way to a file may say its
+split.
 """
 
 from __future__ import annotations
@@ -96,12 +97,15 @@ def _read_table(
 ) -> tuple[pd.DataFrame, Sequence[Remark], list[str]]:
     """Return the rows of a table whose file is there, what was noticed, and the names of which there is no file."""
     column = config.item_column or FILE_NAME
-    by_folder = config.label is None and LABEL not in column_names(file)
-    roles = {"label": None if by_folder else config.label or LABEL}
+    recognizes = config.transcript is not None
+    by_folder = not recognizes and config.label is None and LABEL not in column_names(file)
+    roles = {"label": None if by_folder or recognizes else config.label or LABEL, "transcript": config.transcript}
     roles |= {"unit": config.unit, "id": config.id, "declared_split": config.split}
     roles |= {f"{GROUP}{name}": name for name in config.groups}
     wanted = {"file_name": column} | {name: named for name, named in roles.items() if named is not None}
-    examples = read_examples([file], wanted, ("label", "unit", "id", "declared_split"))
+    required = ("label", "transcript", "unit", "id", "declared_split")
+    sentences = [] if config.transcript is None else [config.transcript]
+    examples = read_examples([file], wanted, required, sentences=sentences)
     names = examples.table["file_name"].tolist()
     meant = known.below(file.path.parent) if config.metadata is None else known  # that of a split has no other's
     items = meant.find_named(names, file.path.parent, file.name)

@@ -1,4 +1,4 @@
-"""A recogniser that is fine-tuned in this run as the target: characters, features over time, training, transcripts."""
+"""A recogniser that is fine-tuned here as the target: its vocabulary, features over time, training, transcripts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from rft.training.objectives import CTC
 def fine_tune_recognizer(
     settings: LoadedConfig, dataset: Dataset, trainer: Trainer, device: str, *, offline: bool
 ) -> tuple[Dataset, AuditedModel]:
-    """Train a head that writes characters on a frozen encoder; return the data that took part, and what is audited.
+    """Train a head that writes on a frozen encoder; return the data that took part, and what is audited.
 
     Args:
         settings: the config, with ``data.transcript``.
@@ -77,9 +77,7 @@ def fine_tune_recognizer(
     predictions, aligned = _tabulate(fitting, written, target)
     fitting = replace(fitting, remarks=[*fitting.remarks, *describe_empty_transcripts(aligned)])
     audited, model = describe_target(partition, fitting, features, run, predictions)
-    write = partial(
-        write_model, model=model, backbone=partition.backbone, classes=(), vocabulary=target.vocabulary.characters
-    )
+    write = partial(write_model, model=model, backbone=partition.backbone, classes=(), vocabulary=target.vocabulary)
     embed = cache(partial(_embed_training_sample, partition, inputs, fitting.splits["train"], alone))
     return fitting, replace(audited, words=aligned.words, inputs=inputs, embeddings=embed, write_model=write)
 

@@ -1,4 +1,4 @@
-"""Transcripts that a model is to write: the characters it writes with, their numbers, and what cannot be written."""
+"""Transcripts that a model is to write: what it writes with, by numbers, and what cannot be written."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rft.backbones.sources.speech.characters import read_characters
+from rft.backbones.sources.speech.vocabularies import read_vocabulary
 from rft.config.loader import LoadedConfig
 from rft.data import Dataset
 from rft.data.remarks import Remark, join_names
 from rft.data.transcripts.normalizers import load_normalizer
-from rft.data.transcripts.vocabulary import Vocabulary, count_needed_vectors
-from rft.errors import DataError
+from rft.data.transcripts.tokens import TokenVocabulary
+from rft.data.transcripts.vocabulary import CharacterVocabulary, Vocabulary, count_needed_vectors
+from rft.errors import DataError, ModelError
 from rft.features.pipeline import select_rows
 from rft.records import Split
 
+TRIED = 200  # training transcripts that are cut into tokens and put together again
 REFUSED = ("train", "validation")  # splits that a transcript which cannot be written is left out of
 
 
@@ -25,7 +27,7 @@ class TargetTranscripts:
     """The transcripts of a run as training sees them.
 
     Attributes:
-        dataset: the examples, whose labels are the numbers of characters.
+        dataset: the examples, whose labels are the numbers of characters or tokens.
         vocabulary: what the model writes with.
         normalizer: what makes a text alike.
     """
@@ -36,11 +38,11 @@ class TargetTranscripts:
 
 
 def encode_transcripts(settings: LoadedConfig, dataset: Dataset, *, offline: bool) -> TargetTranscripts:
-    """Return the transcripts of a data set by numbers of characters.
+    """Return the transcripts of a data set by numbers of characters or tokens.
 
     Raises:
         ConfigError: a library that the normaliser needs is not installed.
-        ModelError: the tokenizer of the backbone is none of single characters.
+        ModelError: the backbone has no tokenizer where its vocabulary is asked for, or one that gives no text back.
         DataError: no training transcript has a character that the model could write.
     """
     name = settings.core.normalizer
@@ -57,10 +59,10 @@ def encode_transcripts(settings: LoadedConfig, dataset: Dataset, *, offline: boo
             remedy="Look at data.normalizer and data.characters, which say what is left of a transcript.",
         )
     splits = {split: replace(held, labels=labels[split]) for split, held in dataset.splits.items()}
-    unknown = [vocabulary.count_unknown(text) for texts in alike.values() for text in texts]
+    unknown = [vocabulary.find_unknown(text) for texts in alike.values() for text in texts]
     characters = sum(len(text) for texts in alike.values() for text in texts)
-    strange = sorted({c for texts in alike.values() for text in texts for c in text} - set(vocabulary.characters))
-    remarks = [*dataset.remarks, _describe_unknown(sum(unknown), characters, strange)]
+    strange = sorted({character for missed in unknown for character in missed})
+    remarks = [*dataset.remarks, _describe_unknown(sum(map(len, unknown)), characters, strange)]
     return TargetTranscripts(replace(dataset, splits=splits, remarks=remarks), vocabulary, normalizer)
 
 
@@ -74,11 +76,29 @@ def _choose_vocabulary(
 ) -> Vocabulary:
     data = settings.core.data
     if data.characters is not None:
-        return Vocabulary(tuple(sorted(data.characters)))
+        return CharacterVocabulary(tuple(sorted(data.characters)))
     if data.vocabulary == "tokenizer":
         backbone = settings.core.network.backbone or ""
-        return Vocabulary(read_characters(backbone, settings.folder, normalizer, offline=offline))
-    return Vocabulary.from_texts(training)
+        vocabulary = read_vocabulary(backbone, settings.folder, normalizer, offline=offline)
+        if isinstance(vocabulary, TokenVocabulary):
+            _require_words(vocabulary, training, normalizer)
+        return vocabulary
+    return CharacterVocabulary.from_texts(training)
+
+
+def _require_words(vocabulary: TokenVocabulary, texts: list[str], normalizer: Callable[[str], str]) -> None:
+    """Raise ``ModelError`` where few texts come back from their tokens word for word, such as with other blanks."""
+    known = [text for text in texts[:TRIED] if text.split() and not vocabulary.find_unknown(text)]
+    returned = [normalizer(vocabulary.join(vocabulary.encode(text))) for text in known]
+    changed = [pair for pair in zip(known, returned, strict=True) if pair[0].split() != pair[1].split()]
+    if 2 * len(changed) > len(known):
+        raise ModelError(
+            f"of {len(known):,} training transcripts {len(changed):,} do not come back word for word from the tokens "
+            "that its tokenizer cuts them into",
+            where="data.vocabulary",
+            remedy="Give the tokenizer a decoder that puts words together as they were; or name the characters in "
+            "data.characters.",
+        )
 
 
 def _describe_unknown(unknown: int, characters: int, names: list[str]) -> Remark:
@@ -101,7 +121,7 @@ def refuse_infeasible(dataset: Dataset, vectors: Mapping[str, np.ndarray]) -> Da
     They are counted. Those of test stay: what a model cannot write is an error.
 
     Args:
-        dataset: with numbers of characters as labels.
+        dataset: with numbers of characters or tokens as labels.
         vectors: split -> (N,) how many vectors the encoder makes of each recording.
 
     Raises:
@@ -111,7 +131,7 @@ def refuse_infeasible(dataset: Dataset, vectors: Mapping[str, np.ndarray]) -> Da
     for name in REFUSED:
         if name in feasible and not feasible[name].any():
             raise DataError(
-                f"no transcript of {name} can be written: each has more characters than the encoder makes vectors of "
+                f"no transcript of {name} can be written: each needs more outputs than the encoder makes vectors of "
                 "its recording",
                 where="data.transcript",
                 remedy="Look whether transcripts belong to their recordings, or take an encoder with more vectors a "
@@ -134,14 +154,14 @@ def is_feasible(split: Split, vectors: np.ndarray) -> np.ndarray:
 
 
 def _describe_infeasible(dataset: Dataset, lost: Mapping[str, int]) -> Iterator[Remark]:
-    """Yield the remark on transcripts with more characters than vectors, by split."""
+    """Yield the remark on transcripts that need more outputs than there are vectors, by split."""
     fitted = sum(lost.get(name, 0) for name in REFUSED)
     n = sum(len(split) for name, split in dataset.splits.items() if name in REFUSED)
     on_test = lost.get("test", 0)
     counted = join_names([f"{lost[name]:,} of {name}" for name in REFUSED if name in lost])
     yield Remark(
         id="infeasible_transcripts",
-        title="Transcripts with more characters than their recordings have vectors",
+        title="Transcripts that need more outputs than their recordings have vectors",
         value=fitted,
         unit="utterances",
         n=n,

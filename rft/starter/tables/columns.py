@@ -22,6 +22,7 @@ from rft.starter.tables.words import (
     LABELS,
     SOUNDS,
     TEXTS,
+    TRANSCRIPTS,
     UNITS,
     find_attribute,
     find_word,
@@ -34,6 +35,7 @@ MOST_GROUPS = 20  # values of a column that is proposed: of more, few groups hav
 MOST_CLASSES = 100
 SHOWN_VALUES = 6
 FREE_TEXT_WORDS = 4  # a mean above which cells are no names of anything
+FEWEST_WORDS_SAID = 1.5  # a mean from which cells are what somebody said, and not the names of commands
 FILES_LOOKED_FOR = 20
 FEWEST_PEOPLE = 5  # values of a column that may say whose data a row is, whatever it is called
 MOST_ROWS_OF_PERSON = 20  # on average, of such a column
@@ -121,6 +123,27 @@ def find_text_columns(sample: TableSample, taken: Collection[str]) -> list[Guess
     ranked = rank_by_words(longest, TEXTS)
     ordered = [*ranked, *(name for name in longest if name not in ranked)]
     return [Guess(name, f"free text, {texts[name].mean_words:.0f} words on average") for name in ordered]
+
+
+def find_transcript_column(sample: TableSample, taken: Collection[str]) -> Guess | None:
+    """Return the column of what is said in recordings, by its name and by its cells; None where none is plainly that.
+
+    Single words that repeat may be classes: then a column is none. Nor is it where another is called after labels.
+    """
+    if find_called_labels(sample, taken):
+        return None
+    columns = {column.name: column for column in _free_columns(sample, taken) if _may_be_said(column)}
+    named = rank_by_words(columns, TRANSCRIPTS)
+    if not named:
+        return None
+    column = columns[named[0]]
+    words = f"{column.mean_words:.1f} words on average, {_count_values(column)}"
+    return Guess(named[0], f"what is said in each recording: called after it, {words}")
+
+
+def _may_be_said(column: ColumnSample) -> bool:
+    """Tell whether cells are texts, and not a few words that stand for classes."""
+    return column.numbers is None and (column.mean_words >= FEWEST_WORDS_SAID or column.distinct > MOST_CLASSES)
 
 
 def find_split_column(sample: TableSample, taken: Collection[str], *, needed: Collection[str]) -> Guess | None:

@@ -48,6 +48,8 @@ TEXTS = (
     ),
     *("question", "utterance", "transcript", "note", "abstract", "title"),
 )
+# Common Voice: sentence; the hub's data of speech: text, transcription; LibriSpeech and LJSpeech: transcript, text.
+TRANSCRIPTS = ("transcript", "transcription", "sentence", "text", "utterance")
 SOUNDS = ("audio", "sound", "speech", "wav", "recording", "waveform", "voice")
 # Not "target" and "category": of a comment these are often the people that it is about.
 LABELS = ("label", "labels", "class", "y", "truth", "groundtruth", "true", "actual", "outcome")

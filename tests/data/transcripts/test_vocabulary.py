@@ -7,14 +7,14 @@ import itertools
 import numpy as np
 import pytest
 
-from rft.data.transcripts.vocabulary import BLANK, Vocabulary, count_needed_vectors
+from rft.data.transcripts.vocabulary import BLANK, CharacterVocabulary, count_needed_vectors
 
 TEXTS = ["the boat", "left before nine", "", "aa bb", "ü 日本"]
 
 
 def test_texts_come_back_where_a_blank_parts_what_is_alike() -> None:
-    vocabulary = Vocabulary.from_texts(TEXTS)
-    assert list(vocabulary.characters) == sorted(set("".join(TEXTS)))
+    vocabulary = CharacterVocabulary.from_texts(TEXTS)
+    assert list(vocabulary.names) == sorted(set("".join(TEXTS)))
     assert len(vocabulary) == len(set("".join(TEXTS))) + 1
     for text in TEXTS:
         outputs = [number for character in vocabulary.encode(text) for number in (character, character, BLANK)]
@@ -23,16 +23,16 @@ def test_texts_come_back_where_a_blank_parts_what_is_alike() -> None:
 
 
 def test_unknown_characters_are_left_out_and_counted() -> None:
-    vocabulary = Vocabulary(("a", "b"))
+    vocabulary = CharacterVocabulary(("a", "b"))
     assert vocabulary.encode("a?b!") == [1, 2]
-    assert vocabulary.count_unknown("a?b!") == 2
+    assert vocabulary.find_unknown("a?b!") == ["?", "!"]
     assert vocabulary.encode_all(["ab", "", "?"]).tolist() == [[1, 2], [0, 0], [0, 0]]
     assert vocabulary.encode_all([""], length=3).shape == (1, 3)
 
 
 @pytest.mark.parametrize("label", [(), (1,), (1, 1), (1, 2, 1), (2, 2, 2), (1, 1, 2, 2)])
 def test_the_vectors_that_a_transcript_needs_are_those_of_the_shortest_way_to_write_it(label: tuple[int, ...]) -> None:
-    vocabulary = Vocabulary(("a", "b"))
+    vocabulary = CharacterVocabulary(("a", "b"))
     wanted = "".join("ab"[number - 1] for number in label)
     shortest = next(
         length

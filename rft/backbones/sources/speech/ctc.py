@@ -15,6 +15,8 @@ from rft.backbones.sources.speech.transcriber import Transcript
 from rft.data.audio.decoding import Recording
 from rft.data.audio.inputs import pad_recordings
 from rft.data.audio.preprocessing import AudioPreprocessing
+from rft.data.transcripts.tokens import join_tokens
+from rft.data.transcripts.vocabulary import collapse_outputs
 
 AT_ONCE = 8  # clips
 
@@ -26,13 +28,16 @@ class CtcTranscriber:
     Attributes:
         network: a ``...ForCTC`` of transformers.
         preprocessing: as the checkpoint's feature extractor says.
-        tokenizer: ``Wav2Vec2CTCTokenizer``: it joins what repeats, and takes the blank out.
+        tokenizer: from tokens to texts.
+        blank: the number of the blank; None where the tokenizer itself, ``Wav2Vec2CTCTokenizer``, joins what repeats
+            and takes the blank out.
         batch_size: 1 where padding would change what is heard in a clip, whatever the mask says.
     """
 
     network: Any
     preprocessing: AudioPreprocessing
     tokenizer: Any
+    blank: int | None = None
     batch_size: int = AT_ONCE
 
     def transcribe(self, clips: Sequence[np.ndarray]) -> list[Transcript]:
@@ -48,8 +53,15 @@ class CtcTranscriber:
             tokens = logits.argmax(dim=-1)
             lengths = self._count_vectors(mask.sum(dim=1), tokens.shape[1])
             for row, length in enumerate(lengths):
-                written.append(Transcript(self.tokenizer.decode(tokens[row, :length].tolist()).strip()))
+                written.append(Transcript(self._read_text(tokens[row, :length].tolist()).strip()))
         return written
+
+    def _read_text(self, tokens: list[int]) -> str:
+        """Return the text of the likeliest token of each vector."""
+        if self.blank is not None:
+            return join_tokens(self.tokenizer, collapse_outputs(tokens, self.blank))
+        text: str = self.tokenizer.decode(tokens)
+        return text
 
     def _count_vectors(self, samples: torch.Tensor, longest: int) -> list[int]:
         """Return how many of at most ``longest`` vectors stand for the sound of (B,) numbers of samples or frames."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from rft.backbones.batch import Batch
 from rft.backbones.sources import ctranslate2, snapshot, transformers
 from rft.backbones.sources.image_processor import FILES
 from rft.backbones.sources.snapshot import PretrainedFolder
@@ -63,8 +65,14 @@ def speech_backbone(
     return backbone, prepare_audio(network, processor)
 
 
-def prepare_audio(network: nn.Module, processor: Any) -> AudioPreprocessing:
-    """Return how recordings are prepared for a network, by the feature extractor of its folder."""
+def prepare_audio(network: nn.Module, processor: Any, *, fills_window: bool = False) -> AudioPreprocessing:
+    """Return how recordings are prepared for a network, by the feature extractor of its folder.
+
+    Args:
+        network: of transformers.
+        processor: the feature extractor.
+        fills_window: see ``SpectrumExtractor``.
+    """
     config: Any = network.config
     if takes_waveforms(network):
         normalised = bool(getattr(processor, "do_normalize", False))
@@ -76,7 +84,7 @@ def prepare_audio(network: nn.Module, processor: Any) -> AudioPreprocessing:
             min_samples=int(count_fewest_samples(network, torch.tensor(getattr(config, "squeeze_factor", 1)))),
             samples_per_token=math.prod(config.conv_stride),
         )
-    extractor = SpectrumExtractor(processor)
+    extractor = SpectrumExtractor(processor, fills_window)
     positions = getattr(config, "max_source_positions", None) if config.model_type == "whisper" else None
     hop = processor.hop_length if positions else extractor.rate // 100  # kaldi's frames are 10 ms apart
     seconds = None if positions is None else 2 * positions * hop / extractor.rate
@@ -105,20 +113,25 @@ def read_description(
     return speech_backbone(source, settings, seed=0, keeps_time=keeps_time)
 
 
-def measure_padding_dependence(backbone: SpeechBackbone) -> float:
+def measure_padding_dependence(backbone: SpeechBackbone, outputs: Callable[[Batch], Tensor] | None = None) -> float:
     """Return the largest relative change of a made-up clip's features by the padding that longer ones bring.
 
     Some networks normalise over the whole batch row, padding included, whatever the mask says: with group
     normalisation a clip has other features beside a longer one.
+
+    Args:
+        backbone: makes up the clips.
+        outputs: maps a batch of them to (B, K) outputs that are looked at in the place of its features.
     """
     counts = torch.linspace(LONGEST, SHORTEST, PADDED_CLIPS).long()
     batch = backbone.make_up_inputs(counts, torch.Generator().manual_seed(0))
+    keeps_time, run = backbone.keeps_time and outputs is None, outputs or backbone
     with torch.no_grad():
-        together = backbone(batch)
+        together = run(batch)
         changes = [torch.zeros(())]
         for row, length in enumerate(batch["attention_mask"].sum(dim=1).tolist()):
-            alone = backbone({name: tensor[row : row + 1, :length] for name, tensor in batch.items()})[0]
-            beside = together[row, : len(alone)] if backbone.keeps_time else together[row]
+            alone = run({name: tensor[row : row + 1, :length] for name, tensor in batch.items()})[0]
+            beside = together[row, : len(alone)] if keeps_time else together[row]
             changes.append((beside - alone).norm() / alone.norm().clamp(min=1e-30))
     return float(torch.stack(changes).max())
 

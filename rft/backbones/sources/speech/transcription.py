@@ -75,16 +75,25 @@ def _load_ctc(source: PretrainedFolder, settings: ModelConfig, config: Any) -> C
     config.update({name: value for name, value in REGULAR.items() if hasattr(config, name)})
     network = _load_network("AutoModelForCTC", source, config)
     processor, tokenizer = read_processor(source), transformers.read_tokenizer(source)
-    if not isinstance(tokenizer, transformers.import_transformers().Wav2Vec2CTCTokenizer):
-        raise ModelError(
-            f"its tokenizer is a {type(tokenizer).__name__}, which does not say how CTC's tokens become a text",
-            where=source.where,
-            remedy="Put the files of the Wav2Vec2CTCTokenizer there that it was trained with.",
-        )
     _check_numbers(tokenizer, config, source)
     encoder = SpeechBackbone(network.base_model, None)
     depends = measure_padding_dependence(encoder) > NEGLIGIBLE_CHANGE
-    return CtcTranscriber(network, prepare_audio(network, processor), tokenizer, 1 if depends else AT_ONCE)
+    joins = isinstance(tokenizer, transformers.import_transformers().Wav2Vec2CTCTokenizer)
+    blank = None if joins else _find_blank(config, source)
+    return CtcTranscriber(network, prepare_audio(network, processor), tokenizer, blank, 1 if depends else AT_ONCE)
+
+
+def _find_blank(config: Any, source: PretrainedFolder) -> int:
+    """Return the number of the blank: transformers' loss of CTC takes the token of padding for it."""
+    blank = config.pad_token_id
+    if blank is None or not 0 <= blank < config.vocab_size:
+        raise ModelError(
+            f"its config says that the blank of CTC has number {blank}, which none of its {config.vocab_size} outputs "
+            "has",
+            where=source.where,
+            remedy="Set pad_token_id in config.json to the number of the blank that it was trained with.",
+        )
+    return int(blank)
 
 
 def _load_network(kind: str, source: PretrainedFolder, config: Any) -> Any:

@@ -110,8 +110,10 @@ def integrate_gradients(
         must_converge: whether there are no attributions at all where one of them has not converged by then.
 
     Raises:
-        Unavailable: when one of them must converge and does not.
+        Unavailable: when one of them must converge and does not, or silence fills the inputs up to one length.
     """
+    if explained.clips.inputs.preprocessing.fills_window:
+        raise Unavailable("the model hears a window that silence fills, and no window of time of the recording alone")
     results = []
     for place in track_progress(places.tolist(), "Integrated gradients"):
         values, completeness = _make_path(network, explained, place, replacement).integrate(max_steps)
