@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from rft.errors import RftError
 from rft.runtime.devices.fitting_batches import FittingSize, release_device_memory
 from rft.runtime.devices.placement import place_batch
+from rft.runtime.ranks.waiting import loss_as_error
 from rft.training import Task
 from rft.training.sharing import TrainingShare
 
@@ -66,10 +67,15 @@ class BatchGradients:
         part = len(place) / len(rows)
         place = place if len(place) else torch.zeros(1, dtype=torch.int64)
         self._suffix.zero_grad()
-        with self._share.watch_processes():
-            loss = _mean_loss(self._connected, self._task, rows[place], None if view is None else view[place]) * part
-            (loss * self._share.size).backward()
+        loss = _mean_loss(self._connected, self._task, rows[place], None if view is None else view[place]) * part
+        with loss_as_error():
+            (loss * self._share.size + self._sum_of_nothing()).backward()
         return loss.detach()
+
+    def _sum_of_nothing(self) -> Tensor:
+        """Return 0, of which each trained tensor is a part: one that chance left out (LayerDrop) is waited for too."""
+        trained = [parameter for parameter in self._suffix.parameters() if parameter.requires_grad]
+        return torch.stack([parameter.flatten()[:0].sum().float() for parameter in trained]).sum()
 
 
 def mixes_examples(suffix: nn.Module) -> bool:

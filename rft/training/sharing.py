@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from torch import Tensor, nn
 from rft.backbones.classifier import hash_tensors
 from rft.errors import IntegrityError
 from rft.runtime.ranks.group import RankGroup, describe_unlike
-from rft.runtime.ranks.waiting import loss_as_error
 
 if TYPE_CHECKING:
     from rft.training import Task
@@ -72,20 +70,11 @@ class TrainingShare:
         """Return the network as it is to be run: each backward pass then leaves the mean gradient of all processes."""
         if self.ranks is None:
             return network
-        # Buffers are not sent: no network is shared that moves them. Some layers are left out by chance (LayerDrop).
-        return nn.parallel.DistributedDataParallel(
-            network, broadcast_buffers=False, init_sync=False, find_unused_parameters=True
-        )
-
-    @contextmanager
-    def watch_processes(self) -> Iterator[None]:
-        """Raise ``ProcessLostError`` where a backward pass of the network fails since another process has ended."""
-        if self.ranks is None:
-            yield
-            return
-        with loss_as_error(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified", category=UserWarning)
-            yield
+        with (
+            warnings.catch_warnings()
+        ):  # nothing is sent at the start, nor buffers: no network is shared that moves them
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
+            return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False, init_sync=False)
 
     def sum_number(self, number: float) -> float:
         """Return the sum of the numbers of all processes."""

@@ -1,12 +1,12 @@
 """Trainings that several processes share, each in a process that torch connects by gloo, as torchrun has it."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from rft.runtime.ranks.place import RankPlace
 from rft.training.sharing import ALONE, TrainingShare
 from tests.support import rank_cases
 
@@ -33,8 +33,8 @@ def test_processes_train_what_one_trains(fits: list[dict[str, Any]], way: str) -
     assert shared["unchanged"] == alone["unchanged"] == 0
     assert shared["kept_epoch"] == alone["kept_epoch"]
     assert [list(row) for row in shared["log"]] == [list(row) for row in alone["log"]]
-    values = [[list(row.values()) for row in told["log"]] for told in (shared, alone)]
-    assert np.allclose(*values, atol=1e-5)
+    for row, expected in zip(shared["log"], alone["log"], strict=True):
+        assert row == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -55,16 +55,16 @@ def test_epsilon_is_that_of_one_process(fits: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8])
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_every_row_and_unit_is_one_processs(count: int, size: int) -> None:
-    shares = [TrainingShare(Ranks(rank, size)) for rank in range(size)]  # type: ignore[arg-type]
+    shares = [TrainingShare(Ranks(rank, size)) for rank in range(size)]
     rows = [list(range(count))[share.slice_rows(count)] for share in shares]
-    assert sum(rows, []) == list(range(count))
+    assert [row for part in rows for row in part] == list(range(count))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
     units = np.arange(count) * 5
     assert sorted(np.concatenate([share.select_units(units) for share in shares])) == units.tolist()
 
 
 def test_dropout_differs_between_processes_and_is_that_of_one_in_the_first() -> None:
-    seeds = [TrainingShare(Ranks(rank, 3)).spread_seed(11) for rank in range(3)]  # type: ignore[arg-type]
+    seeds = [TrainingShare(Ranks(rank, 3)).spread_seed(11) for rank in range(3)]
     assert seeds[0] == ALONE.spread_seed(11) == 11
     assert len(set(seeds)) == 3
 
@@ -73,6 +73,4 @@ class Ranks:
     """Processes that are never asked to do anything together."""
 
     def __init__(self, rank: int, size: int) -> None:
-        from rft.runtime.ranks.place import RankPlace
-
         self.place = RankPlace(rank, size, rank, size)
