@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from opacus.distributed import DifferentiallyPrivateDistributedDataParallel
+from opacus.grad_sample import GradSampleModule
+from opacus.optimizers import DistributedDPOptimizer
+from torch import Tensor, nn
 
 from rft.features import Dense
 from rft.plugins.privacy.training.settings import DPSettings
@@ -21,6 +24,7 @@ from rft.runtime.ranks.place import RankPlace
 from rft.training import EarlyStopping, Fit, Job, Recipe, Task
 from rft.training.loop import StandardTrainer
 from rft.training.sharing import TrainingShare
+from tests.support import step_cases
 from tests.support.privacy_cases import OnFeatures, seeded
 
 Work = Callable[[TrainingShare, Path], object]
@@ -109,7 +113,32 @@ def train_each_way(share: TrainingShare, _: Path) -> dict[str, Any]:
             suffix_task(units=(torch.arange(EXAMPLES) // 3).numpy().astype(str)), [Job(3, share=share)]
         )[0],
     }
-    return {name: describe_fit(fit) for name, fit in fits.items()}
+    described = {name: describe_fit(fit) for name, fit in fits.items()}
+    return described if share.size == 1 else described | step_as_opacus(share)
+
+
+def step_as_opacus(share: TrainingShare) -> dict[str, dict[str, Tensor]]:
+    """Return the weights after a step without noise, by Opacus' distributed optimizer and by ours, on one sample."""
+    rows, norm = torch.tensor([1, 4, 5, 9, 20, 30, 41]), 0.5
+    random = torch.Generator().manual_seed(2)
+    task = suffix_task(features=Dense(torch.randn(EXAMPLES, DIMENSION, generator=random)))
+    theirs = task.new_suffix(3)
+    model = GradSampleModule(DifferentiallyPrivateDistributedDataParallel(theirs), loss_reduction="sum")
+    optimizer = DistributedDPOptimizer(
+        torch.optim.SGD(theirs.parameters(), lr=1.0),
+        noise_multiplier=0.0,
+        max_grad_norm=norm,
+        expected_batch_size=1,
+        loss_reduction="sum",
+    )
+    chosen = rows[share.slice_rows(len(rows))]
+    nn.functional.cross_entropy(model(task.features.batch(chosen)), task.labels[chosen], reduction="sum").backward()
+    optimizer.step()
+    plans = step_cases.plans(task, norm=norm)
+    ours = step_cases.stepper("network", task, plans, [Job(3, share=share)])
+    ours.with_gaussian(step_cases.silent_noise(plans[0])).set_gradient(step_cases.sample(rows.tolist()))
+    torch.optim.SGD(ours.parameters, lr=plans[0].divisor).step()
+    return {"Opacus": dict(theirs.state_dict()), "ours": ours.trained_states()[0]}
 
 
 def describe_fit(fit: Fit) -> dict[str, Any]:

@@ -52,6 +52,12 @@ def test_epsilon_is_that_of_one_process(fits: list[dict[str, Any]]) -> None:
         assert fits[0]["private"][name] == fits[-1]["private"][name]
 
 
+def test_a_private_step_is_that_of_the_distributed_optimizer_of_opacus(fits: list[dict[str, Any]]) -> None:
+    for result in fits[:PROCESSES]:
+        for name, tensor in result["Opacus"].items():
+            assert torch.allclose(result["ours"][name], tensor, atol=1e-6), name
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8])
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_every_row_and_unit_is_one_processs(count: int, size: int) -> None:
