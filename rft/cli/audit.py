@@ -12,7 +12,7 @@ import typer
 import rft
 from rft.cli.app import EXIT, Debug, Device, Force, Offline, Overrides, Share, err, out, report_errors
 from rft.cli.output import CommandResult
-from rft.cli.several_processes import help_to_extract, join_audit
+from rft.cli.several_processes import help_audit, join_audit
 from rft.cli.show import show_run, summarize_run, write_decisive
 from rft.cli.stage_lines import say_stages
 from rft.runtime.patience import allow_waiting
@@ -40,7 +40,7 @@ def audit(
     ] = 0,
     debug: Debug = False,
 ) -> CommandResult:
-    """Fine-tune, audit, and write the report; started by torchrun, several processes share the extraction."""
+    """Fine-tune, audit, and write the report; started by torchrun, several processes share extraction and training."""
     with report_errors(debug):
         from rft.report import check_storable, place_of
 
@@ -49,7 +49,7 @@ def audit(
             if place is not None:
                 device = choose_rank_device(place, device)
             if place is not None and not place.leads:
-                help_to_extract(config, overrides or [], device=device, offline=offline)
+                help_audit(config, overrides or [], device=device, offline=offline)
                 return CommandResult({})
             with nullcontext() if err.is_terminal or err.without_notes else say_stages(err.say):
                 run = rft.audit(

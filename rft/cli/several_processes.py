@@ -38,13 +38,13 @@ def join_audit() -> Iterator[RankPlace | None]:
             yield ranks.place
 
 
-def help_to_extract(config: Path, overrides: list[str], *, device: str | None, offline: bool) -> None:
-    """Extract and store this process's share of the features; raises as ``rft.audit``."""
+def help_audit(config: Path, overrides: list[str], *, device: str | None, offline: bool) -> None:
+    """Do this process's part of extraction and training; raises as ``rft.audit``."""
     from rft.pipeline.preflight import plan_audit
-    from rft.pipeline.stages import extract_share
+    from rft.pipeline.stages import help_with_audit
 
     plan = plan_audit(config, overrides, offline=offline)
-    extract_share(plan, device=device, offline=offline)
+    help_with_audit(plan, device=device, offline=offline)
 
 
 @contextmanager

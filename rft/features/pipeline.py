@@ -41,6 +41,7 @@ def split_features(
     cache: Path | None = None,
     alone: bool = False,
     ranks: RankGroup | None = None,
+    for_all: bool = False,
 ) -> dict[str, Features]:
     """Run the frozen part over every split, or leave the inputs as they are where nothing is frozen.
 
@@ -54,7 +55,8 @@ def split_features(
         device, precision: as ``choose_device`` and ``choose_precision`` return them.
         cache: where features are kept; the usual place when None.
         alone: whether each example is run by itself; such features are kept apart from others.
-        ranks: the processes that share this; only the first gets features, the others get nothing.
+        ranks: the processes that share this; the first gets features.
+        for_all: whether the others get them as well, or nothing.
     """
     views = {name: core.train.views if name == "train" else 1 for name in splits}
     facts: dict[str, JsonValue] = {
@@ -78,7 +80,7 @@ def split_features(
         }
         digests = {name: row_digests(inputs, split, views[name]) for name, split in splits.items()}
         store_shares(ranks, works, digests, store, dtype=core.network.cache, memory=core.network.memory_bytes)
-        if not ranks.place.leads:
+        if not ranks.place.leads and not for_all:
             return {}
     return {
         name: extract_features(

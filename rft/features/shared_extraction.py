@@ -15,11 +15,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from rft.errors import DataError, OutputError
+from rft.errors import OutputError
 from rft.features import store as shard_store
 from rft.features.extract import Extraction, Storage, missing_rows, store_rows
-from rft.features.store import Store, StoredRows
-from rft.runtime.ranks.group import RankGroup
+from rft.features.store import Store, StoredRows, describe_unwritable
+from rft.runtime.ranks.group import RankGroup, describe_unlike
 
 log = logging.getLogger("rft")
 
@@ -52,7 +52,7 @@ def store_shares(
     missing = dict(zip(works, ranks.share_numbers(_list_missing(digests, stored)), strict=True))
     if any(map(len, missing.values())):
         _store_missing(ranks, works, digests, missing, Storage(store, stored, dtype, memory, ranks.place.local_size))
-    ranks.part()
+    ranks.wait_for_all()
 
 
 def _store_missing(
@@ -117,13 +117,8 @@ def _list_missing(digests: Mapping[str, np.ndarray], stored: StoredRows) -> list
 def _check_same_work(ranks: RankGroup, store: Store, digests: Mapping[str, np.ndarray]) -> None:
     parts = [store.key, *([name, split.tolist()] for name, split in digests.items())]
     here = hashlib.sha256(json.dumps(parts).encode()).digest()
-    hashes = ranks.gather_bytes(here)
-    if unlike := [str(rank) for rank, there in enumerate(hashes) if there != hashes[0]]:
-        raise DataError(
-            f"process {', '.join(unlike)} has other items, or another model, than process 0",
-            where="torchrun",
-            remedy="Give all machines the same config, data, weights and versions of libraries.",
-        )
+    if unlike := ranks.list_unlike(here):
+        raise describe_unlike(unlike, "other items, or another model,")
 
 
 def _check_same_folder(ranks: RankGroup, store: Store) -> None:
@@ -137,11 +132,7 @@ def _check_same_folder(ranks: RankGroup, store: Store) -> None:
         ranks.wait_for_all()
         sees = ranks.gather_bytes(b"1" if mark.exists() else problem)
     except OSError as error:
-        raise OutputError(
-            f"cannot keep features: {error.strerror}",
-            where=str(store.folder),
-            remedy="Make room there, or set RFT_CACHE to another folder.",
-        ) from None
+        raise describe_unwritable(store.folder, error) from None
     finally:
         if ranks.place.leads:
             mark.unlink(missing_ok=True)

@@ -32,6 +32,15 @@ SHARD_ROWS = 256  # how much an interruption can cost, and what processes that s
 Place = tuple[int, int]  # the number of a shard, and of a row in it
 
 
+def describe_unwritable(folder: Path, error: OSError) -> OutputError:
+    """Return the error of a folder that features cannot be written to, from what the system says."""
+    return OutputError(
+        f"cannot keep features: {error.strerror}",
+        where=str(folder),
+        remedy="Make room there, or set RFT_CACHE to another folder.",
+    )
+
+
 @dataclass
 class StoredRows:
     """Which of the wanted rows are stored.
@@ -113,11 +122,7 @@ class Store:
                 os.fsync(file.fileno())
             temporary.rename(path)
         except OSError as error:
-            raise OutputError(
-                f"cannot keep features: {error.strerror}",
-                where=str(self.folder),
-                remedy="Make room there, or set RFT_CACHE to another folder.",
-            ) from None
+            raise describe_unwritable(self.folder, error) from None
         finally:
             temporary.unlink(missing_ok=True)
         stored.note_shard(path, layout, enumerate(digests))

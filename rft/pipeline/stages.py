@@ -21,7 +21,7 @@ from rft.pipeline.overview import state_pillars
 from rft.pipeline.plan import ActivePlugin, AuditPlan, check_imports
 from rft.pipeline.plugin_audits import audit_with_plugin, state_failed_audit
 from rft.pipeline.targets.external import load_external_target
-from rft.pipeline.targets.fine_tuned import extract_splits, fine_tune
+from rft.pipeline.targets.fine_tuned import fine_tune, help_to_fine_tune
 from rft.pipeline.targets.predictions_alone import read_predictions_alone
 from rft.pipeline.targets.recognizer import fine_tune_recognizer
 from rft.pipeline.targets.transcribed import transcribe_dataset
@@ -85,8 +85,8 @@ def run_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = Fal
     return run.with_artifacts(parts)
 
 
-def extract_share(plan: AuditPlan, *, device: str | None = None, offline: bool = False) -> None:
-    """Help with the extraction of an audit that process 0 runs; arguments and errors as of ``run_audit``.
+def help_with_audit(plan: AuditPlan, *, device: str | None = None, offline: bool = False) -> None:
+    """Help to fine-tune the model of an audit that process 0 runs; arguments and errors as of ``run_audit``.
 
     Does nothing for a recogniser, and for a model or predictions that exist: process 0 does that alone.
     """
@@ -97,7 +97,7 @@ def extract_share(plan: AuditPlan, *, device: str | None = None, offline: bool =
     keep_freed_memory()
     with ieee_float32():
         dataset = data.read_dataset(core.data, plan.settings.folder, core.seed, external=False)
-        extract_splits(plan.settings, dataset, trainer, device, offline=offline)
+        help_to_fine_tune(plan.settings, dataset, trainer, device, offline=offline)
 
 
 def _prepare_target(

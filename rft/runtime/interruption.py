@@ -39,11 +39,22 @@ def say_no_more() -> None:
     _is_ending.append(True)
 
 
+@contextmanager
+def end_silently() -> Iterator[None]:
+    """Let torchrun end this process within this context without a word: another process ended, and said why."""
+    try:
+        yield
+    except Interruption as interruption:
+        if _is_of_torchrun(interruption.number):
+            raise SystemExit(exit_code(interruption)) from None
+        raise
+
+
 def end_at_once() -> None:
     """Let signals end the process without unwinding: before a command has begun there is nothing to clean up."""
 
     def end(number: int, _frame: FrameType | None) -> None:
-        if not _is_ending:
+        if not _is_ending and not _is_of_torchrun(number):
             os.write(2, f"{MESSAGE}\n".encode())
         os._exit(128 + number)
 
@@ -72,12 +83,17 @@ def unwind_when_interrupted() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if received:
+        if received and not _is_ending:
             raise Interruption(received[0]) from error
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_of_torchrun(number: int) -> bool:
+    """Tell whether a signal is what torchrun ends the processes by that it started, once one of them has failed."""
+    return number == signal.SIGTERM and "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def _heeded_signals() -> list[signal.Signals]:

@@ -17,6 +17,7 @@ from torch import nn
 
 from rft.training.objectives import CROSS_ENTROPY, Objective
 from rft.training.privacy_facts import PrivacyFacts
+from rft.training.sharing import ALONE, TrainingShare
 
 if TYPE_CHECKING:
     from rft.config.tables.train import TrainConfig
@@ -159,10 +160,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Job:
-    """One fit: its seed and which of the task's examples it may see (None: all)."""
+    """One fit.
+
+    Attributes:
+        seed: what batches, views and a fresh head are drawn from.
+        members: (N,) bool, which of the task's examples it may see; None: all.
+        share: this process's part of it. Heads on vectors are trained by each process for itself: they cost little.
+    """
 
     seed: int
     members: np.ndarray | None = None
+    share: TrainingShare = ALONE
 
 
 @dataclass(frozen=True)

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from rft.config.tables.train import TrainConfig
 from rft.errors import RftError
 from rft.features import Features
 from rft.features.columns import keep_on_device
-from rft.runtime.devices.fitting_batches import FittingSize, map_batches, release_device_memory
+from rft.runtime.devices.fitting_batches import FittingSize, map_batches
 from rft.runtime.devices.placement import place_batch
 from rft.runtime.devices.random_state import seeded_torch
 from rft.runtime.progress import track_progress
 from rft.training import EarlyStopping, Fit, Job, Recipe, Task, Workload, trained_state
+from rft.training.batch_gradients import BatchGradients, autocast
 from rft.training.default_recipes import choose_standard_recipe
 from rft.training.linear_heads import Heads, Vectors, linear_head_vectors, shared_gradient, unchanged_tensors
+from rft.training.sharing import TrainingShare
 from rft.training.threads import one_thread, suitable_threads
 
 VALIDATION_ROWS_AT_ONCE = 256
@@ -56,7 +56,7 @@ class StandardTrainer:
 
 def _fit_suffix(task: Task, job: Job) -> Fit:
     task = replace(task, features=keep_on_device(task.features, task.device))
-    suffix = task.new_suffix(job.seed).to(task.device).train()
+    share, suffix = job.share, task.new_suffix(job.seed).to(task.device).train()
     trained = {name: parameter for name, parameter in suffix.named_parameters() if parameter.requires_grad}
     initial = {name: parameter.detach().clone() for name, parameter in trained.items()}
     optimizer = task.recipe.build_optimizer(list(trained.values()))
@@ -64,21 +64,23 @@ def _fit_suffix(task: Task, job: Job) -> Fit:
     scheduler = task.recipe.build_scheduler(optimizer, task.recipe.count_steps(len(members)))
     shuffling = torch.Generator().manual_seed(job.seed)
     log: list[dict[str, float]] = []
-    best, size = _BestEpoch(), FittingSize(task.recipe.batch_size)
-    with suitable_threads(suffix, task.device), seeded_torch(job.seed, task.device):
+    best, gradients = _BestEpoch(), BatchGradients(suffix, task, share)
+    share.check_same_start(task, list(trained.values()))
+    with suitable_threads(suffix, task.device), seeded_torch(share.spread_seed(job.seed), task.device):
         for epoch in track_progress(range(1, task.recipe.taken_epochs + 1), "Training"):
             losses: list[Tensor] = []
             batches = members[torch.randperm(len(members), generator=shuffling)].split(task.recipe.batch_size)
             for rows in batches:
-                losses.append(_set_gradient(suffix, task, rows, _draw_views(task, len(rows), shuffling), size))
+                losses.append(gradients.set_gradient(rows, _draw_views(task, len(rows), shuffling)))
                 optimizer.step()
                 scheduler.step()
-            total = _sum_losses(losses, batches)
+            total = share.sum_number(_sum_losses(losses, batches))
             log.append({"epoch": epoch, "loss": _check_finite_loss(total / len(members), epoch)})
             if task.early_stopping is not None:
-                log[-1]["validation_loss"] = _validation_loss(suffix, task, task.early_stopping)
+                log[-1]["validation_loss"] = _validation_loss(suffix, task, task.early_stopping, share)
                 if best.is_over(suffix, log[-1], task.early_stopping.patience):
                     break
+    share.check_same_result(list(trained.values()))
     if best.epoch is not None:
         suffix.load_state_dict(best.state, strict=False)
     unchanged = sum(torch.equal(initial[name], parameter) for name, parameter in trained.items())
@@ -101,22 +103,24 @@ class _BestEpoch:
 
 
 @torch.no_grad()
-def _validation_loss(suffix: nn.Module, task: Task, by: EarlyStopping) -> float:
+def _validation_loss(suffix: nn.Module, task: Task, by: EarlyStopping, share: TrainingShare) -> float:
     """Return the mean loss over the validation examples, in eval mode, with the class weights of training."""
     suffix.eval()
-    total = 0.0
+    total, chosen = 0.0, np.arange(len(by.labels))[share.slice_rows(len(by.labels))]
     size = FittingSize(VALIDATION_ROWS_AT_ONCE)
-    for rows, logits in map_batches(partial(_predict_rows, suffix, task, by.features), len(by.labels), size):
-        losses = task.objective.example_losses(logits.float().cpu(), by.labels[rows])
-        total += float((losses if task.class_weights is None else losses * task.class_weights[by.labels[rows]]).sum())
+    predict = partial(_predict_rows, suffix, task, by.features, chosen)
+    for places, logits in map_batches(predict, len(chosen), size) if len(chosen) else ():
+        labels = by.labels[chosen[places]]
+        losses = task.objective.example_losses(logits.float().cpu(), labels)
+        total += float((losses if task.class_weights is None else losses * task.class_weights[labels]).sum())
     suffix.train()
-    return total / len(by.labels)
+    return share.sum_number(total) / len(by.labels)
 
 
-def _predict_rows(suffix: nn.Module, task: Task, features: Features, rows: np.ndarray) -> Tensor:
-    """Return (B, K) logits of rows of any features of the task's kind."""
+def _predict_rows(suffix: nn.Module, task: Task, features: Features, chosen: np.ndarray, places: np.ndarray) -> Tensor:
+    """Return (B, K) logits of rows, at these places among the chosen ones, of any features of the task's kind."""
     with autocast(task.device, task.precision):
-        logits: Tensor = suffix(place_batch(features.batch(rows), task.device))
+        logits: Tensor = suffix(place_batch(features.batch(chosen[places]), task.device))
     return logits
 
 
@@ -167,63 +171,6 @@ def _sum_losses(losses: list[Tensor], batches: Sequence[Tensor]) -> float:
     """Return the sum over all rows, from the mean loss of each batch; the device is asked once, not in every step."""
     means: list[float] = torch.stack(losses).cpu().double().tolist()
     return sum(mean * len(rows) for mean, rows in zip(means, batches, strict=True))
-
-
-def _set_gradient(suffix: nn.Module, task: Task, rows: Tensor, view: Tensor | None, size: FittingSize) -> Tensor:
-    """Set the gradient of the mean loss over (B,) rows, and return that loss, on the device.
-
-    Where memory runs out the batch is run in parts: their gradients add up to that of the whole, unless a BatchNorm
-    makes examples depend on each other.
-    """
-    while True:
-        suffix.zero_grad()
-        tried = min(size.rows, len(rows))
-        try:
-            return _add_gradients(suffix, task, rows, view, tried)
-        except (RuntimeError, MemoryError) as error:
-            if _mixes_examples(suffix) or not size.halve_after(error, tried):
-                raise
-        release_device_memory()
-
-
-def _add_gradients(suffix: nn.Module, task: Task, rows: Tensor, view: Tensor | None, at_once: int) -> Tensor:
-    parts = []
-    for place in torch.arange(len(rows)).split(at_once):
-        loss = _mean_loss(suffix, task, rows[place], None if view is None else view[place])
-        loss = loss if len(place) == len(rows) else loss * (len(place) / len(rows))
-        loss.backward()
-        parts.append(loss.detach())
-    return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
-
-
-def _mixes_examples(suffix: nn.Module) -> bool:
-    return any(isinstance(module, _BatchNorm) and module.training for module in suffix.modules())
-
-
-def _mean_loss(suffix: nn.Module, task: Task, rows: Tensor, view: Tensor | None) -> Tensor:
-    """Return the mean loss over rows, each seen in one of its views."""
-    batch = place_batch(task.features.batch(rows, view), task.device)
-    try:
-        with autocast(task.device, task.precision):
-            logits = suffix(batch)
-    except ValueError as error:
-        if len(rows) > 1:
-            raise
-        raise RftError(
-            f"a batch of one example is too small: {str(error).splitlines()[0]}",
-            where="train.batch_size",
-            remedy="Choose another batch size: this one leaves a single example over.",
-        ) from error
-    labels = task.labels[rows].to(task.device)
-    if task.class_weights is None:
-        return task.objective.mean_loss(logits.float(), labels)
-    losses = task.objective.example_losses(logits.float(), labels)
-    return (losses * task.class_weights.to(task.device)[labels]).mean()
-
-
-def autocast(device: str, precision: str) -> AbstractContextManager[object]:
-    """Return the context in which a forward pass computes in this precision; bfloat16 needs no scaled loss."""
-    return torch.autocast(device.partition(":")[0], torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
 def _check_finite_loss(loss: float, epoch: int) -> float:

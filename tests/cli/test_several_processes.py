@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,12 +11,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.support import ROOT
 from tests.support.run_numbers import numbers_of_run
+from tests.support.torchrun_cases import (
+    SECONDS_TO_END,
+    finish_command,
+    in_processes,
+    list_shards,
+    process_of_rank,
+    said_of_errors,
+    start_command,
+)
 
 pytestmark = pytest.mark.slow
 IMAGES, SIZE = 900, 32
-SECONDS_TO_END = 20.0  # of all processes once one has ended; the machine may have other work
 CONFIG = """
 name = "shared"
 seed = 0
@@ -62,57 +67,16 @@ def write_audit(folder: Path, *, size: int = SIZE) -> None:
     (folder / "audit.toml").write_text(CONFIG.format(size=size))
 
 
-def start_audit(folder: Path, cache: str, *command: str) -> subprocess.Popen[str]:
-    environment = os.environ | {
-        "RFT_CACHE": str(folder / cache),
-        "RFT_STATE": str(folder / "state"),
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-    }
-    return subprocess.Popen(
-        [sys.executable, *command],
-        cwd=folder,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def torchrun(*command: str, processes: int = 2) -> list[str]:
-    return ["-m", "rft.cli.torchrun", "--standalone", f"--nproc-per-node={processes}", *command]
-
-
-def finish(audit: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = audit.communicate(timeout=300)
-    return audit.returncode, out, err
-
-
-def shard_names(cache: Path) -> list[str]:
-    return sorted(path.name for path in cache.rglob("*.safetensors"))
-
-
-def process_of_rank(rank: int, folder: Path) -> int:
-    """Return the process that torchrun started as this rank in this folder."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            variables = (process / "environ").read_bytes().split(b"\0")
-            here = (process / "cwd").resolve() == folder.resolve()
-        except OSError:
-            continue
-        if here and f"RANK={rank}".encode() in variables:
-            return int(process.name)
-    raise LookupError(rank)
-
-
 def test_two_processes_give_the_shards_and_numbers_of_one(tmp_path: Path) -> None:
     write_audit(tmp_path)
-    alone = finish(start_audit(tmp_path, "alone", "-m", "rft", "audit", "audit.toml", "--out", "alone-run"))
-    shared = finish(start_audit(tmp_path, "shared", *torchrun("-m", "rft", "audit", "audit.toml", "--out", "run")))
+    alone = finish_command(start_command(tmp_path, "alone", "-m", "rft", "audit", "audit.toml", "--out", "alone-run"))
+    shared = finish_command(
+        start_command(tmp_path, "shared", *in_processes("-m", "rft", "audit", "audit.toml", "--out", "run"))
+    )
     assert alone[0] == 3  # uncertain, and torchrun's own code would be 1
     assert shared[0] == 3
-    assert len(shard_names(tmp_path / "alone")) == 5
-    assert shard_names(tmp_path / "shared") == shard_names(tmp_path / "alone")
+    assert len(list_shards(tmp_path / "alone")) == 5
+    assert list_shards(tmp_path / "shared") == list_shards(tmp_path / "alone")
     records = [json.loads((tmp_path / run / "audit.json").read_text()) for run in ("alone-run", "run")]
     assert numbers_of_run(records[0]) == numbers_of_run(records[1])
     assert records[0]["model"]["model_sha256"] == records[1]["model"]["model_sha256"]
@@ -123,25 +87,27 @@ def test_two_processes_give_the_shards_and_numbers_of_one(tmp_path: Path) -> Non
 
 def test_a_killed_process_ends_the_others_with_one_line_and_a_new_start_goes_on(tmp_path: Path) -> None:
     write_audit(tmp_path, size=96)
-    audit = start_audit(tmp_path, "cache", *torchrun("-m", "rft", "audit", "audit.toml", "--out", "run"))
-    while not shard_names(tmp_path / "cache"):
+    audit = start_command(tmp_path, "cache", *in_processes("-m", "rft", "audit", "audit.toml", "--out", "run"))
+    while not list_shards(tmp_path / "cache"):
         assert audit.poll() is None, audit.communicate()
         time.sleep(0.05)
     os.kill(process_of_rank(1, tmp_path), signal.SIGKILL)
     killed = time.monotonic()
-    code, _, err = finish(audit)
+    code, _, err = finish_command(audit)
     assert time.monotonic() - killed < SECONDS_TO_END
     assert code in (128 + signal.SIGKILL, 128 + signal.SIGTERM, 75)
-    said = [line for line in err.splitlines() if not line.startswith(("rft: data", "rft: features"))]
+    said = said_of_errors(err)
     assert len(said) <= 2, err  # what is wrong, and what to do
     assert "another process" in said[0] or "interrupted" in said[0]
     assert not (tmp_path / "run").exists()
-    kept = shard_names(tmp_path / "cache")
+    kept = list_shards(tmp_path / "cache")
     assert kept
-    code, _, err = finish(start_audit(tmp_path, "cache", *torchrun("-m", "rft", "audit", "audit.toml", "--out", "run")))
+    code, _, err = finish_command(
+        start_command(tmp_path, "cache", *in_processes("-m", "rft", "audit", "audit.toml", "--out", "run"))
+    )
     assert code in (1, 3), err  # a verdict
     assert (tmp_path / "run" / "report.html").exists()
-    assert set(kept) < set(shard_names(tmp_path / "cache"))
+    assert set(kept) < set(list_shards(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize(
@@ -155,11 +121,11 @@ def test_a_killed_process_ends_the_others_with_one_line_and_a_new_start_goes_on(
 def test_a_process_that_cannot_go_on_says_so_once(tmp_path: Path, deed: str, message: str) -> None:
     write_audit(tmp_path)
     (tmp_path / "as_rft.py").write_text(ONE_FAILS.format(deed=deed))
-    code, out, err = finish(
-        start_audit(tmp_path, "cache", *torchrun("as_rft.py", "audit", "audit.toml", "--out", "run"))
+    code, out, err = finish_command(
+        start_command(tmp_path, "cache", *in_processes("as_rft.py", "audit", "audit.toml", "--out", "run"))
     )
     assert code == 2, err
-    said = [line for line in err.splitlines() if not line.startswith(("rft: data", "rft: features"))]
+    said = said_of_errors(err)
     assert message in said[0]
     assert len(said) <= 2, err  # and what to do
     assert not out

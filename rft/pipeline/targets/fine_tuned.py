@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -25,7 +26,11 @@ from rft.pipeline.targets.training_run import TrainingRun, build_task, describe_
 from rft.plugins import AuditedModel
 from rft.runtime.ranks.group import current_ranks
 from rft.training import Trainer
+from rft.training.batch_gradients import mixes_examples
 from rft.training.loop import StandardTrainer
+from rft.training.sharing import ALONE, TrainingShare
+
+log = logging.getLogger("rft")
 
 
 def fine_tune(
@@ -45,8 +50,7 @@ def fine_tune(
     """
     extracted = extract_splits(settings, dataset, trainer, device, offline=offline)
     partition, features = extracted.partition, extracted.features
-    task = build_task(trainer, partition, dataset, features, extracted.batch_dependence)
-    run = run_training(trainer, task, settings.core.seed, cached=partition.cut.cached)
+    run = _train_suffix(extracted, dataset, trainer)
     suffix = partition.cut.trained_suffix(run.fit.state).to(device)
     predictions = tabulate_predictions(dataset, partial(predict_probabilities, suffix, features, device))
     audited, model = describe_target(partition, dataset, features, run, predictions)
@@ -59,6 +63,25 @@ def fine_tune(
     )
 
 
+def help_to_fine_tune(
+    settings: LoadedConfig, dataset: Dataset, trainer: Trainer, device: str, *, offline: bool
+) -> None:
+    """Do this process's part of what process 0 does in ``fine_tune``; arguments and errors as of it."""
+    extracted = extract_splits(settings, dataset, trainer, device, offline=offline)
+    if extracted.share is not ALONE:
+        _train_suffix(extracted, dataset, trainer)
+
+
+def _train_suffix(extracted: ExtractedSplits, dataset: Dataset, trainer: Trainer) -> TrainingRun:
+    """Train what is behind the cut; other processes that helped are free afterwards."""
+    partition = extracted.partition
+    task = build_task(trainer, partition, dataset, extracted.features, extracted.batch_dependence)
+    seed, cached = partition.settings.core.seed, partition.cut.cached
+    run = run_training(trainer, task, seed, cached=cached, share=extracted.share)
+    extracted.share.part()
+    return run
+
+
 @dataclass(frozen=True)
 class ExtractedSplits:
     """The features of every split, and what they were made by and from.
@@ -68,12 +91,14 @@ class ExtractedSplits:
         inputs: reads the items.
         batch_dependence: measured where the trainer needs examples to be independent.
         features: split -> outputs of the frozen part; empty in a process that only helps to extract.
+        share: this process's part of the training; ``ALONE`` where one process trains.
     """
 
     partition: PartitionedBackbone
     inputs: Inputs
     batch_dependence: BatchDependence | None
     features: Mapping[str, Features]
+    share: TrainingShare
 
 
 def extract_splits(
@@ -84,8 +109,22 @@ def extract_splits(
     inputs = partition.backbone.preprocessing.inputs(dataset.splits, settings.core.data, settings.core.seed)
     batch_dependence = partition.measure_batch_dependence() if trainer.needs_independent_examples else None
     alone = batch_dependence is not None and batch_dependence.alone
-    features = partition.extract_features(inputs, dataset.splits, alone=alone, ranks=current_ranks())
-    return ExtractedSplits(partition, inputs, batch_dependence, features)
+    ranks = current_ranks()
+    share = ALONE if ranks is None or not _is_worth_sharing(partition) else TrainingShare(ranks)
+    features = partition.extract_features(inputs, dataset.splits, alone=alone, ranks=ranks, for_all=share is not ALONE)
+    if ranks is not None and share is ALONE:
+        ranks.part()
+    return ExtractedSplits(partition, inputs, batch_dependence, features, share)
+
+
+def _is_worth_sharing(partition: PartitionedBackbone) -> bool:
+    """Tell whether several processes can train what is behind the cut; a head alone is trained sooner by one."""
+    if partition.cut.freeze == "all":
+        return False
+    if not mixes_examples(partition.cut.new_suffix(0).train()):
+        return True
+    log.warning("one process trains: a BatchNorm behind the cut makes the examples of a batch depend on each other")
+    return False
 
 
 def describe_target(

@@ -66,7 +66,13 @@ class PartitionedBackbone:
         )
 
     def extract_features(
-        self, inputs: Inputs, splits: Mapping[str, Split], *, alone: bool, ranks: RankGroup | None = None
+        self,
+        inputs: Inputs,
+        splits: Mapping[str, Split],
+        *,
+        alone: bool,
+        ranks: RankGroup | None = None,
+        for_all: bool = False,
     ) -> Mapping[str, Features]:
         """Return split -> outputs of the frozen part, or the inputs where nothing is frozen.
 
@@ -74,7 +80,8 @@ class PartitionedBackbone:
             inputs: reads the items of ``splits``.
             splits: what the frozen part is run over.
             alone: run each example by itself.
-            ranks: the processes that share this; only the first gets what comes out.
+            ranks: the processes that share this; the first gets what comes out.
+            for_all: whether the others get it as well, or nothing.
         """
         return split_features(
             self.settings.core,
@@ -87,6 +94,7 @@ class PartitionedBackbone:
             self.precision,
             alone=alone,
             ranks=ranks,
+            for_all=for_all,
         )
 
     def hash_frozen_part(self) -> str:

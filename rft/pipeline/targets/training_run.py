@@ -20,6 +20,7 @@ from rft.records import Split, TaskName, Training
 from rft.training import EarlyStopping, Fit, Job, Population, Task, Trainer, Workload
 from rft.training.objectives import CROSS_ENTROPY, CTC, Objective
 from rft.training.privacy_facts import PrivacyFacts
+from rft.training.sharing import ALONE, TrainingShare
 
 log = logging.getLogger("rft")
 OBJECTIVES: Mapping[TaskName, Objective] = {"classification": CROSS_ENTROPY, "recognition": CTC}
@@ -113,7 +114,7 @@ class TrainingRun:
     seconds: float
 
 
-def run_training(trainer: Trainer, task: Task, seed: int, *, cached: bool) -> TrainingRun:
+def run_training(trainer: Trainer, task: Task, seed: int, *, cached: bool, share: TrainingShare = ALONE) -> TrainingRun:
     """Train one suffix.
 
     Args:
@@ -121,12 +122,13 @@ def run_training(trainer: Trainer, task: Task, seed: int, *, cached: bool) -> Tr
         task: what is fitted.
         seed: of the fit.
         cached: whether the features of the task are kept, so that no step runs the whole network.
+        share: this process's part of it.
     """
     trainer.prepare(task)
     if not cached:
         log.warning('nothing is cached (model.freeze = "none"): every step runs the whole network')
     start = time.monotonic()
-    fit = trainer.fit(task, [Job(seed)])[0]
+    fit = trainer.fit(task, [Job(seed, share=share)])[0]
     if fit.kept_epoch is not None:  # what trains again, as shadow models do, is stopped where this was
         recipe = replace(task.recipe, stop_after=fit.kept_epoch)
         task = replace(task, recipe=recipe, early_stopping=None)

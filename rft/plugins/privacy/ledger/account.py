@@ -43,6 +43,7 @@ Purpose = Literal["training", "frontier", "canaries"]
 MIN_BLOCKS = 20  # of a training, at least: a kill costs at most 5 % of its steps
 LOCK_PATIENCE = 60.0  # seconds to wait while another training is being admitted
 LOCK_FILE = ".lock"  # no population begins with a dot
+Resumed = tuple[int, Mapping[str, Tensor]]  # steps that an interrupted training had taken, and its tensors
 PROCESS_ID = secrets.token_hex(8)
 
 
@@ -53,7 +54,7 @@ class Account(Protocol):
         resumed: steps that an interrupted training had taken, and its tensors; None at the start.
     """
 
-    resumed: tuple[int, Mapping[str, Tensor]] | None
+    resumed: Resumed | None
 
     def charge_blocks(self) -> Iterator[range]:
         """Yield the steps to take, a block at a time, each charged before it is yielded; raises ``OutputError``."""
@@ -67,14 +68,14 @@ class Account(Protocol):
 
 @dataclass
 class UnrecordedAccount:
-    """The account of a training on nobody in particular: one block, nothing is written."""
+    """The account of a training that nobody is charged for, or that another process keeps: one block, not written."""
 
     steps: int
-    resumed: tuple[int, Mapping[str, Tensor]] | None = None
+    resumed: Resumed | None = None
 
     def charge_blocks(self) -> Iterator[range]:
-        """Yield all steps."""
-        yield range(self.steps)
+        """Yield all steps that are left."""
+        yield range(self.resumed[0] if self.resumed else 0, self.steps)
 
     def write_checkpoint(self, tensors: Mapping[str, Tensor]) -> None:
         """Do nothing."""
@@ -102,7 +103,7 @@ class RecordedAccount:
     charge: Charge
     others: Mapping[str, Book]
     resumable: bool
-    resumed: tuple[int, Mapping[str, Tensor]] | None = None
+    resumed: Resumed | None = None
 
     def charge_blocks(self) -> Iterator[range]:
         """Yield the steps that are left, at most 5 % of all at a time, one at least."""

@@ -35,3 +35,7 @@ class GaussianNoise:
         drawn *= torch.from_numpy(scale).to(drawn)
         parts = drawn.to(totals[0].device, totals[0].dtype).split(sizes, dim=1)
         return [(total + part.view_as(total)).div_(self.divisor) for total, part in zip(totals, parts, strict=True)]
+
+    def divide_sums(self, totals: list[Tensor]) -> list[Tensor]:
+        """Return (H, ...) sums over the divisor, without noise: what joins a sum that is noised elsewhere."""
+        return [total / self.divisor for total in totals]

@@ -168,6 +168,7 @@ def build_engine_stepper(
         size=FittingSize(_rows_at_once(selection, task.recipe.batch_size)),
         sampler=_build_sampler(plan, streams),
         gaussian=_build_noise([plan], streams),
+        share=job.share,
     )
 
 

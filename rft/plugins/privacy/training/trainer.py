@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+import torch
 from torch import nn
 
 from rft.config.tables.train import TrainConfig
 from rft.errors import ConfigError, RftError
-from rft.plugins.privacy.ledger.account import Account, finalize_trainings, open_account
+from rft.plugins.privacy.ledger.account import Account, Resumed, finalize_trainings, open_account
 from rft.plugins.privacy.training import least_squares_fit, training_checkpoint
 from rft.plugins.privacy.training.default_recipe import choose_private_recipe
 from rft.plugins.privacy.training.gradients import engine_selection
@@ -42,10 +43,12 @@ from rft.runtime.progress import track_progress
 from rft.training import Fit, Job, Recipe, Task, Workload
 from rft.training.linear_heads import unchanged_tensors
 from rft.training.privacy_facts import EngineFacts, PrivacyFacts
+from rft.training.sharing import TrainingShare
 from rft.training.threads import one_thread
 
 log = logging.getLogger("rft")
 
+STEPS_TAKEN = "steps_taken"  # beside the tensors of a checkpoint
 Purpose = Literal["training", "frontier", "canaries"]
 
 
@@ -120,7 +123,10 @@ def fit_together(
 
 @dataclass(frozen=True)
 class Stack:
-    """What is trained in one go: the public numbers of each job, and the objects that take the steps."""
+    """What is trained in one go: the public numbers of each job, and the objects that take the steps.
+
+    ``share`` is this process's part of it; the first process alone keeps the ledger.
+    """
 
     trainer: DPTrainer
     jobs: Sequence[Job]
@@ -128,6 +134,7 @@ class Stack:
     stepper: PrivateStepper
     dropout: int
     engine: EngineFacts
+    share: TrainingShare
 
 
 def _build_stacks(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job]) -> Iterator[Stack]:
@@ -143,12 +150,13 @@ def _build_stacks(trainers: Sequence[DPTrainer], task: Task, jobs: Sequence[Job]
         split_into_stacks(jobs, examples, units, plans[0]) if examples else (slice(i, i + 1) for i in range(len(jobs)))
     )
     for group in groups:
-        random = random_streams(plans[0].randomness, jobs[group.start].seed)
+        random, share = random_streams(plans[0].randomness, jobs[group.start].seed), jobs[group.start].share
         if examples:
             stepper: PrivateStepper = build_head_stepper(task, examples, units, jobs[group], plans[group], random)
         else:
             stepper = build_engine_stepper(task, units, jobs[group.start], plans[group.start], selection, random)
-        yield Stack(trainers[group.start], jobs[group], plans[group], stepper, random.dropout, selection.facts)
+        dropout = share.spread_seed(random.dropout)
+        yield Stack(trainers[group.start], jobs[group], plans[group], stepper, dropout, selection.facts, share)
 
 
 def _check_population(trainer: DPTrainer, task: Task) -> None:
@@ -163,10 +171,12 @@ def _check_population(trainer: DPTrainer, task: Task) -> None:
 
 
 def _fit_stack(stack: Stack, task: Task, purpose: Purpose) -> list[Fit]:
+    stack.share.check_same_start(task, stack.stepper.parameters)
     tested, error = runner.run_self_test(stack.stepper, task, stack.plans)
     before = [parameter.detach().clone() for parameter in stack.stepper.parameters]
     with _open_stack_account(stack, task, purpose) as account:
         counters = _train_stack(stack, task, account)
+    stack.share.check_same_result(stack.stepper.parameters)
     ledger = account.summarize_ledger()
     _check_finite(stack.stepper.parameters)
     _warn_of_non_finite(counters, stack.trainer)
@@ -190,6 +200,7 @@ def _train_stack(stack: Stack, task: Task, account: Account) -> StepCounters:
     """Train in place; return what was counted."""
     stepper, counters = stack.stepper, StepCounters.start_at_zero(len(stack.jobs))
     optimizer = task.recipe.build_optimizer(stepper.parameters)
+    account.resumed = _share_resumed(stack.share, account.resumed)
     if account.resumed:
         log.warning(
             "an interrupted training goes on after step %d of %d", account.resumed[0], stack.plans[0].mechanism.steps
@@ -208,10 +219,18 @@ def _train_stack(stack: Stack, task: Task, account: Account) -> StepCounters:
     return counters
 
 
+def _share_resumed(share: TrainingShare, resumed: Resumed | None) -> Resumed | None:
+    """Return where the training of process 0 goes on, and from what; None at the start."""
+    steps, tensors = resumed or (0, {})
+    shared = dict(share.share_tensors({STEPS_TAKEN: torch.tensor([steps]), **tensors}))
+    taken = int(shared.pop(STEPS_TAKEN))
+    return (taken, shared) if taken else None
+
+
 def _open_stack_account(stack: Stack, task: Task, purpose: Purpose) -> AbstractContextManager[Account]:
     """Return what spending is written down in before it happens."""
     start = {str(number): parameter for number, parameter in enumerate(stack.stepper.parameters)}
-    population = task.population if stack.trainer.charged else None
+    population = task.population if stack.trainer.charged and stack.share.leads else None
     return open_account(
         population,
         stack.trainer.ledger,

@@ -22,8 +22,10 @@ from rft.plugins.privacy.training.sampling import PoissonSampler, Sample
 from rft.runtime.devices.fitting_batches import FittingSize, release_device_memory
 from rft.runtime.devices.placement import place_batch
 from rft.training import Task, trained_state
+from rft.training.sharing import ALONE, TrainingShare
 from rft.training.threads import is_small
 
+NOBODY = Sample(np.zeros((1, 0), dtype=np.int64), np.zeros((1, 0), dtype=bool))
 RowGroup = list[np.ndarray]  # positions in a sample; the group holds all rows of its units
 
 
@@ -57,6 +59,7 @@ class EngineStepper:
         size: how many rows may be run together, >= 1; halved where memory runs out.
         sampler: who takes part.
         gaussian: the noise, of one head; its ``max_grad_norm`` is what contributions are clipped to.
+        share: this process's part of a step: the first draws sample and noise, each clips the gradients of some units.
     """
 
     network: nn.Module
@@ -67,6 +70,7 @@ class EngineStepper:
     size: FittingSize
     sampler: PoissonSampler
     gaussian: GaussianNoise
+    share: TrainingShare = ALONE
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -84,14 +88,17 @@ class EngineStepper:
         return is_small(self.network)
 
     def draw_sample(self) -> Sample:
-        """Return who takes part in the next step."""
-        return self.sampler.draw_sample()
+        """Return who takes part in the next step: one sample, whatever the number of processes."""
+        drawn = self.sampler.draw_sample() if self.share.leads else NOBODY
+        units = self.share.share_numbers(drawn.units[drawn.taken])
+        return Sample(units[None], np.ones((1, len(units)), dtype=bool))
 
     def set_gradient(self, sample: Sample) -> np.ndarray:
         """Set the noised gradient of a sample, empty or not; return (1,) how many of examples were not finite.
 
         Those count as zero, in each view by itself. Where memory runs out the same sample is run again in smaller
-        parts: each unit's gradient is clipped whole whatever the parts, and noise is drawn once, when the sum is there.
+        parts: each unit's gradient is clipped whole whatever the parts. Noise is drawn once a step, by one process,
+        when its sum is there.
         """
         while True:
             try:
@@ -101,13 +108,14 @@ class EngineStepper:
                 if not self.size.halve_after(error, self.size.rows):
                     raise
             release_device_memory()
-        noised = self.gaussian.add_noise([total[None] for total in totals])
-        for parameter, gradient in zip(self.parameters, noised, strict=True):
+        rows = [total[None] for total in totals]  # of one head
+        parts = self.gaussian.add_noise(rows) if self.share.leads else self.gaussian.divide_sums(rows)
+        for parameter, gradient in zip(self.parameters, self.share.sum_tensors(parts), strict=True):
             parameter.grad = gradient[0]
-        return np.array([non_finite])
+        return self.share.sum_tensors([torch.tensor([non_finite])])[0].numpy()
 
     def _clipped_sums(self, sample: Sample) -> tuple[list[Tensor], int]:
-        """Return the sum of clipped gradients of the units of a sample, and how many examples' were not finite."""
+        """Return the sum of this process's clipped gradients of a sample, and how many examples' were not finite."""
         totals = [torch.zeros_like(parameter) for parameter in self.parameters]
         non_finite = 0
         for parts in self._sample_groups(sample):
@@ -145,9 +153,9 @@ class EngineStepper:
         self.engine.close()
 
     def _sample_groups(self, sample: Sample) -> Iterator[Iterator[RowBatch]]:
-        """Yield the sampled examples, in all their views, in groups of whole units; read when they are needed."""
+        """Yield this process's sampled examples, in all views, in groups of whole units; read when they are needed."""
         drawn = np.zeros(self.sampler.n, dtype=bool)
-        drawn[sample.units[sample.taken]] = True
+        drawn[self.share.select_units(sample.units[sample.taken])] = True
         examples = np.flatnonzero(drawn[self.units] if self.members is None else drawn[self.units] & self.members)
         views = self.task.features.views
         rows, view = np.repeat(examples, views), np.tile(np.arange(views), len(examples))
