@@ -69,6 +69,8 @@ EXTRAS = {
     "av",
     "rapidfuzz",
     "whisper_normalizer",
+    "fsspec",
+    "ray",
 }
 AT_HOME = {
     "opacus": ("rft/plugins/privacy/",),
@@ -93,6 +95,8 @@ AT_HOME = {
     "torchao": ("rft/backbones/partition/quantization.py",),
     "securesystemslib": ("rft/signing/",),
     "cryptography": ("rft/signing/",),
+    "fsspec": ("rft/runtime/remote/files.py",),
+    "ray": ("rft/features/ray_extraction.py",),
 }
 
 

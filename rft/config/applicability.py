@@ -64,6 +64,8 @@ class Applies:
 IMAGES = Applies(lambda run, _: run.modality == "image", "it is about images, and these examples are none")
 TEXTS = Applies(lambda run, _: run.modality == "text", "it is about texts, and these examples are none")
 RECORDINGS = Applies(lambda run, _: run.modality == "audio", "it is about recordings, and these examples are none")
+FILES = Applies(lambda run, _: run.modality != "text", "texts stand in the table itself, which names no files")
+CACHED = Applies(lambda run, _: run.trained and run.freeze != "none", "nothing is frozen, and so no features are kept")
 EXAMPLES = Applies(lambda run, _: run.modality != "predictions", "predictions alone have no examples to look at")
 # Of transcripts words may be shown, which are no examples of a classifier.
 EXAMPLES_TO_SHOW = Applies(

@@ -69,7 +69,7 @@ def split_features(
             name: Lazy(inputs, name, len(split), views[name], features_identity(key, inputs, split, views[name]))
             for name, split in splits.items()
         }
-    store = Store(cache or cache_folder(), key)
+    store = Store(cache or cache_folder(), key, core.features.store_url)
     if ranks is not None:
         most_rows = 1 if alone else MAX_ROWS_PER_BATCH
         works = {
