@@ -96,7 +96,7 @@ AT_HOME = {
     "securesystemslib": ("rft/signing/",),
     "cryptography": ("rft/signing/",),
     "fsspec": ("rft/runtime/remote/files.py",),
-    "ray": ("rft/features/ray_extraction.py",),
+    "ray": ("rft/features/cluster/",),
 }
 
 

@@ -26,6 +26,7 @@ class Situation:
         task: what the model does.
         trained: whether the model is trained in this run; otherwise others trained it.
         freeze: ``all``, ``none`` or a layer; None where nothing is trained.
+        engine: who computes the features of the frozen part.
         optimizer: ``sgd`` or ``adamw``; None where the config leaves it open.
         private: whether a plugin trains with differential privacy.
         population: whether the config names whose data it is.
@@ -39,6 +40,7 @@ class Situation:
     task: TaskName = "classification"
     trained: bool = True
     freeze: str | None = "all"
+    engine: str = "process"
     optimizer: str | None = None
     private: bool = False
     population: bool = False

@@ -273,6 +273,7 @@ class Config(Table):
             task=self.task,
             trained=not self.external,
             freeze=None if self.external else self.network.frozen,
+            engine=self.features.engine,
             optimizer=self.train.optimizer,
             private=any(options.private for options in plugins.values()),
             population=self.data.population is not None,
