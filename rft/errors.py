@@ -44,6 +44,10 @@ class OutputError(RftError):
     """The output folder cannot be written: it is in use, or the disk is full."""
 
 
+class RemoteError(RftError):
+    """A store at a URL cannot be reached, refuses, or has no such bucket."""
+
+
 class BusyError(OutputError):
     """Another process uses what this one needs; the same command may succeed later."""
 

@@ -71,6 +71,8 @@ EXTRAS = {
     "av",
     "rapidfuzz",
     "whisper_normalizer",
+    "fsspec",
+    "ray",
 }
 AT_HOME = {
     "opacus": ("rft/plugins/privacy/",),
@@ -95,6 +97,8 @@ AT_HOME = {
     "torchao": ("rft/backbones/partition/quantization.py",),
     "securesystemslib": ("rft/signing/",),
     "cryptography": ("rft/signing/",),
+    "fsspec": ("rft/runtime/remote/files.py",),
+    "ray": ("rft/features/cluster/",),
 }
 
 

@@ -26,6 +26,7 @@ class Situation:
         task: what the model does.
         trained: whether the model is trained in this run; otherwise others trained it.
         freeze: ``all``, ``none`` or a layer; None where nothing is trained.
+        engine: who computes the features of the frozen part.
         optimizer: ``sgd`` or ``adamw``; None where the config leaves it open.
         private: whether a plugin trains with differential privacy.
         population: whether the config names whose data it is.
@@ -39,6 +40,7 @@ class Situation:
     task: TaskName = "classification"
     trained: bool = True
     freeze: str | None = "all"
+    engine: str = "process"
     optimizer: str | None = None
     private: bool = False
     population: bool = False
@@ -64,6 +66,8 @@ class Applies:
 IMAGES = Applies(lambda run, _: run.modality == "image", "it is about images, and these examples are none")
 TEXTS = Applies(lambda run, _: run.modality == "text", "it is about texts, and these examples are none")
 RECORDINGS = Applies(lambda run, _: run.modality == "audio", "it is about recordings, and these examples are none")
+FILES = Applies(lambda run, _: run.modality != "text", "texts stand in the table itself, which names no files")
+CACHED = Applies(lambda run, _: run.trained and run.freeze != "none", "nothing is frozen, and so no features are kept")
 EXAMPLES = Applies(lambda run, _: run.modality != "predictions", "predictions alone have no examples to look at")
 # Of transcripts words may be shown, which are no examples of a classifier.
 EXAMPLES_TO_SHOW = Applies(

@@ -17,13 +17,14 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from rft.config.applicability import list_idle_keys
 from rft.config.options import Options
-from rft.config.path_keys import absolute_path, change_paths
+from rft.config.path_keys import absolute_path, change_paths, list_urls
 from rft.config.problems import list_problems, list_unknown_tables
 from rft.config.schema import Config, Rule
 from rft.config.stored import stored_backbone, stored_path
 from rft.config.toml_text import read_toml, read_value
 from rft.errors import ConfigError
 from rft.records import IN_MEMORY
+from rft.runtime.remote.urls import Url
 
 LISTS = "Several tables of one name are set as a whole: --set 'policy=[{finding = \"...\", max = 0.1}]'."
 
@@ -73,6 +74,10 @@ class LoadedConfig:
         for name, options in self.plugins.items():
             change_paths(self.raw.get(name), type(options), note_path)
         return [path for path in dict.fromkeys(found) if path.is_file()]
+
+    def list_urls(self) -> dict[str, Url]:
+        """Return the URLs that the config names, by their keys."""
+        return list_urls(self.raw, Config, "")[0]
 
     def _store_path(self, _key: str, path: str) -> str:
         return path if path.startswith("package:") else stored_path(path, self.folder)
@@ -146,6 +151,7 @@ def examine_tables(
     """
     models: dict[str, type[BaseModel]] = {"": Config, **options}
     problems = list_unknown_tables(sorted(raw), [*Config.model_fields, *options], models, where)
+    problems += _refuse_urls(raw, options, where)
     tables: dict[str, Any] = {}
     core_tables = {key: raw[key] for key in raw if key in Config.model_fields}
     contents: dict[str, Any] = {"": core_tables}
@@ -167,6 +173,14 @@ def examine_tables(
     for name, table in tables.items():
         problems += list_idle_keys(table, name, situation, where)
     return LoadedConfig(core, plugins, folder, raw), problems
+
+
+def _refuse_urls(raw: Mapping[str, object], options: Mapping[str, type[Options]], where: str) -> list[ConfigError]:
+    """Return an error for each URL that is not taken, or stands where a path is expected."""
+    refused = list_urls(raw, Config, where)[1]
+    for name in options:
+        refused += list_urls(raw.get(name), options[name], where, name)[1]
+    return refused
 
 
 def _name_after(path: Path) -> str:

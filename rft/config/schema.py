@@ -13,11 +13,12 @@ from pydantic import Field, create_model, model_validator
 
 from rft.config.applicability import EXAMPLES_TO_SHOW, Applies, Situation
 from rft.config.options import Options
-from rft.config.path_keys import PATH
+from rft.config.path_keys import PATH_OR_URL
 from rft.config.rule_kinds import RULE_KINDS, RuleKind
 from rft.config.tables.base import MOST, Fraction, Table
 from rft.config.tables.data import EXAMPLES_ALONE, NORMALIZERS, SOURCES, SPLITTING, WHO_SPEAKS
 from rft.config.tables.data import DataConfig as DataConfig
+from rft.config.tables.features import FeaturesConfig as FeaturesConfig
 from rft.config.tables.model import LoraConfig as LoraConfig
 from rft.config.tables.model import ModelConfig as ModelConfig
 from rft.config.tables.spellings import HubName, LicenseName, RunName, Sentence
@@ -34,8 +35,8 @@ class PredictionsConfig(Table):
     ``[data]`` says which of its columns hold label, groups, unit, split and id.
     """
 
-    file: Annotated[str, PATH]
-    """Table of predictions, or a pattern of tables."""
+    file: Annotated[str, PATH_OR_URL]
+    """Table of predictions, a pattern of tables, or a URL of either."""
     layout: Literal["columns", "rft"] = "columns"
     """`columns`: the keys name the columns. `rft`: they are named as in the predictions.parquet of a run, so that
     `data.groups` alone is needed."""
@@ -219,6 +220,8 @@ class Config(Table):
     """The pretrained backbone and what is trained; or a model that others trained."""
     predictions: PredictionsConfig | None = None
     """A table of predictions alone, in the place of `[model]` and `[train]`."""
+    features: FeaturesConfig = FeaturesConfig()
+    """Where the features of the frozen part are kept, and who computes them."""
     train: TrainConfig = TrainConfig()
     """The training loop."""
     report: ReportConfig = ReportConfig()
@@ -270,6 +273,7 @@ class Config(Table):
             task=self.task,
             trained=not self.external,
             freeze=None if self.external else self.network.frozen,
+            engine=self.features.engine,
             optimizer=self.train.optimizer,
             private=any(options.private for options in plugins.values()),
             population=self.data.population is not None,
@@ -312,6 +316,8 @@ class Config(Table):
                 "model: a recogniser of speech that others trained is read from a folder, model.checkpoint; have any "
                 "other write its transcripts into a table, and give that as [predictions]"
             )
+        if self.model.external and "features" in self.model_fields_set:
+            raise ValueError("a checkpoint or factory is run as a whole, and keeps no features: remove [features]")
         if self.model.external and "train" in self.model_fields_set:
             raise ValueError("a checkpoint or factory is audited without training: remove [train]")
         return self
@@ -319,7 +325,7 @@ class Config(Table):
     def _check_predictions(self, predictions: PredictionsConfig) -> None:
         """Refuse what a table of predictions alone has no use for, and columns that are given two meanings."""
         data = self.data
-        if idle := [f"[{table}]" for table in ("model", "train") if table in self.model_fields_set]:
+        if idle := [f"[{table}]" for table in ("model", "features", "train") if table in self.model_fields_set]:
             raise ValueError(f"[predictions] is a table of predictions alone: remove {' and '.join(idle)}")
         if predictions.layout == "rft":
             if named := sorted({"label", "id", "unit", "split"} & data.model_fields_set):

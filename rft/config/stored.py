@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rft.runtime.remote.urls import parse_url
+
 
 def stored_path(path: str | Path, folder: Path) -> str:
-    """Return ``path`` as it may be stored: relative to the config's folder, or its base name when it lies outside."""
+    """Return ``path`` as it may be stored: relative to the config's folder, or its base name when it lies outside.
+
+    A URL of an object store stays: it tells nothing of this machine, and holds no password (``parse_url``).
+    """
+    url = parse_url(str(path))
+    if url is not None and not url.is_local:
+        return str(url)
+    path = path if url is None else url.path
     absolute = (folder / path).resolve()
     if absolute.is_relative_to(folder.resolve()):
         return absolute.relative_to(folder.resolve()).as_posix()

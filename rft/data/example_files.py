@@ -13,6 +13,7 @@ from rft.data.remarks import join_names
 from rft.data.splits import expected_splits, split_named
 from rft.data.tables.table_file import TableFile, TextLayout, find_table_files
 from rft.errors import DataError
+from rft.runtime.remote.urls import Url, parse_url
 
 # What `Dataset.save_to_disk` and `DatasetDict.save_to_disk` of datasets write beside the tables.
 SAVED, SAVED_SPLITS = "state.json", "dataset_dict.json"
@@ -48,6 +49,7 @@ def find_example_files(config: DataConfig, folder: Path) -> ExampleFiles:
             config.
     """
     layout = TextLayout(config.separator, config.encoding)
+    root = None if config.root is None else parse_url(config.root) or folder / config.root
     tables: list[TableFile] = []
     beside: list[Path] = []
     for key, named in config.tables.items():
@@ -57,22 +59,22 @@ def find_example_files(config: DataConfig, folder: Path) -> ExampleFiles:
             _check_splits_alone(key, named, config)
             beside.append(place / SAVED_SPLITS)
             for name in _read_split_names(place, named):
-                tables += _list_saved(place / name, f"{named}/{name}", name, layout)
+                tables += _list_saved(place / name, f"{named}/{name}", name, layout, root)
                 beside.append(place / name / SAVED)
         elif (place / SAVED).is_file():
-            tables += _list_saved(place, named, split, layout)
+            tables += _list_saved(place, named, split, layout, root)
             beside.append(place / SAVED)
         else:
-            tables += find_table_files(named, folder, split, layout)
+            tables += find_table_files(named, folder, split, layout, root)
     _check_distinct(tables)
     return ExampleFiles(tables, beside)
 
 
 def _check_distinct(tables: list[TableFile]) -> None:
     """Raise ``DataError`` where one file stands for two splits."""
-    owners: dict[Path, TableFile] = {}
+    owners: dict[Path | Url, TableFile] = {}
     for file in tables:
-        first = owners.setdefault(file.path.resolve(), file)
+        first = owners.setdefault(file.place, file)
         if first is not file:
             raise DataError(
                 f"is in both data.{first.split} and data.{file.split}", where=file.name, remedy="Name it once."
@@ -108,7 +110,9 @@ def _read_split_names(folder: Path, named: str) -> list[str]:
     return names
 
 
-def _list_saved(folder: Path, named: str, split: str | None, layout: TextLayout) -> Iterator[TableFile]:
+def _list_saved(
+    folder: Path, named: str, split: str | None, layout: TextLayout, root: Path | Url | None
+) -> Iterator[TableFile]:
     """Yield the tables of one data set that was saved; raises ``DataError``."""
     state = _read_json(folder / SAVED, named)
     if state.get("_indices_files"):
@@ -122,7 +126,7 @@ def _list_saved(folder: Path, named: str, split: str | None, layout: TextLayout)
     if not names or not all(map(_is_plain_name, names)):
         raise DataError(f"{SAVED} names no tables", where=named)
     for name in names:
-        yield TableFile(folder / name, f"{named}/{name}", split, layout)
+        yield TableFile(folder / name, f"{named}/{name}", split, layout, root=root)
 
 
 def _is_plain_name(name: object) -> bool:

@@ -1,4 +1,4 @@
-"""Where the file of an example is: on disk, or within another file such as a table or an archive."""
+"""Where the file of an example is: on disk, at a URL, or within another file such as a table or an archive."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rft.errors import DataError
+from rft.runtime.remote.files import RemoteFile
 
 
 class HoldsBytes(Protocol):
@@ -38,7 +39,7 @@ class EmbeddedFile:
         return self.holder.read_bytes(self.row)
 
 
-FileSource = Path | EmbeddedFile
+FileSource = Path | EmbeddedFile | RemoteFile
 
 
 def short_path(source: FileSource) -> str:

@@ -72,7 +72,7 @@ class StoredTexts(LazySequence[str]):
 
 @dataclass(frozen=True, eq=False)
 class StoredFiles(LazySequence[FileSource]):
-    """The images or recordings of a column: the bytes in its cells, or files that it names, relative to the table."""
+    """The images or recordings of a column: the bytes in its cells, or files that these name."""
 
     cells: StoredCells
     places: Places
@@ -83,10 +83,10 @@ class StoredFiles(LazySequence[FileSource]):
     def read_item(self, row: int) -> FileSource:
         """Return where the file of a row is."""
         if not self.cells.are_bytes:
-            return self.places.file_of(row).path.parent / self.cells.read_bytes(row).decode()
+            return self.places.file_of(row).locate_item(self.cells.read_bytes(row).decode())
         path = self.cells.paths[row] if self.cells.paths is not None else None
         if path:
-            return self.places.file_of(row).path.parent / path
+            return self.places.file_of(row).locate_item(path)
         return EmbeddedFile(self.places.locate_row(row), self.cells, row)
 
 

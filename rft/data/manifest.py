@@ -30,10 +30,13 @@ from rft.data.splits import SPLITS, assign_splits, describe_splits, drawn_test_s
 from rft.data.tables.example_columns import FEWEST_ROWS, GROUP, read_examples
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
+from rft.data.tables.table_file import TableFile
 from rft.data.transcripts.speakers import require_speakers
 from rft.errors import DataError, near
 from rft.records import DataFacts, InputFile, Split, SplitFacts
 from rft.runtime.progress import track_progress
+from rft.runtime.remote.files import RemoteFile
+from rft.runtime.remote.urls import Url
 
 CHECKED_AT_ONCE = 4096  # items
 CHECKED_BY_A_THREAD = 32  # items in turn: to hand over a small file takes as long as to check it
@@ -125,26 +128,30 @@ class _ExampleRows:
     items: Sequence[Any]
     source: str
     places: Places | None
-    files: Sequence[Path]
+    files: Sequence[Path | TableFile]
     remarks: Sequence[Remark]
 
 
-def hash_files(files: Iterable[Path], folder: Path) -> Iterator[InputFile]:
-    """Yield the files at some paths with their hashes, named relative to a folder where they are in it."""
-    for path in files:
+def hash_files(files: Iterable[Path | TableFile], folder: Path) -> Iterator[InputFile]:
+    """Yield files with their hashes, named by their URL, or relative to a folder where they are in it."""
+    for file in files:
+        path, origin = (file.path, file.origin) if isinstance(file, TableFile) else (file, None)
         with path.open("rb") as stream:
-            yield InputFile(relative_name(path, folder), hashlib.file_digest(stream, "sha256").hexdigest())
+            yield InputFile(relative_name(origin or path, folder), hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 def _item_files(table: pd.DataFrame, items: Sequence[Any], folder: Path) -> Iterator[InputFile]:
     """Yield the items that are files of their own."""
     for row, sha256 in zip(table["row"].tolist(), table["digest"], strict=True):
-        if isinstance(item := items[row], Path):
-            yield InputFile(relative_name(item, folder), sha256)
+        if isinstance(item := items[row], Path | RemoteFile):
+            yield InputFile(relative_name(item if isinstance(item, Path) else item.url, folder), sha256)
 
 
-def relative_name(path: Path, folder: Path) -> str:
-    """Return a path as it was named relative to a folder; absolute where it was not."""
+def relative_name(place: Path | Url, folder: Path) -> str:
+    """Return a path as it was named relative to a folder, absolute where it was not; or the URL of an object store."""
+    if isinstance(place, Url) and not place.is_local:
+        return str(place)
+    path = Path(place.path) if isinstance(place, Url) else place
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
@@ -182,8 +189,8 @@ def _read_manifest(config: DataConfig, folder: Path, external: bool) -> _Example
     items = modality.list_items(cells, places, item)
     if modality.items_are_files:
         _check_one_owner(table, items, places.source)
-    paths = [*(file.path for file in files.tables), *files.beside]
-    return _ExampleRows(table, items, places.source, places, paths, [*examples.remarks])
+    read: list[Path | TableFile] = [*files.tables, *files.beside]
+    return _ExampleRows(table, items, places.source, places, read, [*examples.remarks])
 
 
 def _read_folder(config: DataConfig, folder: Path, external: bool) -> _ExampleRows:
@@ -211,7 +218,7 @@ def _read_folder(config: DataConfig, folder: Path, external: bool) -> _ExampleRo
         table, remarks = read_folder(config, folder, required_splits(external))
     items = list(table.pop("item"))
     table["row"] = np.arange(len(table))
-    files = [archive[0]] if archive is not None else [file.path for file in tables]
+    files = [archive[0]] if archive is not None else tables
     return _ExampleRows(table, items, config.folder, None, files, remarks)
 
 
@@ -226,7 +233,8 @@ def _check_one_owner(table: pd.DataFrame, items: Sequence[Any], source: str) -> 
     """Raise ``DataError`` when one file is given to two units: what bounds the one would not bound the other."""
     if "unit" not in table:
         return
-    names = [item if isinstance(item, Path) else None for item in items]  # those within the table are of one row each
+    # Those within the table are of one row each.
+    names = [item if isinstance(item, Path | RemoteFile) else None for item in items]
     files = table.assign(item=pd.Series(names, dtype=object)).dropna(subset=["item"])
     units_of_item = files.groupby("item", sort=False)["unit"].unique()
     shared = units_of_item[units_of_item.str.len() > 1]

@@ -29,7 +29,7 @@ def identify_sources(files: Sequence[TableFile], held: Columns, folder: Path) ->
         if isinstance(file, TableInMemory):
             yield InputFile(file.address, digest_columns(held.texts, held.numbers))
         else:
-            yield from hash_files([file.path], folder)
+            yield from hash_files([file], folder)
 
 
 def keep_complete_rows(held: Columns, needed: Sequence[str], *, skip: bool) -> tuple[Columns, int]:

@@ -16,8 +16,10 @@ from rft.backbones.partition.quantization import quantize_linear_layers
 from rft.backbones.partition.replay import Prefix
 from rft.config.schema import Config
 from rft.data.items import select_items
+from rft.errors import ConfigError
 from rft.features import Features, Lazy, Store
 from rft.features.batches import MAX_ROWS_PER_BATCH
+from rft.features.cluster.ray_extraction import store_by_ray
 from rft.features.extract import Extraction, extract_features, features_identity, row_digests, store_key
 from rft.features.shared_extraction import store_shares
 from rft.records import Split
@@ -71,17 +73,28 @@ def split_features(
             name: Lazy(inputs, name, len(split), views[name], features_identity(key, inputs, split, views[name]))
             for name, split in splits.items()
         }
-    store = Store(cache or cache_folder(), key)
-    if ranks is not None:
+    store = Store(cache or cache_folder(), key, core.features.store_url)
+    by_ray = core.features.engine == "ray"
+    if by_ray and ranks is not None:
+        raise ConfigError(
+            "several processes of torchrun share this audit, and Ray would share it, too",
+            where="features.engine",
+            remedy="Run rft audit without torchrun, or remove features.engine.",
+        )
+    if by_ray or ranks is not None:
         most_rows = 1 if alone else MAX_ROWS_PER_BATCH
         works = {
             name: Extraction(prefix, inputs, split.items, views[name], device, precision, most_rows)
             for name, split in splits.items()
         }
         digests = {name: row_digests(inputs, split, views[name]) for name, split in splits.items()}
-        store_shares(ranks, works, digests, store, dtype=core.network.cache, memory=core.network.memory_bytes)
-        if not ranks.place.leads and not for_all:
-            return {}
+        dtype, memory = core.network.cache, core.network.memory_bytes
+        if by_ray:
+            store_by_ray(works, digests, store, dtype=dtype, memory=memory, actors=core.features.actors)
+        elif ranks is not None:
+            store_shares(ranks, works, digests, store, dtype=dtype, memory=memory)
+            if not ranks.place.leads and not for_all:
+                return {}
     return {
         name: extract_features(
             prefix,
@@ -113,7 +126,11 @@ def pooled_features(
     if precision == "int8":
         quantize_linear_layers(prefix, backbone.example(2, 6, 0), device)
     inputs = backbone.preprocessing.inputs({"train": sample}, core.data, core.seed)
-    plain = core.model_copy(update={"train": core.train.model_copy(update={"views": 1})})
+    changed = {
+        "train": core.train.model_copy(update={"views": 1}),
+        "features": core.features.model_copy(update={"engine": "process"}),  # a sample is no work for a cluster
+    }
+    plain = core.model_copy(update=changed)
     features = split_features(
         plain, backbone, prefix, "all", inputs, {"train": sample}, device, precision, cache=cache
     )["train"]

@@ -8,6 +8,7 @@ The format is safetensors, whose tensors torch maps without reading them. ``item
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,9 @@ from safetensors.numpy import save as save_tensors
 from torch import Tensor
 
 from rft.features.cache_lock import FolderLock
+
+DIGEST_BYTES = 32  # of a sha256
+HEADER_BYTES = 4096  # that hold the header of a shard, which names three tensors
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,24 @@ def encode_shard(digests: list[str], rows: list[np.ndarray], *, ragged: bool) ->
     if ragged:
         tensors["lengths"] = np.array([len(row) for row in rows], np.int64)
     return save_tensors(tensors)
+
+
+def locate_items(begin: bytes) -> tuple[int, int] | None:
+    """Return where in a file the digests of its items are, by its first ``HEADER_BYTES``; None where they do not say.
+
+    The format begins with the length of its header, 8 bytes little-endian, and the header, JSON with places behind it.
+    """
+    size = int.from_bytes(begin[:8], "little")
+    try:
+        start, end = json.loads(begin[8 : 8 + size])["items"]["data_offsets"]
+        return 8 + size + int(start), 8 + size + int(end)
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def split_digests(items: bytes) -> list[str]:
+    """Return the digests that the bytes of ``items`` are, row by row."""
+    return [items[start : start + DIGEST_BYTES].hex() for start in range(0, len(items), DIGEST_BYTES)]
 
 
 def is_whole(path: Path) -> bool:

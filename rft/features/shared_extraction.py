@@ -39,7 +39,7 @@ def store_shares(
         ranks: the processes.
         works: of each split, what is run on which items.
         digests: of each split, (N * K,) of its rows.
-        store: where features are kept; a folder that all processes reach.
+        store: where features are kept: a folder that all processes reach, or one of each machine and a shared store.
         dtype, memory: as in ``extract_features``.
 
     Raises:
@@ -63,7 +63,8 @@ def _store_missing(
     storage: Storage,
 ) -> None:
     """Compute and store this process's share of the (M,) rows of each split that are missing."""
-    _check_same_folder(ranks, storage.store)
+    if storage.store.shared is None:
+        _check_same_folder(ranks, storage.store)
     ordered = {name: work.order_by_cost(missing[name]) for name, work in works.items()}
     shares = share_rows([rows.costs for rows in ordered.values()], ranks.place.size, shard_store.SHARD_ROWS)
     idle = sum(not any(map(len, share)) for share in shares)

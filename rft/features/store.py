@@ -14,7 +14,8 @@ import hashlib
 import logging
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,8 @@ import numpy as np
 from rft.errors import ConfigError, OutputError
 from rft.features import shards, verified
 from rft.features.cache_lock import FolderLock, hold_shared
+from rft.features.mirror import Mirror
+from rft.runtime.remote.urls import Url
 
 log = logging.getLogger("rft")
 
@@ -78,22 +81,57 @@ class StoredRows:
 
 @dataclass(frozen=True)
 class Store:
-    """The shards of one prefix. ``key`` is a hex digest over everything but the items that the features depend on."""
+    """The shards of one prefix.
+
+    Attributes:
+        folder: of the cache on this machine.
+        key: a hex digest over everything but the items that the features depend on.
+        shared: the URL of a store that several machines share, which has the same shards; None without one.
+    """
 
     folder: Path
     key: str
+    shared: Url | None = None
 
     @property
     def _shards(self) -> Path:
         return self.folder / "features" / self.key
 
+    @property
+    def _mirror(self) -> Mirror | None:
+        return None if self.shared is None else Mirror(self.shared.join("features", self.key))
+
+    def _make_folders(self) -> None:
+        for place in (self.folder, self._shards.parent, self._shards):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextmanager
+    def _refuse_full_disks(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise describe_unwritable(self.folder, error) from None
+
     def find_rows(self, digests: Iterable[str]) -> StoredRows:
-        """Return where the features of these items are; what is not in it is not stored, or was damaged."""
+        """Return where the features of these items are; what is not in it is not stored, or was damaged.
+
+        Raises:
+            RemoteError: the shared store cannot be reached, or refuses.
+            OutputError: the disk is full.
+        """
         wanted = set(digests)
         stored = StoredRows(lock=hold_shared(self.folder, self.key))
-        for path in find_whole_shards(self._shards):
-            items, layout = shards.read_index(path)
-            stored.note_shard(path, layout, ((row, item) for row, item in enumerate(items) if item in wanted))
+        whole = find_whole_shards(self._shards)
+        _note_shards(stored, whole, wanted)
+        if self._mirror is not None:
+            names = set(self._mirror.list_shards())
+            # Of what lies here, only what holds wanted rows: other data may have been run through the same prefix.
+            self._mirror.put_shards([path for path in stored.paths if path.name not in names])
+            if missing := wanted - stored.places.keys():
+                with self._refuse_full_disks():
+                    self._make_folders()
+                elsewhere = sorted(names - {path.name for path in whole})
+                _note_shards(stored, self._mirror.fetch_shards(self._shards, elsewhere, missing), wanted)
         return stored
 
     def write(self, stored: StoredRows, digests: list[str], rows: list[np.ndarray], *, ragged: bool) -> None:
@@ -106,6 +144,7 @@ class Store:
 
         Raises:
             OutputError: when it cannot be written; whatever was stored before still stands.
+            RemoteError: when it cannot be put on the shared store; it is stored here then.
             ConfigError: when what is stored has another shape.
         """
         layout = shards.Layout(rows[0].shape[1:] if ragged else rows[0].shape, ragged)
@@ -114,22 +153,29 @@ class Store:
         path = self._shards / f"{hashlib.sha256(content).hexdigest()}.safetensors"
         temporary = self._shards / f".{secrets.token_hex(8)}.partial"
         try:
-            for place in (self.folder, self._shards.parent, self._shards):
-                place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
-        except OSError as error:
-            raise describe_unwritable(self.folder, error) from None
+            with self._refuse_full_disks():
+                self._make_folders()
+                with temporary.open("xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.rename(path)
         finally:
             temporary.unlink(missing_ok=True)
         stored.note_shard(path, layout, enumerate(digests))
+        if self._mirror is not None:
+            self._mirror.put_shards([path])
 
     def open_shards(self, stored: StoredRows, *, mapped: bool) -> list[shards.Shard]:
         """Return the shards that were found, in memory or mapped."""
         return [shards.open_shard(path, mapped=mapped, lock=stored.lock) for path in stored.paths]
+
+
+def _note_shards(stored: StoredRows, paths: Iterable[Path], wanted: Collection[str]) -> None:
+    """Note the rows of some shards that are wanted and not noted yet."""
+    for path in paths:
+        items, layout = shards.read_index(path)
+        stored.note_shard(path, layout, ((row, item) for row, item in enumerate(items) if item in wanted))
 
 
 def find_whole_shards(folder: Path, *, reread: bool = False) -> list[Path]:

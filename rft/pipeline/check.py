@@ -20,7 +20,7 @@ from rft.pipeline.plan import (
     list_possible_findings,
     locate_rules,
 )
-from rft.pipeline.preflight import describe_weights, require_weights
+from rft.pipeline.preflight import describe_weights, require_stores, require_weights
 from rft.plugins import ExaminedData, discover_plugins
 from rft.plugins.possible_findings import check_rule
 
@@ -89,6 +89,7 @@ def check_audit(
     possible = list_possible_findings(active, settings)
     for rule, place in zip(settings.core.policy, locate_rules(settings, path, overrides), strict=True):
         check.attempt(partial(check_rule, rule, possible, where=place))
+    check.attempt(partial(require_stores, settings, offline=offline))
     model = settings.core.model
     if model is not None:
         check.attempt(partial(_check_weights, check, model, settings, offline=offline))

@@ -20,8 +20,11 @@ from rft.backbones.sources.hub import (
 from rft.backbones.sources.published.early_checks import EARLY_CHECKS
 from rft.backbones.sources.published.torchvision_cache import find_default_weights
 from rft.backbones.sources.weights_place import locate_weights, names_file
+from rft.config.loader import LoadedConfig
 from rft.config.schema import ModelConfig
+from rft.errors import ConfigError
 from rft.pipeline.plan import AuditPlan, read_plan
+from rft.runtime.remote.files import list_names, require_library
 
 
 def plan_audit(path: str | Path, overrides: Sequence[str] = (), *, offline: bool = False) -> AuditPlan:
@@ -35,11 +38,28 @@ def plan_audit(path: str | Path, overrides: Sequence[str] = (), *, offline: bool
     Raises:
         ConfigError: for what is wrong with the config.
         ModelError: the weights cannot be had; it names the folder to put them into.
+        RemoteError: the store of features cannot be reached.
     """
     plan = read_plan(path, overrides)
+    require_stores(plan.settings, offline=offline)
     if plan.settings.core.model is not None:  # predictions alone need no weights
         require_weights(plan.settings.core.model, plan.settings.folder, offline=offline)
     return plan
+
+
+def require_stores(settings: LoadedConfig, *, offline: bool) -> None:
+    """Look for the libraries that read the URLs of a config, and for the store of features that it names.
+
+    Raises:
+        ConfigError: a library is not installed, or the network is forbidden.
+        RemoteError: the store of features cannot be reached, or refuses.
+    """
+    for key, url in settings.list_urls().items():
+        require_library(url, key)
+        if offline and not url.is_local:
+            raise ConfigError(f"{url} is not on this machine, and --offline forbids the network", where=key)
+    if (store := settings.core.features.store_url) is not None:
+        list_names(store)
 
 
 def require_weights(model: ModelConfig, folder: Path, *, offline: bool) -> None:

@@ -104,6 +104,7 @@ VALUES = {
     "data.validation": '"data/images.csv"',
     "data.folder": '"folders"',
     "data.metadata": '"people.csv"',
+    "data.root": '"data"',
     "data.separator": '","',
     "data.encoding": '"utf-8"',
     "data.image": '"file"',
@@ -148,6 +149,9 @@ VALUES = {
     "model.layer": "1",
     "model.precision": '"bfloat16"',
     "model.cache": '"float16"',
+    "features.store": '"file:///shared"',
+    "features.engine": '"ray"',
+    "features.actors": "2",
     "model.memory": '"1MB"',
     "model.image_size": "40",
     "model.row_norm": "false",
@@ -283,6 +287,7 @@ VALUES_OF_A_MODE = {
 }
 # What a key stands beside: without these it would be refused for another reason.
 BESIDE = {
+    "features.actors": ["features.engine='ray'"],
     "fairness.mitigation.": ("fairness.mitigation.attribute='camera'", "fairness.mitigation.metric='accuracy'"),
     "fairness.ll144": (
         *("data.groups=['camera', 'half']", "fairness.tables=['ll144']"),
@@ -309,6 +314,10 @@ STANDS_ALONE = {
 EFFECT_SHOWN_BY = {
     "data.audio": "tests/data/audio/test_datasets.py",
     "data.on_error": "tests/data/test_folders.py",
+    "data.root": "tests/data/test_remote_tables.py",
+    "features.store": "tests/features/test_mirror.py",
+    "features.engine": "tests/features/cluster/test_ray.py",
+    "features.actors": "tests/features/cluster/test_ray.py",
     "data.separator": "tests/data/test_table_files.py",
     "data.encoding": "tests/data/test_table_files.py",
     "model.memory": "tests/runtime/test_memory.py",
@@ -412,11 +421,13 @@ LORA = ("model.lora",)
 OF_SGD = ("train.momentum",)
 TRAINING = (
     *("model.weights", "model.freeze", "model.tune", "model.lora", "model.pooling", "model.precision", "model.cache"),
-    *("model.row_norm", "train", "privacy", "fairness.mitigation"),
+    *("features", "model.row_norm", "train", "privacy", "fairness.mitigation"),
 )
 PLAIN = {
     "images": keys_below("data.text", *OF_RECORDINGS, *SOURCES, *OTHERS, *LORA, *OF_TEXTS, "predictions", *OF_SGD),
-    "texts": keys_below("data.image", *OF_RECORDINGS, *SOURCES, *OTHERS, *LORA, *OF_IMAGES, "predictions", *OF_SGD),
+    "texts": keys_below(
+        "data.image", "data.root", *OF_RECORDINGS, *SOURCES, *OTHERS, *LORA, *OF_IMAGES, "predictions", *OF_SGD
+    ),
     "recordings": keys_below(
         *("data.image", "data.text", *OF_SPEECH, *SOURCES, *OTHERS, *LORA, *OF_IMAGES, *OF_TEXTS, "predictions"),
         *OF_SGD,
@@ -443,9 +454,19 @@ SHORTCUTS = {
     },
 }
 ALONE_REFUSED = (
-    *("data.manifest", "data.image", "data.text", "data.max_pixels", "data.population", *OF_RECORDINGS, *SOURCES),
+    *(
+        "data.manifest",
+        "data.image",
+        "data.text",
+        "data.root",
+        "data.max_pixels",
+        "data.population",
+        *OF_RECORDINGS,
+        *SOURCES,
+    ),
     *(
         "model",
+        "features",
         "train",
         "privacy",
         "fairness.mitigation",
@@ -470,7 +491,7 @@ def expected(mode: str) -> set[str]:
     if mode == "images in folders":
         # Columns may be those of a metadata table: whether there is one, reading the folder shows.
         with_groups = {key for key in all_keys() if any("data.groups" in line for line in overrides_of(mode, key)[:-1])}
-        keys = keys - {"data.folder", "data.test", "data.metadata"} | {"data.manifest"}
+        keys = keys - {"data.folder", "data.test", "data.metadata"} | {"data.manifest", "data.root"}
         keys |= keys_below("fairness") - with_groups
         keys |= {"attribution.shortcut.column", "attribution.shortcut.value"}  # a column of data.groups
     if mode == "recordings, a recogniser":
@@ -498,10 +519,13 @@ def expected(mode: str) -> set[str]:
 def more_of(mode: str) -> set[str]:
     return {
         "texts, a layer": keys_below("fairness.mitigation"),
-        "texts, adapters everywhere": keys_below("fairness.mitigation") | {"model.cache"},
+        "texts, adapters everywhere": keys_below("fairness.mitigation", "features") | {"model.cache"},
         "private": {"privacy.steps", "privacy.method"},  # beside train.epochs
         "private, steps": {"train.epochs", "privacy.method"},
-        "private, nothing frozen": {"model.cache", "model.precision", "privacy.steps", "privacy.method"},
+        "private, nothing frozen": {
+            *("model.cache", "model.precision", "privacy.steps", "privacy.method"),
+            *keys_below("features"),
+        },
         "private, least squares": {
             *RECIPE,
             *(f"privacy.{key}" for key in ("sample_rate", "steps", "mechanism_runs", "max_grad_norm")),

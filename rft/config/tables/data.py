@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
-from rft.config.applicability import IMAGES, RECOGNITION, RECORDINGS, TRANSCRIPTS, Applies
+from rft.config.applicability import FILES, IMAGES, RECOGNITION, RECORDINGS, TRANSCRIPTS, Applies
 from rft.config.item_files import find_folder_kind
-from rft.config.path_keys import PATH
+from rft.config.path_keys import PATH, PATH_OR_URL
 from rft.config.tables.base import Fraction, Table
 from rft.config.tables.spellings import GroupName, NormalizerName, PopulationName
 from rft.expectations import show_value
@@ -33,6 +33,7 @@ EXAMPLES_ALONE = {
         "test",
         "folder",
         "metadata",
+        "root",
         "image",
         "text",
         "audio",
@@ -50,14 +51,14 @@ EXAMPLES_ALONE = {
 class DataConfig(Table):
     """``[data]``: where the examples are and which column says what."""
 
-    manifest: Annotated[str | None, PATH] = None
-    """A table of examples, one row each; a pattern of tables (`part-*.parquet`); or a folder that the library datasets
-    saved. Give this, `train` and `test`, or `folder`."""
-    train: Annotated[str | None, PATH] = None
+    manifest: Annotated[str | None, PATH_OR_URL] = None
+    """A table of examples, one row each; a pattern of tables (`part-*.parquet`); a URL of either (`s3://`, `gs://`); or
+    a folder that the library datasets saved. Give this, `train` and `test`, or `folder`."""
+    train: Annotated[str | None, PATH_OR_URL] = None
     """A table of the training examples, beside `test`; as for `manifest`."""
-    validation: Annotated[str | None, PATH] = None
+    validation: Annotated[str | None, PATH_OR_URL] = None
     """A table of validation examples beside `train` and `test`: kept out of training and results."""
-    test: Annotated[Fraction | str | None, PATH] = None
+    test: Annotated[Fraction | str | None, PATH_OR_URL] = None
     """Beside `train`: a table of the test examples. Otherwise the share of the examples that rft draws for test; 0.25
     for a folder without train/ and test/. For a model that others trained everything is test without it."""
     folder: Annotated[str | None, PATH] = None
@@ -77,6 +78,9 @@ class DataConfig(Table):
     """Column of the texts, in the place of `image`."""
     audio: str | None = None
     """Column of the recordings, in the place of `image`: paths or bytes, as there."""
+    root: Annotated[str | None, PATH_OR_URL, FILES] = None
+    """A folder, or its URL, that paths in the column of images or recordings are relative to; by default that of the
+    table. Files are read from a URL only where this, or the table, is on that store."""
     label: str | None = None
     """Column of the class of each example; each has exactly one."""
     transcript: str | None = None
@@ -204,6 +208,8 @@ class DataConfig(Table):
             )
         elif len(self._item_columns) > 1:
             raise ValueError("a folder holds images or recordings: give image or audio, not both")
+        if self.root is not None and self.folder is not None:
+            raise ValueError("root is what paths in a table of examples are relative to: remove it beside folder")
         if self.transcript is not None:
             self._check_transcript()
         if self.metadata is not None and self.folder is None:

@@ -13,7 +13,10 @@ from typing import TextIO
 
 import pyarrow as pa
 
-from rft.errors import DataError
+from rft.errors import ConfigError, DataError
+from rft.runtime.remote.copies import copy_to_disk
+from rft.runtime.remote.files import RemoteFile, list_matching
+from rft.runtime.remote.urls import Url, parse_url
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 SEPARATORS = {".csv": ",", ".tsv": "\t"}  # unless a file says otherwise
@@ -50,17 +53,47 @@ class TableFile:
         name: what messages call it.
         split: the split that its rows are in, where the config or a folder says it.
         layout: how it is written.
+        origin: the URL that ``path`` is a copy of; None where it is the file itself.
+        root: what paths in its cells are relative to; None: the folder that it is in.
     """
 
     path: Path
     name: str
     split: str | None = None
     layout: TextLayout = field(default=TextLayout(), compare=False)
+    origin: Url | None = None
+    root: Path | Url | None = field(default=None, compare=False)
 
     @classmethod
     def from_path(cls, path: Path) -> TableFile:
         """Return a file that is called by its name alone."""
         return cls(path, path.name)
+
+    @property
+    def place(self) -> Path | Url:
+        """Where the file is, by which it can be told from others."""
+        return self.path.resolve() if self.origin is None else self.origin
+
+    def locate_item(self, name: str) -> Path | RemoteFile:
+        """Return the file that a cell names.
+
+        Raises:
+            ConfigError: a cell names a URL, or a path, that is not on the store that the config names. A table is data,
+                and data must not decide what is read from this machine or asked of a network.
+        """
+        root = self.root or (self.path.parent if self.origin is None else self.origin.parent)
+        try:
+            if isinstance(root, Url):
+                return RemoteFile(root.locate(name))
+            if parse_url(name) is not None:
+                raise ValueError("names a URL, and the config names no store for such files")
+        except ValueError as error:
+            raise ConfigError(
+                f"a cell that names a file: {error}",
+                where=self.name,
+                remedy="Name the folder of the files with data.root, such as s3://bucket/photos.",
+            ) from None
+        return root / name
 
     @property
     def is_folder(self) -> bool:
@@ -140,7 +173,9 @@ class ColumnRequest:
         return list(dict.fromkeys([*self.texts, *self.numbers, *self.contents]))
 
 
-def find_table_files(named: str, folder: Path, split: str | None, layout: TextLayout) -> list[TableFile]:
+def find_table_files(
+    named: str, folder: Path, split: str | None, layout: TextLayout, root: Path | Url | None = None
+) -> list[TableFile]:
     """Return the files that a name or a pattern such as ``part-*.parquet`` stands for, sorted.
 
     Args:
@@ -148,18 +183,33 @@ def find_table_files(named: str, folder: Path, split: str | None, layout: TextLa
         folder: what it is relative to.
         split: that all of its rows are in; None where something else says it.
         layout: how the files are written, as far as the config says it.
+        root: what paths in cells are relative to; None: the folder of each file.
 
     Raises:
         DataError: when a pattern stands for no file.
+        RemoteError: the store of a URL cannot be reached.
+        OutputError: there is no room for a copy of what is at a URL.
     """
+    if (url := parse_url(named)) is not None:
+        return [TableFile(copy_to_disk(place), place.name, split, layout, place, root) for place in _list_urls(url)]
     if (folder / named).exists() or not glob.has_magic(named):
-        return [TableFile(folder / named, Path(named).name, split, layout)]
+        return [TableFile(folder / named, Path(named).name, split, layout, root=root)]
     places = [Path(place) for place in sorted(glob.glob(named, root_dir=folder, recursive=True))]
     places = [place for place in places if (folder / place).is_file()]
     if not places:
         raise DataError("no file has such a name", where=named, remedy="The pattern is relative to the config.")
     doubled = len({place.name for place in places}) < len(places)
-    return [TableFile(folder / place, place.as_posix() if doubled else place.name, split, layout) for place in places]
+    return [
+        TableFile(folder / place, place.as_posix() if doubled else place.name, split, layout, root=root)
+        for place in places
+    ]
+
+
+def _list_urls(pattern: Url) -> list[Url]:
+    """Return the files at a URL or a pattern of them; raises ``DataError`` where there is none."""
+    if not (places := list_matching(pattern)):
+        raise DataError("no file has such a name", where=str(pattern))
+    return places
 
 
 def name_source(files: Sequence[TableFile]) -> str:

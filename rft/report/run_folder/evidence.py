@@ -21,6 +21,7 @@ from rft.records import IN_MEMORY, AuditRun, InputFile, JsonObject, Record, firs
 from rft.report.run_folder.archives import refuse_archive
 from rft.report.run_folder.run_key import ALGORITHM, RunKey, find_key
 from rft.runtime.progress import track_progress
+from rft.runtime.remote.urls import parse_url
 
 FILE = "evidence.json"
 # 1: plain hashes of all; 2: keyed digests of the inputs and of the files that are not for others;
@@ -327,6 +328,9 @@ def _check_inputs(key: RunKey, listed: Mapping[str, str], data: Path | None) -> 
         problems.append("the inputs that the key names are not those that evidence.json lists")
     for digest, path in track_progress(named.items(), "Checking inputs", total=len(named)):
         if path.startswith(IN_MEMORY):
+            continue
+        if parse_url(path) is not None:
+            absent.append(f"the input {path}, which is not on this machine")
             continue
         try:
             sha256 = _hash_file((data or key.folder) / path)
