@@ -20,12 +20,12 @@ PATH_FINDINGS = ("map_change", "completeness", "completeness_undefined", "baseli
 # What an audit takes, about: gradients of one map that converges (EfficientNet-Lite0 took 252 for photos of faces,
 # MiniLM 81 for comments, Whisper-tiny 60 to 252 for spoken commands), and of the coarser ones that it is compared with;
 # passes of one example that is deleted from and inserted into, and of one pair. Of texts and recordings that is 25 to
-# 28 passes a method; words are removed, and windows and bands filled, once for the attributions and three times to
+# 28 passes a method; words are removed, and windows and bands filled, once for the attributions and twice to
 # compare them: of texts about 20 words, of recordings of one second 10 windows and 12 bands. Up to 50 recordings are
 # filled in three ways in either before that.
 USUAL_STEPS = {"image": 252, "text": 81, "audio": 145}
-COMPARED_STEPS = {"image": 32, "text": 32, "audio": 32}
-DELETIONS, PASSES_OF_PAIR = {"image": 30, "text": 134, "audio": 152}, 4
+COMPARED_STEPS = {"image": 32, "text": 24, "audio": 24}
+DELETIONS, PASSES_OF_PAIR = {"image": 30, "text": 113, "audio": 128}, 4
 FILLED_RECORDINGS, PASSES_OF_FILLED = 50, 7
 SECOND_OPINIONS = 3  # images or recordings that get integrated gradients where the config names no methods
 # Gradients of each of them where the config sets no other. Maps of photos of faces converge with 252 for MobileNetV2

@@ -17,7 +17,7 @@ from rft.plugins.attribution.network import Network, explain_failure
 from rft.plugins.attribution.quality.deletion import Faithfulness, change_parts
 from rft.plugins.attribution.quality.gaps import MIN_PER_GROUP
 from rft.plugins.attribution.quality.measures import AttributionQuality, Likeness
-from rft.plugins.attribution.quality.random_networks import CALIBRATING, RANDOM_NETWORKS, randomize_network
+from rft.plugins.attribution.quality.random_networks import CALIBRATING, randomize_network, redraw_parameters
 
 if TYPE_CHECKING:
     from rft.backbones.batch import Batch
@@ -169,23 +169,24 @@ class _Repeated(NamedTuple):
 
 
 def _compare_with_random_networks(network: Network, again: _Repeated, rng: np.random.Generator) -> Likeness:
-    """Compare with ``RANDOM_NETWORKS`` copies, one copy at a time.
+    """Compare each example with a copy of the network of its own, one copy at a time.
 
-    Examples have different numbers of parts, and few, so that chance is a matter of each pair: the parts of the very
-    attribution that is compared are put in random order. What is left in common is due to their number and their ties
-    alone, and attributions that go by position whatever was learned do not pass for chance.
+    With few parts a single copy may be like the network by chance, in all examples at once: an interval over examples
+    that share it would be too narrow. Examples have different numbers of parts, so that chance is of a pair:
+    the parts of the very attribution that is compared are put in random order. What is left in common is due to their
+    number and their ties alone, and attributions that go by position whatever was learned do not pass for chance.
     """
-    likeness, by_chance = [], []
     inputs = again.examples.read_inputs(again.places[:CALIBRATING])
-    for _ in range(RANDOM_NETWORKS):
-        random_network = randomize_network(network, inputs, rng)
-        values = again.examples.attribute(random_network, again.places)
-        likeness.append(np.abs(again.correlate(again.values, values)))
-        of_chance = np.full(len(again.examples.values), np.nan)
-        pairs = zip(again.keep_eligible(again.values), again.keep_eligible(values), strict=True)
-        of_chance[again.places] = [_correlate_by_chance(*pair, rng) for pair in pairs]
-        by_chance.append(of_chance)
-    return Likeness(np.mean(likeness, axis=0), np.mean(by_chance, axis=0))
+    by_chance = np.full(len(again.examples.values), np.nan)
+    values: list[np.ndarray] = []
+    random_network = randomize_network(network, inputs, rng)
+    for place in again.places.tolist():
+        (of_copy,) = again.examples.attribute(random_network, np.array([place]))
+        eligible = again.examples.eligible[place]
+        by_chance[place] = _correlate_by_chance(again.examples.values[place][eligible], of_copy[eligible], rng)
+        values.append(of_copy)
+        redraw_parameters(random_network, inputs, rng)
+    return Likeness(np.abs(again.correlate(again.values, values)), by_chance)
 
 
 def _compare_with_noise(network: Network, again: _Repeated, rng: np.random.Generator) -> np.ndarray:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RANDOM_NETWORKS = 2
 CALIBRATING = 8  # examples whose activations a random network is normalised with
+_SHUFFLED = 100_000  # entries of a parameter that is permuted anew for each copy
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -46,6 +47,23 @@ def randomize_network(network: Network, inputs: Batch, rng: np.random.Generator)
     if torch.equal(random_network.logits(first), network.logits(first)):
         raise Unavailable("randomising the parameters changes no logit")
     return random_network
+
+
+def redraw_parameters(random_network: Network, inputs: Batch, rng: np.random.Generator) -> None:
+    """Put the parameters of a random copy in another random order, in place, and normalise it as at first.
+
+    A parameter with more than ``_SHUFFLED`` entries stands in random order already: its entries move along by a random
+    number of places, round the end, which meets other inputs and outputs each time. To permute millions takes seconds.
+    """
+    with torch.no_grad():
+        for parameter in random_network.model.parameters():
+            count = parameter.numel()
+            if count > _SHUFFLED:
+                parameter.copy_(parameter.flatten().roll(int(rng.integers(count))).view_as(parameter))
+            else:
+                order = torch.from_numpy(rng.permutation(count)).to(parameter.device)
+                parameter.copy_(parameter.flatten()[order].view_as(parameter))
+    _normalize_activations(random_network, inputs)
 
 
 def _normalize_activations(network: Network, inputs: Batch) -> None:
