@@ -303,9 +303,9 @@ def test_the_example_of_synthetic_voices_is_learned(tmp_path: Path) -> None:
     if shutil.which("espeak-ng") is None:
         pytest.skip("espeak-ng is not installed")
     path = copy_example("speech-recognition-training", tmp_path)
-    subprocess.run([sys.executable, "prepare.py", "--sentences", "10"], cwd=path.parent, check=True)
+    subprocess.run([sys.executable, "prepare.py"], cwd=path.parent, check=True)
     run = rft.audit(path, tmp_path / "run")
-    assert run.finding("performance.character_error_rate").interval.high < 0.6
+    assert run.finding("performance.character_error_rate").interval.high < 0.4
     assert run.finding("performance.all_blank_outputs").value < 0.05
     assert run.finding("dataset.unknown_characters").value == 0
     assert run.finding("fairness.word_error_rate_gap.sex").value is not None
