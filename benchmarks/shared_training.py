@@ -1,6 +1,6 @@
 """Training in two processes of one thread each, against one process of two threads: the same steps on the same cores.
 
-    python benchmarks/shared_training.py [--rounds 5] [--examples 64]
+    python benchmarks/shared_training.py [--rounds 5] [--examples 64] [--ways layers adapters]
 
 Prints a table and writes ``shared_training.json`` beside this file. Torchrun starts both processes, as for audits.
 In each round the first one trains alone while the other sleeps, and then both train; what counts is the median over
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from rft.backbones.load import LoadedBackbone, load_backbone
-from rft.backbones.partition.cut import Cut, cut_classifier
+from rft.backbones.partition.cut import Cut, Tune, cut_classifier
 from rft.backbones.partition.lora import add_adapters
 from rft.config.schema import ModelConfig
 from rft.pipeline.environment import describe_environment
@@ -39,6 +39,7 @@ from rft.training.loop import StandardTrainer
 from rft.training.sharing import ALONE, TrainingShare
 
 BACKBONE, CLASSES, BATCH = "timm/vit_tiny_patch16_224", 2, 16
+WAYS = ("layers", "layers, private", "adapters", "adapters, private")
 RECIPE = Recipe(2, "sgd", 0.01, 0.9, 0.0, BATCH)
 PRIVATE = DPTrainer(epsilon=8.0, steps=20, charged=False)
 
@@ -48,39 +49,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--examples", type=int, default=64)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS])
     parser.add_argument("--rank", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank:
-        _time_as_rank(options.rounds, options.examples)
+        _time_as_rank(options)
         return
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
     torchrun = [sys.executable, "-m", "rft.cli.torchrun", "--standalone", "--nproc-per-node=2"]
     subprocess.run([*torchrun, __file__, "--rank", *sys.argv[1:]], check=True)
 
 
-def _time_as_rank(rounds: int, examples: int) -> None:
+def _time_as_rank(options: argparse.Namespace) -> None:
     keep_freed_memory()
     with join_ranks(read_rank_place(os.environ)) as ranks:
         assert ranks is not None
         shared = TrainingShare(ranks)
         seconds: dict[str, list[dict[str, float]]] = {}
-        for name, (task, trainer) in _list_ways(examples).items():
-            train = partial(_train, task, trainer)
-            seconds[name] = [_time_both(train, shared) for _ in range(rounds + 1)][1:]  # the first warms up
+        for name in options.ways:
+            train = partial(_train, *_build_way(name, options.examples))
+            seconds[name] = [_time_both(train, shared) for _ in range(options.rounds + 1)][1:]  # the first warms up
         ranks.part()
     if not shared.leads:
         return
-    ratios = {name: [turn["one"] / turn["two"] for turn in turns] for name, turns in seconds.items()}
+    spread = {name: _spread([turn["one"] / turn["two"] for turn in turns]) for name, turns in seconds.items()}
     result = {
-        "options": {"rounds": rounds, "examples": examples},
+        "options": {"rounds": options.rounds, "examples": options.examples},
         "cores": count_cores(),
         "load at the end": os.getloadavg()[0],
         "environment": describe_environment("cpu", ["timm", "peft", "opacus"]).model_dump(mode="json"),
         "seconds": seconds,
-        "times faster": {name: [min(values), float(np.median(values)), max(values)] for name, values in ratios.items()},
+        "times faster, least, median and most": spread,
     }
-    for name, (least, median, most) in result["times faster"].items():
+    for name, (least, median, most) in spread.items():
         print(f"{name}: {median:.2f} times as fast in two processes ({least:.2f} to {most:.2f})")
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _spread(values: list[float]) -> tuple[float, float, float]:
+    return min(values), float(np.median(values)), max(values)
 
 
 def _time_both(train: Callable[[TrainingShare], None], shared: TrainingShare) -> dict[str, float]:
@@ -106,20 +113,18 @@ def _train(task: Task, trainer: Trainer, share: TrainingShare) -> None:
     trainer.fit(task, [Job(0, share=share)])
 
 
-def _list_ways(examples: int) -> dict[str, tuple[Task, Trainer]]:
+def _build_way(name: str, examples: int) -> tuple[Task, Trainer]:
     random = torch.Generator().manual_seed(0)
-    tokens = {"features": torch.randn(examples, 197, 192, generator=random)}
-    pixels = {"pixels": torch.rand(examples, 3, 224, 224, generator=random)}
-    layers, adapters = _cut_backbone("blocks.10", "full"), _cut_backbone("none", "lora")
-    return {
-        "layers": (_build_task(layers, tokens), StandardTrainer()),
-        "layers, private": (_build_task(layers, tokens), PRIVATE),
-        "adapters": (_build_task(adapters, pixels), StandardTrainer()),
-        "adapters, private": (_build_task(adapters, pixels), PRIVATE),
-    }
+    if name.startswith("layers"):
+        cut = _cut_backbone("blocks.10", "full")
+        columns = {"features": torch.randn(examples, 197, 192, generator=random)}
+    else:
+        cut = _cut_backbone("none", "lora")
+        columns = {"pixels": torch.rand(examples, 3, 224, 224, generator=random)}
+    return _build_task(cut, columns), PRIVATE if name.endswith("private") else StandardTrainer()
 
 
-def _cut_backbone(freeze: str, tune: str) -> Cut:
+def _cut_backbone(freeze: str, tune: Tune) -> Cut:
     config = ModelConfig(backbone=BACKBONE, weights="random", freeze=freeze, tune=tune)
     backbone: LoadedBackbone = load_backbone(config, Path(), modality="image", seed=0, offline=True)
     classifier = backbone.classifier(CLASSES, False, 0)

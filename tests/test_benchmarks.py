@@ -20,7 +20,7 @@ SMALL = {
     "predictions_alone.py": "--rows 2000",
     "private_training.py": "--steps 3 --rounds 1 --epochs 1",
     "recognizer_gradients.py": "--rounds 1 --utterances 2 --vectors 90",
-    "shared_training.py": "--rounds 1 --examples 4",
+    "shared_training.py": "--rounds 1 --examples 4 --ways layers",
     "start_up.py": "--rounds 1 --examples 200",
 }
 
