@@ -96,3 +96,13 @@ def test_an_error_that_a_library_makes_of_an_interruption_is_one() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
     with pytest.raises(ImportError), unwind_when_interrupted():
         raise ImportError("of its own")
+
+
+@pytest.mark.parametrize(("variables", "said"), [({}, b"rft: interrupted"), ({"TORCHELASTIC_RUN_ID": "audit"}, b"")])
+def test_a_process_that_torchrun_ends_before_it_has_begun_is_silent(variables: dict[str, str], said: bytes) -> None:
+    program = "import os, signal; from rft.runtime.interruption import end_at_once; end_at_once(); "
+    program += "os.kill(os.getpid(), signal.SIGTERM)"
+    environment = {name: value for name, value in os.environ.items() if name != "TORCHELASTIC_RUN_ID"} | variables
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=False)
+    assert ended.returncode == 143
+    assert ended.stderr[: len(b"rft: interrupted")] == said
