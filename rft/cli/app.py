@@ -37,7 +37,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; chosen by itself otherwise.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what a former run left in the folder.")]
 ForceFiles = Annotated[bool, typer.Option("--force", help="Replace the files where they exist.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Forbid downloads of weights.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Forbid the network: downloads of weights, and stores.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; KEY= takes it out.")
 ]

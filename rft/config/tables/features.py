@@ -19,8 +19,8 @@ class FeaturesConfig(Table):
     """
 
     store: Annotated[str | None, PATH_OR_URL, CACHED] = None
-    """URL of a folder on an object store (`s3://bucket/rft`), where features are kept beside the cache of this machine:
-    what is there and wanted is fetched, what is computed is put there."""
+    """URL of a folder on S3 or Google's store, where features are kept beside the cache of this machine: what is there
+    and wanted is fetched, what is computed is put there."""
 
     engine: Annotated[Literal["process", "ray"], CACHED] = "process"
     """Who computes features: this process (or those that torchrun starts), or `ray`, the actors of the Ray cluster that
