@@ -9,7 +9,7 @@ import pytest
 
 from rft.errors import OutputError, RemoteError
 from rft.features import Store, mirror, shards
-from rft.features.extract import extract_features
+from rft.features.extract import Extraction, Storage, extract_features, missing_rows, row_digests, store_rows
 from rft.runtime.remote.files import list_names
 from rft.runtime.remote.urls import Url, parse_url
 from tests.support.features_cases import Colours, Embedding, Images, Texts, as_dense, split_of
@@ -140,6 +140,21 @@ def test_a_full_disk_is_one_line_and_leaves_the_store_whole(
     assert not shards_in(tmp_path / "two")
 
 
+def test_processes_with_caches_of_their_own_share_an_extraction(tmp_path: Path, shared: Url) -> None:
+    alone = extract(tmp_path / "alone", None)
+    split = split_of(COLOURS)
+    digests = row_digests(Images(), split, 1)
+    for folder, share in (("one", range(256)), ("two", range(256, 600))):
+        store = Store(tmp_path / folder, "k", shared)
+        work = Extraction(Colours(), Images(), split.items, 1, "cpu", "float32")
+        storage = Storage(store, store.find_rows([]), "float32", None)
+        store_rows(work, storage, "Features", digests, work.order_by_cost(missing_rows(digests, {})), share)
+    first = Colours()
+    assert np.array_equal(extract(tmp_path / "one", shared, prefix=first), alone)
+    assert first.seen == 0
+    assert shards_in(tmp_path / "one") == shards_in(tmp_path / "alone")
+
+
 def test_texts_of_any_length_are_shared(tmp_path: Path, shared: Url) -> None:
     lengths = [int(length) for length in np.random.default_rng(0).permutation(300) + 1]
     for folder, computed in (("one", True), ("two", False)):
@@ -155,8 +170,9 @@ def test_the_first_bytes_of_a_shard_say_where_its_digests_are() -> None:
     digests = [hashlib.sha256(bytes([number])).hexdigest() for number in range(5)]
     for ragged in (False, True):
         content = shards.encode_shard(digests, [np.ones((2, 3), np.float32)] * 5, ragged=ragged)
-        start, end = shards.locate_items(content[: shards.HEADER_BYTES])
-        assert shards.split_digests(content[start:end]) == digests
+        place = shards.locate_items(content[: shards.HEADER_BYTES])
+        assert place is not None
+        assert shards.split_digests(content[slice(*place)]) == digests
     assert shards.locate_items(b"") is None
     assert shards.locate_items(b"\xff" * 100) is None
 

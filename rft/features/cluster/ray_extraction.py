@@ -9,6 +9,7 @@ import logging
 import os
 import pickle
 import secrets
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,6 +29,7 @@ from rft.runtime.progress import track_progress
 
 ENGINE, ACTORS, ADDRESS = "features.engine", "features.actors", "RAY_ADDRESS"
 INSTALL = 'pip install "rft[ray]"'
+CONNECT_SECONDS = 30.0
 READER_CPUS = 1  # for the tasks of Ray Data that hand out blocks; without one to spare it waits for ever
 
 
@@ -155,14 +157,36 @@ def _connect_cluster() -> Iterator[Any]:
 
 
 def _start_ray(ray: Any) -> None:
-    """Connect this process to the cluster, or start one on this machine; raises ``ProcessLostError``."""
+    """Connect this process to the cluster, or start one on this machine.
+
+    Raises:
+        ProcessLostError: it cannot be reached, or does not start.
+        ConfigError: it is named by the address of a client, which Ray Data does not work through.
+    """
     try:
-        if os.environ.get(ADDRESS):
+        if address := os.environ.get(ADDRESS):
+            _reach_address(address)
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL)
         else:
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, include_dashboard=False)
+    except RftError:
+        raise
     except Exception as error:  # of Ray, of grpc, of the system: whatever keeps a cluster from being there
         raise _explain_failure(error) from error
+
+
+def _reach_address(address: str) -> None:
+    """Open a connection to a cluster and close it: Ray itself tries for many minutes where nobody answers."""
+    if "://" in address:
+        raise ConfigError(
+            f"expected the address of a machine of the cluster, such as 10.0.0.1:6379, not {address}",
+            where=ADDRESS,
+            remedy="Run rft on a machine of the cluster.",
+        )
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        with socket.create_connection((host, int(port)), CONNECT_SECONDS):
+            pass
 
 
 def _explain_failure(error: BaseException) -> RftError:

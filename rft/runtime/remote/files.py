@@ -26,7 +26,7 @@ INSTALL = 'pip install "rft[remote]"'
 # The library of each protocol beside fsspec, and the line that brings it.
 LIBRARIES = {"s3": ("s3fs", INSTALL), "gs": ("gcsfs", "pip install gcsfs")}
 # Seconds and attempts: an endpoint that does not answer is told within a minute.
-SETTINGS: dict[str, dict[str, Any]] = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 2}}},
     "gs": {},
     "file": {},
@@ -172,7 +172,7 @@ def _open_store(url: Url) -> Any:
     library, install = LIBRARIES.get(url.protocol, ("fsspec", INSTALL))
     with library_import(library, error=ConfigError, where=str(url), install=install):
         import fsspec
-    return fsspec.filesystem(url.protocol, use_listings_cache=False, **SETTINGS[url.protocol])
+    return fsspec.filesystem(url.protocol, use_listings_cache=False, **_SETTINGS[url.protocol])
 
 
 def _copy_whole(path: Path, target: Path) -> None:

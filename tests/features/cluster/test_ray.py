@@ -105,8 +105,15 @@ def test_what_an_actor_cannot_do_is_one_line(folder: Path, cluster: str) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_a_cluster_that_is_not_there_is_one_line(folder: Path) -> None:
-    done = audit(folder, "nowhere", "features.engine=ray", address="127.0.0.1:1")
-    assert done.returncode == 75
-    assert "127.0.0.1:1: Ray failed: " in done.stderr
+@pytest.mark.parametrize(
+    ("address", "code", "said"),
+    [
+        ("127.0.0.1:1", 75, "127.0.0.1:1: Ray failed: ConnectionRefusedError: "),
+        ("ray://127.0.0.1:1", 2, "RAY_ADDRESS: expected the address of a machine of the cluster"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_line(folder: Path, address: str, code: int, said: str) -> None:
+    done = audit(folder, "nowhere", "features.engine=ray", address=address)
+    assert done.returncode == code
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
