@@ -144,7 +144,7 @@ def test_longer_tokens_of_a_ctc_head_are_written_as_its_processor_reads_them(tmp
 
 def names_of(folder: Path, clips: list[np.ndarray]) -> list[list[str]]:
     tokenizer = hf.AutoTokenizer.from_pretrained(folder)
-    return [tokenizer.convert_ids_to_tokens(outputs[0].tolist()) for outputs in highest_outputs(folder, clips)]
+    return [[*tokenizer.convert_ids_to_tokens(outputs[0].tolist())] for outputs in highest_outputs(folder, clips)]
 
 
 def test_a_ctc_head_of_pairs_of_letters_writes_what_is_left_of_its_outputs(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 import rft
 from rft.config.schema import ModelConfig
 from rft.data.audio.inputs import pad_recordings
+from rft.data.audio.preprocessing import AudioPreprocessing
 from rft.errors import ModelError, RftError
 from rft.models import external
 from rft.models.external import LoadedExternal
@@ -216,6 +217,7 @@ def test_a_module_of_the_users_own_hears_samples_at_its_rate(tmp_path: Path, bod
     assert loaded.preprocessing.facts().sample_rate == 8_000
     assert loaded.classifier.network.one_length_at_a_time is depends
     clips = some_clips(5)
+    assert isinstance(loaded.preprocessing, AudioPreprocessing)
     heard = [loaded.preprocessing.resample(as_recording(clip)).samples for clip in clips]
     loud = torch.tensor([float(np.abs(samples).mean()) for samples in heard])
     assert torch.allclose(predict_together(loaded, clips), loud[:, None] * torch.tensor([-2.0, 3.0]), atol=1e-5)
