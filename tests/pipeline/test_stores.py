@@ -1,5 +1,6 @@
 """URLs in a config: where they may stand, what is told before anything is read, and what the record shows of them."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,7 @@ def test_a_table_of_a_plugin_takes_no_url(tiny: Path) -> None:
 def test_a_library_that_is_missing_is_told_first(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, library: str, protocol: str
 ) -> None:
-    known = files.find_spec
-    monkeypatch.setattr(files, "find_spec", lambda name: None if name == library else known(name))
+    monkeypatch.setattr(files, "find_spec", lambda name: None if name == library else find_spec(name))
     with pytest.raises(ConfigError, match=f"features.store: {protocol}:// needs {library}, which is not") as refused:
         plan_audit(tiny, [f"features.store={protocol}:///x".replace(":///", ":///" if protocol == "file" else "://b/")])
     assert "pip install" in str(refused.value)
