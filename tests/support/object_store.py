@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ def serve_bucket() -> Iterator[str]:
         }.items():
             patch.setenv(name, value)
         forget_connections()
+        # What a server before this one held is kept by the process.
+        urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
         fsspec.filesystem("s3").mkdir(BUCKET)
         try:
             yield f"http://{host}:{port}"
