@@ -10,6 +10,8 @@ set -euo pipefail
 
 # Without features.store in audit.toml: a folder that all nodes reach.
 export RFT_CACHE="${RFT_CACHE:-$SLURM_SUBMIT_DIR/cache}"
+# Keys of runs and ledgers of privacy: process 0, which writes them, may be on any node.
+export RFT_STATE="${RFT_STATE:-$SLURM_SUBMIT_DIR/state}"
 # Nodes without a network find the weights in a cache that was filled beforehand, on a node that has one:
 # export TORCH_HOME="$SLURM_SUBMIT_DIR/torch" HF_HOME="$SLURM_SUBMIT_DIR/huggingface"
 
