@@ -117,17 +117,19 @@ def find_folder_kind(place: Path) -> FileKind:
 
 def _list_names(place: Path) -> Iterable[str]:
     archive = find_zip(place)
-    return _list_zipped(*archive) if archive is not None else _walk_names(place)
+    return _list_zipped(*archive) if archive is not None else (path.name for path in walk_files(place))
 
 
-def _walk_names(place: Path) -> Iterator[str]:
-    """Yield the names of files in a folder, at any depth; links are followed, but not in circles."""
+def walk_files(place: Path) -> Iterator[Path]:
+    """Yield the files in a folder, at any depth, without hidden ones; links are followed, but not in circles."""
     seen: set[str] = set()
     for path, folders, files in os.walk(place, followlinks=True):
-        visible = [] if os.path.realpath(path) in seen else folders
-        seen.add(os.path.realpath(path))
-        folders[:] = sorted(name for name in visible if not is_hidden(name))
-        yield from sorted(name for name in files if not is_hidden(name))
+        if (real := os.path.realpath(path)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        yield from (Path(path, name) for name in sorted(files) if not is_hidden(name))
 
 
 def _list_zipped(path: Path, inside: PurePosixPath) -> Iterator[str]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rft.config.schema import DataConfig
-from rft.data.remarks import join_names
+from rft.data.remarks import Remark, join_names
 from rft.data.splits import expected_splits, split_named
-from rft.data.tables.table_file import TableFile, TextLayout, find_table_files
+from rft.data.tables.listing import describe_left_out, find_table_files
+from rft.data.tables.table_file import TableFile, TextLayout
 from rft.errors import DataError
 from rft.runtime.remote.urls import Url, parse_url
 
@@ -26,10 +27,12 @@ class ExampleFiles:
     Attributes:
         tables: those with rows, in the order in which they are read.
         beside: others that say which these are.
+        remarks: what lies among them and was not read.
     """
 
     tables: list[TableFile]
     beside: list[Path]
+    remarks: list[Remark]
 
     @property
     def declare_splits(self) -> bool:
@@ -52,6 +55,7 @@ def find_example_files(config: DataConfig, folder: Path) -> ExampleFiles:
     root = None if config.root is None else parse_url(config.root) or folder / config.root
     tables: list[TableFile] = []
     beside: list[Path] = []
+    remarks: list[Remark] = []
     for key, named in config.tables.items():
         split = None if key == "manifest" else key
         place = folder / named
@@ -66,19 +70,22 @@ def find_example_files(config: DataConfig, folder: Path) -> ExampleFiles:
             beside.append(place / SAVED)
         else:
             tables += find_table_files(named, folder, split, layout, root)
+            remarks += describe_left_out(named, folder)
     _check_distinct(tables)
-    return ExampleFiles(tables, beside)
+    return ExampleFiles(tables, beside, remarks)
 
 
 def _check_distinct(tables: list[TableFile]) -> None:
-    """Raise ``DataError`` where one file stands for two splits."""
+    """Raise ``DataError`` where one file stands for two splits, or is there under two names."""
     owners: dict[Path | Url, TableFile] = {}
     for file in tables:
         first = owners.setdefault(file.place, file)
-        if first is not file:
-            raise DataError(
-                f"is in both data.{first.split} and data.{file.split}", where=file.name, remedy="Name it once."
-            )
+        if first is file:
+            continue
+        problem = f"is in both data.{first.split} and data.{file.split}"
+        if first.split == file.split:
+            problem = f"is the same file as {first.name}"
+        raise DataError(problem, where=file.name, remedy="Name it once.")
 
 
 def _check_splits_alone(key: str, named: str, config: DataConfig) -> None:

@@ -190,7 +190,7 @@ def _read_manifest(config: DataConfig, folder: Path, external: bool) -> _Example
     if modality.items_are_files:
         _check_one_owner(table, items, places.source)
     read: list[Path | TableFile] = [*files.tables, *files.beside]
-    return _ExampleRows(table, items, places.source, places, read, [*examples.remarks])
+    return _ExampleRows(table, items, places.source, places, read, [*files.remarks, *examples.remarks])
 
 
 def _read_folder(config: DataConfig, folder: Path, external: bool) -> _ExampleRows:

@@ -32,9 +32,10 @@ from rft.data.splits import SPLITS, split_names_remark
 from rft.data.tables.columnar import Columns, column_names, from_codes, read_columns
 from rft.data.tables.example_columns import check_levels, check_units
 from rft.data.tables.in_memory import TableInMemory
+from rft.data.tables.listing import find_table_files
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
-from rft.data.tables.table_file import ColumnRequest, TableFile, TextLayout, find_table_files
+from rft.data.tables.table_file import ColumnRequest, TableFile, TextLayout
 from rft.errors import DataError, near
 from rft.records import Split
 

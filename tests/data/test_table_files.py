@@ -140,7 +140,7 @@ class TestSeveralFiles:
         [
             ({"train": "x-*.csv", "test": "part-0.csv"}, r"x-\*\.csv: no file has such a name"),
             ({"train": "part-*.csv", "test": "part-0.csv"}, r"part-0\.csv: is in both data\.train and data\.test"),
-            ({"manifest": "sub", "split": "split"}, "sub: is a folder, where a table is expected"),
+            ({"manifest": "sub", "split": "split"}, "sub: is an empty folder"),
             ({"train": "part-0.csv", "test": "gone.csv"}, r"gone\.csv: no such file"),
         ],
     )

@@ -22,8 +22,9 @@ from rft.data.remarks import Remark, join_names
 from rft.data.splits import expected_splits, split_named
 from rft.data.tables.columnar import column_names
 from rft.data.tables.example_columns import GROUP, Examples, read_examples
+from rft.data.tables.listing import find_table_files
 from rft.data.tables.separators import settle_separator
-from rft.data.tables.table_file import TableFile, TextLayout, find_table_files
+from rft.data.tables.table_file import TableFile, TextLayout
 from rft.errors import DataError
 
 FILE_NAME = "file_name"

@@ -61,9 +61,16 @@ class Columns:
 
 
 def column_names(file: TableFile) -> list[str]:
-    """Return the names of the columns of a file; raises ``DataError``."""
+    """Return the names of the columns of a file, with those that the folders around it are; raises ``DataError``."""
     with errors_named(file):
-        return format_of(file).list_names(file)
+        stored = format_of(file).list_names(file)
+    if twice := [name for name in file.partitions if name in stored]:
+        raise DataError(
+            f"has a column {twice[0]!r}, and lies in a folder {twice[0]}=... that says it, too",
+            where=file.name,
+            remedy="Rename or remove one of them: which is right, nothing shows.",
+        )
+    return [*stored, *file.partitions] if stored else []
 
 
 def list_bytes_columns(file: TableFile) -> list[str]:
@@ -123,7 +130,8 @@ def _read_file(file: TableFile, request: ColumnRequest, writers: Mapping[str, Ce
     held = list(dict.fromkeys([*request.texts, *request.numbers]))
     blocks, n_rows, end_reached = [], 0, True
     with errors_named(file):
-        for block in format_of(file).read_blocks(file, request):
+        for stored in format_of(file).read_blocks(file, request.without(file.partitions)):
+            block = _add_partitions(stored, file, request.names)
             if request.enough_rows is not None and n_rows >= request.enough_rows:
                 end_reached = False
                 break
@@ -134,6 +142,15 @@ def _read_file(file: TableFile, request: ColumnRequest, writers: Mapping[str, Ce
     if not blocks:
         return pa.table({name: pa.array([], pa.string()) for name in held}), end_reached
     return pa.concat_tables(blocks, promote_options="default"), end_reached
+
+
+def _add_partitions(block: pa.Table, file: TableFile, wanted: Sequence[str]) -> pa.Table:
+    """Return some rows of a file with the columns that the folders around it are."""
+    codes = np.zeros(block.num_rows, np.int32)
+    for name in (name for name in wanted if name in file.partitions):
+        values = pa.array([file.partitions[name]], pa.string())
+        block = block.append_column(name, pa.DictionaryArray.from_arrays(pa.array(codes), values))
+    return block
 
 
 def _encode_texts(block: pa.Table, texts: Sequence[str], file: TableFile) -> pa.Table:

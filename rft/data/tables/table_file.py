@@ -1,21 +1,19 @@
-"""The files of a table: which they are, what messages call them, and how the bytes of a text become UTF-8."""
+"""The files of a table: what messages call them, and how the bytes of a text become UTF-8."""
 
 from __future__ import annotations
 
 import codecs
-import glob
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
 import pyarrow as pa
 
-from rft.errors import ConfigError, DataError
-from rft.runtime.remote.copies import copy_to_disk
-from rft.runtime.remote.files import RemoteFile, list_matching
+from rft.errors import ConfigError
+from rft.runtime.remote.files import RemoteFile
 from rft.runtime.remote.urls import Url, parse_url
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
@@ -55,6 +53,7 @@ class TableFile:
         layout: how it is written.
         origin: the URL that ``path`` is a copy of; None where it is the file itself.
         root: what paths in its cells are relative to; None: the folder that it is in.
+        partitions: column -> the value of all of its rows, which the folders around it say; None for no value.
     """
 
     path: Path
@@ -63,6 +62,7 @@ class TableFile:
     layout: TextLayout = field(default=TextLayout(), compare=False)
     origin: Url | None = None
     root: Path | Url | None = field(default=None, compare=False)
+    partitions: Mapping[str, str | None] = field(default_factory=dict, compare=False)
 
     @classmethod
     def from_path(cls, path: Path) -> TableFile:
@@ -172,44 +172,15 @@ class ColumnRequest:
         """All columns, each once."""
         return list(dict.fromkeys([*self.texts, *self.numbers, *self.contents]))
 
-
-def find_table_files(
-    named: str, folder: Path, split: str | None, layout: TextLayout, root: Path | Url | None = None
-) -> list[TableFile]:
-    """Return the files that a name or a pattern such as ``part-*.parquet`` stands for, sorted.
-
-    Args:
-        named: as the config says it.
-        folder: what it is relative to.
-        split: that all of its rows are in; None where something else says it.
-        layout: how the files are written, as far as the config says it.
-        root: what paths in cells are relative to; None: the folder of each file.
-
-    Raises:
-        DataError: when a pattern stands for no file.
-        RemoteError: the store of a URL cannot be reached.
-        OutputError: there is no room for a copy of what is at a URL.
-    """
-    if (url := parse_url(named)) is not None:
-        return [TableFile(copy_to_disk(place), place.name, split, layout, place, root) for place in _list_urls(url)]
-    if (folder / named).exists() or not glob.has_magic(named):
-        return [TableFile(folder / named, Path(named).name, split, layout, root=root)]
-    places = [Path(place) for place in sorted(glob.glob(named, root_dir=folder, recursive=True))]
-    places = [place for place in places if (folder / place).is_file()]
-    if not places:
-        raise DataError("no file has such a name", where=named, remedy="The pattern is relative to the config.")
-    doubled = len({place.name for place in places}) < len(places)
-    return [
-        TableFile(folder / place, place.as_posix() if doubled else place.name, split, layout, root=root)
-        for place in places
-    ]
-
-
-def _list_urls(pattern: Url) -> list[Url]:
-    """Return the files at a URL or a pattern of them; raises ``DataError`` where there is none."""
-    if not (places := list_matching(pattern)):
-        raise DataError("no file has such a name", where=str(pattern))
-    return places
+    def without(self, names: Collection[str]) -> ColumnRequest:
+        """Return the request for all columns but some."""
+        if not names:
+            return self
+        kept = {
+            kind: [name for name in getattr(self, kind) if name not in names]
+            for kind in ("texts", "numbers", "sentences", "contents")
+        }
+        return replace(self, **kept)
 
 
 def name_source(files: Sequence[TableFile]) -> str:

@@ -23,8 +23,9 @@ from rft.data.splits import SPLITS, split_names_remark
 from rft.data.tables.columnar import Columns, read_columns
 from rft.data.tables.example_columns import GROUP, check_levels
 from rft.data.tables.in_memory import TableInMemory
+from rft.data.tables.listing import find_table_files
 from rft.data.tables.spelling import spelling_remarks
-from rft.data.tables.table_file import ColumnRequest, TextLayout, find_table_files
+from rft.data.tables.table_file import ColumnRequest, TextLayout
 from rft.data.transcripts.alignment import AlignedTranscripts, align_transcripts
 from rft.data.transcripts.normalizers import load_normalizer
 from rft.data.transcripts.speakers import require_speakers

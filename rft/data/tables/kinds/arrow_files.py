@@ -34,7 +34,8 @@ def parquet_items(file: TableFile) -> list[str]:
 def read_parquet(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
     """Yield the columns that are asked for, texts as dictionaries."""
     if not request.contents and request.enough_rows is None:  # quicker, and codes take little
-        yield pyarrow.parquet.read_table(file.path, columns=request.names, read_dictionary=list(request.texts))
+        coded = list(request.texts)  # and no column for each folder name=value around it: those are read elsewhere
+        yield pyarrow.parquet.read_table(file.path, columns=request.names, read_dictionary=coded, partitioning=None)
         return
     flat = {field.name for field in pyarrow.parquet.read_schema(file.path) if not pa.types.is_nested(field.type)}
     coded = [name for name in request.texts if name in flat and name not in request.contents]
