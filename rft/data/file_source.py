@@ -12,6 +12,8 @@ from typing import Protocol
 from rft.errors import DataError
 from rft.runtime.remote.files import RemoteFile
 
+MAX_FILE_BYTES = 1 << 29  # of an example within another file: it is read as a whole
+
 
 class HoldsBytes(Protocol):
     """What holds the bytes of several files."""

@@ -28,6 +28,7 @@ from rft.data.modalities import MODALITIES, CheckedItem, join_measured
 from rft.data.remarks import Remark, join_names, log_warnings
 from rft.data.splits import SPLITS, assign_splits, describe_splits, drawn_test_share, empty_split_error, required_splits
 from rft.data.tables.example_columns import FEWEST_ROWS, GROUP, read_examples
+from rft.data.tables.listing import refuse_shards
 from rft.data.tables.places import Places
 from rft.data.tables.spelling import spelling_remarks
 from rft.data.tables.table_file import TableFile
@@ -197,6 +198,7 @@ def _read_folder(config: DataConfig, folder: Path, external: bool) -> _ExampleRo
     """Return one row an example of a folder: those that metadata tables name, or those in folders of classes."""
     assert config.folder is not None
     top = folder / config.folder
+    refuse_shards(config.folder, folder)
     archive = find_zip(top)
     if archive is not None and config.metadata is not None:
         raise DataError("is a zip file, of which no metadata is read", where=config.folder, remedy="Unpack it.")

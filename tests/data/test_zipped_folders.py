@@ -122,7 +122,7 @@ class TestZip:
     def test_its_size_is_bounded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pack(tmp_path / "photos.zip", photos() | {"train/cat/bomb.png": bytes(10**6)})
         assert (tmp_path / "photos.zip").stat().st_size < 10**4
-        monkeypatch.setattr(folder_tree, "MAX_BYTES", 10**5)
+        monkeypatch.setattr(folder_tree, "MAX_FILE_BYTES", 10**5)
         with pytest.raises(DataError, match=r"bomb\.png' has 1,000,000 bytes; at most 100,000 are read"):
             opened(tmp_path)
         monkeypatch.setattr(folder_tree, "MAX_NAMES", 10)

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from rft.config.item_files import FILE_KINDS, FileKind, is_hidden
+from rft.data.file_source import MAX_FILE_BYTES
 from rft.errors import DataError
 
 MAX_NAMES = 2_000_000  # in a zip file
 MAX_DEPTH = 100  # of folders in each other
-MAX_BYTES = 1 << 29  # of one example in a zip file, unpacked
 KINDS_OF_PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 ENCRYPTED = 1  # the bit of a member's flags (APPNOTE.TXT of PKWARE, 4.4.4)
 
@@ -179,8 +179,8 @@ def _describe_danger(member: zipfile.ZipInfo) -> str:
         return "is a link"
     if member.compress_type not in KINDS_OF_PACKING:
         return "is packed in a way that is not read"
-    if member.file_size > MAX_BYTES and any(kind.is_example(path.name) for kind in FILE_KINDS.values()):
-        return f"has {member.file_size:,} bytes; at most {MAX_BYTES:,} are read"
+    if member.file_size > MAX_FILE_BYTES and any(kind.is_example(path.name) for kind in FILE_KINDS.values()):
+        return f"has {member.file_size:,} bytes; at most {MAX_FILE_BYTES:,} are read"
     return ""
 
 

@@ -7,6 +7,7 @@ objects: they are parsed one by one, a block at a time.
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +20,13 @@ import pyarrow.compute as pc
 from pandas.api.types import union_categoricals
 
 from rft.data.remarks import Remark, join_names
+from rft.data.tables.column_remarks import alike_columns, describe_left_out_parts
 from rft.data.tables.formats import format_of
 from rft.data.tables.kinds.json_rows import text_of
 from rft.data.tables.places import Places
 from rft.data.tables.separators import layout_remarks, settle_separator, suggest_separator
-from rft.data.tables.spelling import normal_form, quote_name
 from rft.data.tables.stored_cells import CellWriter, StoredCells
-from rft.data.tables.table_file import ColumnRequest, TableFile
+from rft.data.tables.table_file import LEFT_OUT, ColumnRequest, TableFile
 from rft.errors import DataError, near
 
 SHOWN_BYTES = 1000  # of a file, by which its encoding is guessed for a message
@@ -93,7 +94,8 @@ def read_columns(files: Sequence[TableFile], request: ColumnRequest) -> Columns:
         _check_names(file, request.names, names)
         _check_alike(file, names, settled[0], known[0])
     writers = {name: CellWriter(name) for name in request.contents}
-    tables, ends_reached = zip(*(_read_file(file, request, writers) for file in settled), strict=True)
+    parts = [_read_file(file, request, writers) for file in settled]
+    tables = [part.table for part in parts]
     if request.contents:
         pa.default_memory_pool().release_unused()  # what the blocks took
     ends = np.cumsum([table.num_rows for table in tables])
@@ -115,20 +117,37 @@ def read_columns(files: Sequence[TableFile], request: ColumnRequest) -> Columns:
         name: [_read_floats(table[name], name, places, start) for table, start in zip(tables, starts, strict=True)]
         for name in request.numbers
     }
+    left_out = describe_left_out_parts(settled, [part.left_out for part in parts])
     return Columns(
         {name: join_categoricals(parts) for name, parts in texts.items()},
         {name: np.concatenate(parts) for name, parts in numbers.items()},
         {name: writer.finish() for name, writer in writers.items()},
         places,
-        [*layout_remarks(settled), *_alike_columns(request.names, known[0])],
-        all(ends_reached),
+        [*layout_remarks(settled), *alike_columns(request.names, known[0]), *left_out],
+        all(part.end_reached for part in parts),
     )
 
 
-def _read_file(file: TableFile, request: ColumnRequest, writers: Mapping[str, CellWriter]) -> tuple[pa.Table, bool]:
-    """Return the columns of a file that memory holds, and whether its end was reached; writers get the contents."""
+@dataclass(frozen=True)
+class _FileRows:
+    """The rows of one file.
+
+    Attributes:
+        table: the columns that memory holds.
+        end_reached: whether these are all rows.
+        left_out: names of what the file holds and is no part of a row.
+    """
+
+    table: pa.Table
+    end_reached: bool
+    left_out: Sequence[str]
+
+
+def _read_file(file: TableFile, request: ColumnRequest, writers: Mapping[str, CellWriter]) -> _FileRows:
+    """Return the rows of a file; writers get the contents."""
     held = list(dict.fromkeys([*request.texts, *request.numbers]))
     blocks, n_rows, end_reached = [], 0, True
+    left_out: list[str] = []
     with errors_named(file):
         for stored in format_of(file).read_blocks(file, request.without(file.partitions)):
             block = _add_partitions(stored, file, request.names)
@@ -138,10 +157,11 @@ def _read_file(file: TableFile, request: ColumnRequest, writers: Mapping[str, Ce
             for name, writer in writers.items():
                 writer.append(block[name], file)
             n_rows += block.num_rows
+            left_out += json.loads((block.schema.metadata or {}).get(LEFT_OUT, b"[]"))
             blocks.append(_encode_texts(block.select(held), request.texts, file))
     if not blocks:
-        return pa.table({name: pa.array([], pa.string()) for name in held}), end_reached
-    return pa.concat_tables(blocks, promote_options="default"), end_reached
+        blocks.append(pa.table({name: pa.array([], pa.string()) for name in held}))
+    return _FileRows(pa.concat_tables(blocks, promote_options="default"), end_reached, left_out)
 
 
 def _add_partitions(block: pa.Table, file: TableFile, wanted: Sequence[str]) -> pa.Table:
@@ -251,27 +271,6 @@ _KINDS: dict[Callable[[pa.DataType], bool], str] = {
     pa.types.is_string: TEXTS,
     pa.types.is_large_string: TEXTS,
 }
-
-
-def _alike_columns(wanted: Sequence[str], known: Sequence[str]) -> list[Remark]:
-    """Return the remark that names columns called almost like one that is read; empty where there are none."""
-    others = [name for name in known if name not in wanted]
-    pairs = [
-        (name, other_name) for name in wanted for other_name in others if normal_form(name) == normal_form(other_name)
-    ]
-    if not pairs:
-        return []
-    named = "; ".join(f"{quote_name(name)}, and not {quote_name(other_name)}" for name, other_name in pairs)
-    return [
-        Remark(
-            id="alike_columns",
-            title="Columns that differ only in spelling",
-            value=len(pairs),
-            unit="columns",
-            n=len(known),
-            description=f"Columns have almost the same name. These were read: {named}.",
-        )
-    ]
 
 
 class errors_named:

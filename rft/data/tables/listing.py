@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from rft.config.item_files import walk_files
+from rft.config.item_files import FILE_KINDS, walk_files
 from rft.data.remarks import Remark, join_names
 from rft.data.tables.table_file import TableFile, TextLayout
 from rft.errors import DataError
@@ -21,7 +21,8 @@ from rft.runtime.remote.copies import copy_to_disk
 from rft.runtime.remote.files import list_matching
 from rft.runtime.remote.urls import Url, parse_url
 
-FOLDER_KINDS = (".parquet", ".tar")  # of files that a folder may be a table of
+SHARD = ".tar"
+FOLDER_KINDS = (".parquet", SHARD)  # of files that a folder may be a table of
 MISSING = "__HIVE_DEFAULT_PARTITION__"  # Hive's word for no value
 # Folders in which other files say which of the Parquet files count.
 LOGS = {"_delta_log": "a table of Delta Lake", ".hoodie": "a table of Apache Hudi", "metadata": "a table of Iceberg"}
@@ -92,6 +93,26 @@ def describe_left_out(named: str, folder: Path) -> list[Remark]:
             names=others,
         )
     ]
+
+
+def refuse_shards(named: str, folder: Path) -> None:
+    """Raise ``DataError`` where what ``data.folder`` names are shards, which are tables.
+
+    Args:
+        named: as the config says it.
+        folder: what it is relative to.
+    """
+    place = folder / named
+    suffixes = (path.suffix.lower() for path in walk_files(place))
+    examples = {suffix for kind in FILE_KINDS.values() for suffix in kind.suffixes}
+    first = next((suffix for suffix in suffixes if suffix == SHARD or suffix in examples), None)
+    if first == SHARD or (not place.is_dir() and place.suffix.lower() == SHARD):
+        raise DataError(
+            "stands for shards of WebDataset, which are tables",
+            where=f"data.folder, {named}",
+            remedy=f'Write manifest = "{named}" in its place, with image or audio (such as "jpg") and label (such as '
+            '"cls").',
+        )
 
 
 def expand_braces(pattern: str) -> list[str]:

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rft.data.file_source import MAX_FILE_BYTES
 from rft.data.tables.table_file import TableFile
 from rft.errors import DataError, OutputError
 
@@ -39,10 +40,13 @@ class NamedFile:
     path: Path
 
     def read_part(self, start: int, size: int) -> bytes:
-        """Return the bytes from a place on."""
+        """Return the bytes from a place on; raises ``DataError`` where the file has become shorter."""
         with self.path.open("rb") as stream:
             stream.seek(start)
-            return stream.read(size)
+            content = stream.read(size)
+        if len(content) < size:
+            raise DataError("was written to, or cut short, while it was read", where=self.path.name)
+        return content
 
 
 @dataclass(frozen=True)
@@ -102,9 +106,11 @@ class StoredCells:
         return lacks
 
     def read_bytes(self, row: int) -> bytes:
-        """Return what a cell holds, nothing of an empty one."""
+        """Return what a cell holds, nothing of an empty one; raises ``DataError`` where it is too large."""
         if self.sizes[row] <= 0:
             return b""
+        if self.sizes[row] > MAX_FILE_BYTES:
+            raise DataError(f"has {self.sizes[row]:,} bytes; at most {MAX_FILE_BYTES:,} are read")
         file: HoldsParts = self.files[self.owners[row]]
         return file.read_part(int(self.starts[row]), int(self.sizes[row]))
 
@@ -133,7 +139,7 @@ class CellWriter:
             DataError: other things than texts, numbers or bytes in the cells, or another kind than in a file before.
             OutputError: when the disk is full.
         """
-        for chunk in column.chunks:
+        for chunk in (chunk for chunk in column.chunks if len(chunk)):
             self._check_kind(chunk.type, file)
             if chunk.type == PART:
                 self._refer_to(chunk, file)

@@ -17,6 +17,7 @@ from rft.runtime.remote.files import RemoteFile
 from rft.runtime.remote.urls import Url, parse_url
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+LEFT_OUT = b"rft.left_out"  # in the metadata of what is read: names, as JSON, of what a file holds and is no row of it
 SEPARATORS = {".csv": ",", ".tsv": "\t"}  # unless a file says otherwise
 # Marks that a file may begin with, and the encoding that each stands for; that of UTF-32 begins like that of UTF-16.
 _MARKS = {

@@ -19,13 +19,16 @@ import pyarrow as pa
 from rft.config.item_files import FILE_KINDS, is_hidden
 from rft.data.tables.kinds.json_rows import text_of
 from rft.data.tables.stored_cells import PART
-from rft.data.tables.table_file import ColumnRequest, TableFile
+from rft.data.tables.table_file import LEFT_OUT, ColumnRequest, TableFile
 from rft.errors import DataError
 
 KEY = "__key__"  # the column with the names that parts share, as WebDataset calls it
 JSON = "json"
 ROWS = 10_000  # that are held at a time
+NAMED_ROWS = 1_000  # of which the parts and the keys are the names of the columns
 MAX_BYTES = 1 << 20  # of a label or of the facts about an example
+PACK_ANEW = "Pack it anew, of plain files with relative names."
+FETCH_ANEW = "Fetch or pack it anew."
 
 
 @dataclass
@@ -40,7 +43,7 @@ def shard_names(file: TableFile) -> list[str]:
     """Return the key, the suffixes, and the keys of JSON of the first examples of a shard; raises ``DataError``."""
     names = [KEY]
     with _open_shard(file) as stream:
-        for sample in islice(_read_samples(file, stream), ROWS):
+        for sample in islice(_read_samples(file, []), NAMED_ROWS):
             names += [suffix for suffix in sample.parts if suffix != JSON]
             names += _read_facts(file, stream, sample)
     return list(dict.fromkeys(names)) if len(names) > 1 else []
@@ -53,9 +56,13 @@ def shard_items(file: TableFile) -> list[str]:
 
 
 def read_shard(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
-    """Yield the columns that are asked for: contents as places in the archive, all others as strings."""
+    """Yield the columns that are asked for: contents as places in the archive, all others as strings.
+
+    The last table has no rows, and in its metadata the names of files that are no part of an example.
+    """
     with _open_shard(file) as stream:
-        samples = _read_samples(file, stream)
+        left_out: list[str] = []
+        samples = _read_samples(file, left_out)
         while block := list(islice(samples, ROWS)):
             rows = [(sample, _read_facts(file, stream, sample)) for sample in block]
             columns: dict[str, pa.Array] = {}
@@ -66,6 +73,7 @@ def read_shard(file: TableFile, request: ColumnRequest) -> Iterator[pa.Table]:
                 cells = [_read_cell(file, stream, *row, name) for row in rows]
                 columns[name] = pa.array(cells, pa.string()) if any(cells) else pa.nulls(len(cells))
             yield pa.table(columns)
+    yield pa.table({name: pa.nulls(0) for name in request.names}, metadata={LEFT_OUT: json.dumps(left_out)})
 
 
 def _find_part(sample: _Sample, name: str) -> dict[str, int] | None:
@@ -118,11 +126,11 @@ def _open_shard(file: TableFile) -> BinaryIO:
     return file.path.open("rb")
 
 
-def _read_samples(file: TableFile, stream: BinaryIO) -> Iterator[_Sample]:
+def _read_samples(file: TableFile, left_out: list[str]) -> Iterator[_Sample]:
     """Yield the examples of an archive, whose parts follow each other; raises ``DataError``."""
     sample: _Sample | None = None
     seen: set[str] = set()
-    for member in _read_members(file):
+    for member in _read_members(file, left_out):
         path = PurePosixPath(member.name)
         stem, _, suffix = path.name.partition(".")
         key = (path.parent / stem).as_posix()
@@ -144,17 +152,52 @@ def _read_samples(file: TableFile, stream: BinaryIO) -> Iterator[_Sample]:
         yield sample
 
 
-def _read_members(file: TableFile) -> Iterator[tarfile.TarInfo]:
-    """Yield the files of an archive that have a suffix, without hidden ones; raises ``DataError`` for links."""
+def _read_members(file: TableFile, left_out: list[str]) -> Iterator[tarfile.TarInfo]:
+    """Yield the files of an archive that have a suffix; names of others, and of hidden ones, go to ``left_out``.
+
+    Raises:
+        DataError: a link, a name that leads out of it, or what is no archive, damaged, or was cut short.
+    """
+    n_read = 0
     try:
         with tarfile.open(file.path, "r:") as archive:
-            for member in archive:
+            while (member := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # which would hold all of them otherwise
+                n_read += 1
                 path = PurePosixPath(member.name)
-                if member.isdir() or any(map(is_hidden, path.parts)) or "." not in path.name:
+                if path.is_absolute() or ".." in path.parts:
+                    raise DataError(f"{member.name!r} leads out of it", where=file.name, remedy=PACK_ANEW)
+                if member.isdir():
                     continue
                 if not member.isreg() or member.issparse():
-                    raise DataError(f"{member.name!r} is no plain file", where=file.name)
+                    raise DataError(f"{member.name!r} is no plain file", where=file.name, remedy=PACK_ANEW)
+                if any(map(is_hidden, path.parts)) or "." not in path.name:
+                    left_out.append(member.name)
+                    continue
                 yield member
+            end = archive.offset
     except tarfile.TarError as error:
+        if n_read:
+            raise DataError(f"is damaged or was cut short: {error}", where=file.name, remedy=FETCH_ANEW) from None
         raise DataError(f"is no archive of tar: {error}", where=file.name) from None
+    _check_end(file, end)
+
+
+def _check_end(file: TableFile, end: int) -> None:
+    """Raise ``DataError`` where the files of an archive are followed by anything but the zeros that end one.
+
+    tarfile takes a damaged header, and the end of the file, for the end of the archive.
+    """
+    with file.path.open("rb") as stream:
+        stream.seek(end)
+        n_zeros = 0
+        while block := stream.read(MAX_BYTES):
+            if block.count(0) < len(block):
+                raise DataError(
+                    f"is damaged after byte {end:,}, or another archive follows there",
+                    where=file.name,
+                    remedy="Fetch or pack it anew; of archives, each needs a file of its own.",
+                )
+            n_zeros += len(block)
+    if n_zeros < tarfile.BLOCKSIZE:
+        raise DataError("was cut short: what ends an archive is missing", where=file.name, remedy=FETCH_ANEW)
