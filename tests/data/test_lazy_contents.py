@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -47,33 +50,62 @@ print(peak - before, sum(len(text) for split in dataset.splits.values() for text
 """
 
 
-def write_texts(path: Path, n: int) -> int:
-    """Write n texts of 20 kB as lines of JSON or as a csv with line breaks; return how many characters they have."""
-    total = 0
+def list_texts(n: int) -> Iterator[dict[str, str]]:
+    """Yield n rows with texts of 20 kB."""
+    for row in range(n):
+        yield {
+            "text": f"{row} " + "word " * 4000 + "\nend",
+            "label": "ab"[row % 2],
+            "split": ("train", "test")[row // 2 % 2],
+        }
+
+
+def write_csv(path: Path, rows: Iterator[dict[str, str]]) -> None:
     with path.open("w") as stream:
-        stream.write("text,label,split\n" if path.suffix == ".csv" else "")
-        for row in range(n):
-            text = f"{row} " + "word " * 4000
-            label, split = "ab"[row % 2], ("train", "test")[row // 2 % 2]
-            if path.suffix == ".csv":
-                stream.write(f'"{text}\nend",{label},{split}\n')
-            else:
-                stream.write(json.dumps({"text": f"{text}\nend", "label": label, "split": split}) + "\n")
-            total += len(text) + 4
-    return total
+        stream.write("text,label,split\n")
+        for row in rows:
+            stream.write(f'"{row["text"]}",{row["label"]},{row["split"]}\n')
+
+
+def write_lines(path: Path, rows: Iterator[dict[str, str]]) -> None:
+    with path.open("w") as stream:
+        for row in rows:
+            stream.write(json.dumps(row) + "\n")
+
+
+def write_shard(path: Path, rows: Iterator[dict[str, str]]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for number, row in enumerate(rows):
+            parts = {"text": row.pop("text"), "json": json.dumps(row)}
+            for suffix, part in parts.items():
+                member = tarfile.TarInfo(f"{number}.{suffix}")
+                member.size = len(part)
+                archive.addfile(member, io.BytesIO(part.encode()))
+
+
+def write_partitions(path: Path, rows: Iterator[dict[str, str]]) -> None:
+    while block := list(islice(rows, 1000)):
+        pa.parquet.write_to_dataset(pa.Table.from_pylist(block), path, partition_cols=["split"])
+
+
+WRITERS = {"d.csv": write_csv, "d.jsonl": write_lines, "d.tar": write_shard, "folder": write_partitions}
 
 
 @pytest.mark.skipif(not memory.is_measurable(), reason="this system does not say how much memory a process holds")
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_memory_does_not_grow_with_contents(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("name", WRITERS)
+def test_memory_does_not_grow_with_contents(tmp_path: Path, name: str) -> None:
     peaks = []
     for n in (2_000, 20_000):
-        total = write_texts(tmp_path / f"{n}.{suffix}", n)
-        command = [sys.executable, "-c", PROBE, str(tmp_path / f"{n}.{suffix}")]
+        place = tmp_path / f"{n}" / name
+        place.parent.mkdir()
+        WRITERS[name](place, list_texts(n))
+        total = sum(len(row["text"]) for row in list_texts(n))
+        command = [sys.executable, "-c", PROBE, str(place)]
         peak, read = map(int, subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
         assert read == total
         peaks.append(peak)
+    print(name, peaks, total)
     assert peaks[1] - peaks[0] < total / 10  # texts held in memory would take them all, twice while they are read
 
 

@@ -52,8 +52,9 @@ class DataConfig(Table):
     """``[data]``: where the examples are and which column says what."""
 
     manifest: Annotated[str | None, PATH_OR_URL] = None
-    """A table of examples, one row each; a pattern of tables (`part-*.parquet`); a URL of either on S3
-    or Google's store; or a folder that the library datasets saved. Give this, `train` and `test`, or `folder`."""
+    """A table of examples, one row each; a pattern of tables (`part-*.parquet`, `shard-{000..009}.tar`); a folder of
+    Parquet files, whose folders `column=value` are columns, or of shards of WebDataset; a URL of any of these on S3 or
+    Google's store; or a folder that the library datasets saved. Give this, `train` and `test`, or `folder`."""
     train: Annotated[str | None, PATH_OR_URL] = None
     """A table of the training examples, beside `test`; as for `manifest`."""
     validation: Annotated[str | None, PATH_OR_URL] = None

@@ -7,6 +7,7 @@ Nothing is unpacked: items are read where they lie in the archive, when they are
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -189,8 +190,10 @@ def _check_end(file: TableFile, end: int) -> None:
     tarfile takes a damaged header, and the end of the file, for the end of the archive.
     """
     with file.path.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        if size - end < tarfile.BLOCKSIZE:
+            raise DataError("was cut short: what ends an archive is missing", where=file.name, remedy=FETCH_ANEW)
         stream.seek(end)
-        n_zeros = 0
         while block := stream.read(MAX_BYTES):
             if block.count(0) < len(block):
                 raise DataError(
@@ -198,6 +201,3 @@ def _check_end(file: TableFile, end: int) -> None:
                     where=file.name,
                     remedy="Fetch or pack it anew; of archives, each needs a file of its own.",
                 )
-            n_zeros += len(block)
-    if n_zeros < tarfile.BLOCKSIZE:
-        raise DataError("was cut short: what ends an archive is missing", where=file.name, remedy=FETCH_ANEW)
