@@ -105,7 +105,6 @@ def test_memory_does_not_grow_with_contents(tmp_path: Path, name: str) -> None:
         peak, read = map(int, subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
         assert read == total
         peaks.append(peak)
-    print(name, peaks, total)
     assert peaks[1] - peaks[0] < total / 10  # texts held in memory would take them all, twice while they are read
 
 

@@ -77,8 +77,8 @@ class TestItems:
         for name, split in files.splits.items():
             assert shards.splits[name].digests.tolist() == split.digests.tolist()
             rows = np.random.default_rng(0).permutation(len(split))
-            one, two = (next(inputs.batches(part.items, [rows])) for part in (shards.splits[name], split))
-            assert (one["pixels"] == two["pixels"]).all()
+            in_shards = next(inputs.batches(shards.splits[name].items, [rows]))
+            assert (in_shards["pixels"] == next(inputs.batches(split.items, [rows]))["pixels"]).all()
 
     def test_recordings(self, tmp_path: Path) -> None:
         pytest.importorskip("soundfile")

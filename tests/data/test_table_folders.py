@@ -78,9 +78,9 @@ class TestPartitions:
 
     def test_at_a_url_of_a_file(self, tmp_path: Path) -> None:
         write_partitions(tmp_path / "d", "split")
-        one, two = read_texts(tmp_path, manifest="d"), read_texts(tmp_path, manifest=f"file://{tmp_path}/d")
-        assert [file.sha256 for file in one.inputs] == [file.sha256 for file in two.inputs]
-        assert list(one.splits["train"].items) == list(two.splits["train"].items)
+        local, by_url = read_texts(tmp_path, manifest="d"), read_texts(tmp_path, manifest=f"file://{tmp_path}/d")
+        assert [file.sha256 for file in local.inputs] == [file.sha256 for file in by_url.inputs]
+        assert list(local.splits["train"].items) == list(by_url.splits["train"].items)
 
     def test_what_the_config_names_itself_is_no_column(self, tmp_path: Path) -> None:
         write_partitions(tmp_path / "d", "split")
@@ -126,9 +126,9 @@ class TestRefusals:
 
     def test_partitions_that_differ(self, tmp_path: Path) -> None:
         write_partitions(tmp_path / "d", "split")
-        other = ROWS[["text"]].assign(label=range(N))
+        narrow = ROWS[["text"]].assign(label=range(N))
         place = tmp_path / "d" / "split=train" / "zz.parquet"
-        other.to_parquet(place)
+        narrow.to_parquet(place)
         self.refuse(tmp_path, r"d/split=train/zz\.parquet: lacks 'place' and 'unread': its columns are not those of")
         ROWS.drop(columns="split").assign(label=range(N)).to_parquet(place)
         self.refuse(tmp_path, r"zz\.parquet: column 'label' holds whole numbers, and texts in .*\.parquet")

@@ -9,6 +9,7 @@ Files of which every line stands for itself are read by pyarrow. Others, and all
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -141,13 +142,29 @@ def _each_line_stands_alone(file: TableFile) -> bool:
         return False
     pattern = _whole_line_pattern(file.separator)
     whole_lines = pyarrow.csv.ParseOptions(delimiter=NEVER, quote_char=False)
-    reading = pyarrow.csv.ReadOptions(column_names=["line"], block_size=BLOCK)
     kinds = pyarrow.csv.ConvertOptions(column_types={"line": pa.string()})
     try:
-        with pyarrow.csv.open_csv(file.open_bytes(), reading, whole_lines, kinds) as batches:
-            return all(pc.all(pc.match_substring_regex(batch["line"], pattern)).as_py() for batch in batches)
+        for block in _read_whole_lines(file):
+            reading = pyarrow.csv.ReadOptions(column_names=["line"], block_size=len(block), use_threads=False)
+            lines = pyarrow.csv.read_csv(pa.BufferReader(block), reading, whole_lines, kinds)
+            if not pc.all(pc.match_substring_regex(lines["line"], pattern)).as_py():
+                return False
     except pa.ArrowInvalid:
         return False
+    return True
+
+
+def _read_whole_lines(file: TableFile) -> Iterator[bytes]:
+    """Yield a text in blocks that end with a line; raises ``pa.ArrowInvalid`` for a line that is longer than a block.
+
+    pyarrow's own streaming reader reads 32 blocks ahead, which a large file then takes of memory.
+    """
+    with io.BufferedReader(file.open_bytes()) as stream:
+        while block := stream.read(BLOCK):
+            rest = stream.readline(BLOCK)
+            if len(rest) == BLOCK:
+                raise pa.ArrowInvalid("a line is longer than a block")
+            yield block + rest
 
 
 def _whole_line_pattern(separator: str) -> str:
