@@ -177,11 +177,17 @@ class ColumnRequest:
         """Return the request for all columns but some."""
         if not names:
             return self
-        kept = {
-            kind: [name for name in getattr(self, kind) if name not in names]
-            for kind in ("texts", "numbers", "sentences", "contents")
-        }
-        return replace(self, **kept)
+
+        def keep(columns: Sequence[str]) -> list[str]:
+            return [name for name in columns if name not in names]
+
+        return replace(
+            self,
+            texts=keep(self.texts),
+            numbers=keep(self.numbers),
+            sentences=keep(self.sentences),
+            contents=keep(self.contents),
+        )
 
 
 def name_source(files: Sequence[TableFile]) -> str:
