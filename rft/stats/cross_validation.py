@@ -129,5 +129,14 @@ def limit_to_one_thread() -> AbstractContextManager[object]:
 
 def find_non_finite(features: np.ndarray) -> NotMeasured | None:
     """Return the problem when (N, D) features are not all finite numbers; None when they are."""
-    broken = int(np.sum(~np.isfinite(features).all(axis=1)))
-    return NotMeasured(f"{broken} of {len(features)} examples have features that are not finite") if broken else None
+    return describe_non_finite(count_non_finite(features), len(features))
+
+
+def count_non_finite(features: np.ndarray) -> int:
+    """Return how many rows of (N, D) features hold what is no finite number."""
+    return int(np.sum(~np.isfinite(features).all(axis=1)))
+
+
+def describe_non_finite(n_broken: int, n: int) -> NotMeasured | None:
+    """Return the problem when ``n_broken`` of ``n`` examples have features that are not finite; None for none."""
+    return NotMeasured(f"{n_broken} of {n} examples have features that are not finite") if n_broken else None

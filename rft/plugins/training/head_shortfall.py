@@ -18,7 +18,7 @@ from rft.predictions.table import PredictionArrays
 from rft.records import Finding, FindingDefinition, NotMeasured
 from rft.references import ALAIN_BENGIO, BONETT_PRICE
 from rft.stats import multiplicity
-from rft.stats.cross_validation import find_non_finite, limit_to_one_thread
+from rft.stats.cross_validation import count_non_finite, describe_non_finite, find_non_finite, limit_to_one_thread
 from rft.stats.linear_probe import measure_scale, new_linear_probe
 from rft.stats.paired import PairedDifference, paired_share_difference
 from rft.training.linear_heads import Vectors, linear_head_vectors
@@ -115,11 +115,9 @@ def compare_head_with_probe(audited: AuditedModel, labels: np.ndarray, vectors: 
     rows = PredictionArrays.from_frame(frame, audited.facts.classes)
     chosen = np.random.default_rng([audited.seed, SAMPLE_STREAM]).permutation(len(labels))[:MAX_FITTED_ROWS]
     chosen.sort()
-    seen, judged = (
-        _read_rows(audited.require_features()[name], numbers, row_norm=vectors.row_norm)
-        for name, numbers in (("train", chosen), ("test", np.arange(len(rows))))
-    )
-    if problem := find_non_finite(seen) or find_non_finite(judged):
+    features = audited.require_features()
+    seen = _read_rows(features["train"], chosen, row_norm=vectors.row_norm)
+    if problem := find_non_finite(seen):
         return problem
     if len(np.unique(labels[chosen])) < 2:
         return NotMeasured("fewer than two classes occur among the training examples that the probe may see")
@@ -127,8 +125,15 @@ def compare_head_with_probe(audited: AuditedModel, labels: np.ndarray, vectors: 
     with limit_to_one_thread():
         factors = None if weights is None else weights.cpu().double().numpy()[labels[chosen]]
         probe.fit(seen.astype(np.float64) / scale, labels[chosen], sample_weight=factors)
-        parts = np.array_split(judged, max(1, -(-len(judged) // ROWS_AT_ONCE)))
-        predicted = np.concatenate([probe.predict(part.astype(np.float64) / scale) for part in parts])
+        predicted, n_broken = np.empty(len(rows), dtype=labels.dtype), 0
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            numbers = np.arange(start, min(start + ROWS_AT_ONCE, len(rows)))
+            judged = _read_rows(features["test"], numbers, row_norm=vectors.row_norm)
+            n_broken += count_non_finite(judged)
+            if not n_broken:
+                predicted[numbers] = probe.predict(judged.astype(np.float64) / scale)
+    if problem := describe_non_finite(n_broken, len(rows)):
+        return problem
     right = rows.predictions == rows.labels
     return HeadAndProbe(right, predicted == rows.labels, rows.units, len(chosen), len(labels))
 
