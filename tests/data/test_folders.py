@@ -254,9 +254,10 @@ class TestClassFolders:
                 raise PermissionError(13, "Permission denied")
             return scan(path)
 
-        monkeypatch.setattr(os, "scandir", scan_or_refuse)
-        with pytest.raises(DataError, match=r"photos/b: cannot be opened: Permission denied"):
-            read_photos(tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", scan_or_refuse)
+            with pytest.raises(DataError, match=r"photos/b: cannot be opened: Permission denied"):
+                read_photos(tmp_path)
 
     def test_a_folder_without_images_says_what_it_holds(self, tmp_path: Path) -> None:
         (tmp_path / "photos" / "a").mkdir(parents=True)

@@ -234,6 +234,7 @@ HEADS = EVERYWHERE | {
 FACTORS = "factors = self.gaussian.max_grad_norm / lengths.clamp(min=self.gaussian.max_grad_norm)"
 WEIGHTED = "weights = weights * task.class_weights.to(task.device)[labels]"
 
+LEADS = "if self.share.leads"
 RUN = "gradients = self.engine.example_gradients(part.batch, part.labels)"
 
 NETWORK = EVERYWHERE | {
@@ -244,7 +245,7 @@ NETWORK = EVERYWHERE | {
         rewrite(
             EngineStepper,
             "set_gradient",
-            (f"noised = {NOISED}", f"noised = (lambda all: {NOISED}all) if sample.taken.any() else all)("),
+            (LEADS, f"{LEADS} and sample.taken.any()"),
         ),
         OF_EMPTY,
     ),
@@ -252,7 +253,7 @@ NETWORK = EVERYWHERE | {
         rewrite(
             EngineStepper,
             "set_gradient",
-            (f"noised = {NOISED}", f"noised = (lambda all: all if sample.taken.any() else {NOISED}all))("),
+            (LEADS, f"{LEADS} and not sample.taken.any()"),
         ),
         OF_EXAMPLES,
     ),
