@@ -50,7 +50,7 @@ class TestWhichFiles:
     @pytest.mark.parametrize("named", ["s", "s/part-{000..002}.tar", "s/part-000.tar"])
     def test_a_folder_of_examples_is_none_of_shards(self, tmp_path: Path, named: str) -> None:
         write_shards(tmp_path / "s")
-        with pytest.raises(DataError, match=r"stands for shards of WebDataset, which are tables\nWrite manifest = "):
+        with pytest.raises(DataError, match=r"stands for archives of tar, which are read as .*\nWrite manifest = "):
             read_dataset(DataConfig(folder=named), tmp_path, 0)
 
     def test_splits_of_folders_and_of_json(self, tmp_path: Path) -> None:

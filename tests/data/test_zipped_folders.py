@@ -147,8 +147,11 @@ class TestZip:
 
     def test_other_archives_say_what_to_do(self, tmp_path: Path) -> None:
         (tmp_path / "photos.tar").write_bytes(b"")
-        with pytest.raises(DataError, match=r"no such folder\nOf archives, zip is read"):
+        with pytest.raises(DataError, match=r"stands for archives of tar.*\n.* are to be unpacked, or packed as \.zip"):
             opened(tmp_path, "photos.tar")
+        (tmp_path / "photos.7z").write_bytes(b"")
+        with pytest.raises(DataError, match=r"no such folder\nOf archives, zip is read"):
+            opened(tmp_path, "photos.7z")
 
 
 class TestFoldersInFolders:

@@ -108,10 +108,10 @@ def refuse_shards(named: str, folder: Path) -> None:
     first = next((suffix for suffix in suffixes if suffix == SHARD or suffix in examples), None)
     if first == SHARD or (not place.is_dir() and place.suffix.lower() == SHARD):
         raise DataError(
-            "stands for shards of WebDataset, which are tables",
+            "stands for archives of tar, which are read as shards of WebDataset: as tables",
             where=f"data.folder, {named}",
             remedy=f'Write manifest = "{named}" in its place, with image or audio (such as "jpg") and label (such as '
-            '"cls").',
+            '"cls"). Class folders that were packed as .tar are to be unpacked, or packed as .zip.',
         )
 
 
