@@ -176,8 +176,12 @@ def mean_interval(
 
 
 def clip_interval(interval: Interval, low: float, high: float) -> Interval:
-    """Return an interval without the values that its estimate cannot have: those outside ``low`` to ``high``."""
-    return interval.model_copy(update={"low": max(interval.low, low), "high": min(interval.high, high)})
+    """Return an interval without the values that its estimate cannot have: those outside ``low`` to ``high``.
+
+    One that lies beyond an end, as the mean of values of 1 does by its rounding, becomes that end.
+    """
+    ends = {name: min(max(getattr(interval, name), low), high) for name in ("low", "high")}
+    return interval.model_copy(update=ends)
 
 
 @dataclass(frozen=True)

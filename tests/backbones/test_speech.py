@@ -22,9 +22,7 @@ from rft.backbones.sources.speech.encoders import SpeechBackbone, count_fewest_s
 from rft.config.schema import ModelConfig
 from rft.data.audio.inputs import pad_recordings
 from rft.data.audio.spectrum import SpectrumExtractor
-from rft.errors import ConfigError, ModelError
-from rft.pipeline.plan import read_plan
-from rft.pipeline.stages import check_plan
+from rft.errors import ModelError
 from tests.support.speech_families import RATE, SPEECH, as_recording, some_clips
 
 GROUPED = {"wav2vec2/group", "hubert/group", "wavlm/group", "data2vec-audio", "sew"}
@@ -268,12 +266,3 @@ def test_padding_is_measured_and_not_looked_up(tmp_path: Path) -> None:
         **inputs | {"attention_mask": torch.ones_like(inputs["attention_mask"])}
     )
     assert loading.measure_padding_dependence(backbone) > 1e-3
-
-
-def test_models_of_others_are_audited_by_their_predictions(tmp_path: Path) -> None:
-    (tmp_path / "audit.toml").write_text(
-        '[data]\nmanifest = "clips.csv"\naudio = "file"\nlabel = "word"\ntest = 0.5\n[model]\ncheckpoint = "theirs"\n',
-        encoding="utf-8",
-    )
-    with pytest.raises(ConfigError, match="audited by their predictions: give \\[predictions\\]"):
-        check_plan(read_plan(tmp_path / "audit.toml"))

@@ -228,3 +228,11 @@ def test_people_of_unequal_size_are_covered_where_rows_are_not() -> None:
             covered[name] += low <= 0.7 <= high
     assert covered["rows"] < 850
     assert covered["people"] > 930
+
+
+def test_a_mean_of_ones_that_is_rounded_above_one_has_an_interval_at_one() -> None:
+    rounded = Interval(low=1 + 2**-52, high=1 + 2**-52, method="Student t 95 %")
+    clipped = intervals.clip_interval(rounded, -1.0, 1.0)
+    assert (clipped.low, clipped.high) == (1.0, 1.0)
+    beyond = intervals.clip_interval(Interval(low=-0.2, high=1.3, method="Student t 95 %"), 0.0, 1.0)
+    assert (beyond.low, beyond.high) == (0.0, 1.0)

@@ -114,7 +114,13 @@ class RankGroup:
             self.board.set("over", "yes")
             torch.set_num_threads(self.threads)
         else:  # its end would be taken for a loss by a process 0 that still waits
-            poll_condition(lambda: self.board.check(["over"]), LEAVE_SECONDS)
+            poll_condition(self._is_over, LEAVE_SECONDS)
+
+    def _is_over(self) -> bool:
+        try:
+            return bool(self.board.check(["over"]))
+        except RuntimeError:  # the board ended with process 0, which waits for nobody then
+            return True
 
 
 def describe_unlike(unlike: Sequence[int], what: str) -> DataError:
