@@ -98,7 +98,7 @@ class Store:
         return self.folder / "features" / self.key
 
     @property
-    def _mirror(self) -> Mirror | None:
+    def _remote_mirror(self) -> Mirror | None:
         return None if self.shared is None else Mirror(self.shared.join("features", self.key))
 
     def _make_folders(self) -> None:
@@ -123,15 +123,15 @@ class Store:
         stored = StoredRows(lock=hold_shared(self.folder, self.key))
         whole = find_whole_shards(self._shards)
         _note_shards(stored, whole, wanted)
-        if self._mirror is not None:
-            names = set(self._mirror.list_shards())
+        if self._remote_mirror is not None:
+            names = set(self._remote_mirror.list_shards())
             # Of what lies here, only what holds wanted rows: other data may have been run through the same prefix.
-            self._mirror.put_shards([path for path in stored.paths if path.name not in names])
+            self._remote_mirror.put_shards([path for path in stored.paths if path.name not in names])
             if missing := wanted - stored.places.keys():
                 with self._refuse_full_disks():
                     self._make_folders()
                 elsewhere = sorted(names - {path.name for path in whole})
-                _note_shards(stored, self._mirror.fetch_shards(self._shards, elsewhere, missing), wanted)
+                _note_shards(stored, self._remote_mirror.fetch_shards(self._shards, elsewhere, missing), wanted)
         return stored
 
     def write(self, stored: StoredRows, digests: list[str], rows: list[np.ndarray], *, ragged: bool) -> None:
@@ -163,8 +163,8 @@ class Store:
         finally:
             temporary.unlink(missing_ok=True)
         stored.note_shard(path, layout, enumerate(digests))
-        if self._mirror is not None:
-            self._mirror.put_shards([path])
+        if self._remote_mirror is not None:
+            self._remote_mirror.put_shards([path])
 
     def open_shards(self, stored: StoredRows, *, mapped: bool) -> list[shards.Shard]:
         """Return the shards that were found, in memory or mapped."""

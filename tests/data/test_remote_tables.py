@@ -76,13 +76,13 @@ def test_tables_and_images_on_a_store_are_those_on_disk(tmp_path: Path, server: 
 
 def test_a_table_on_disk_names_images_of_the_store_that_the_config_names(tmp_path: Path, server: str) -> None:
     table = write_images(tmp_path / "data", FEW)
-    put_folder(tmp_path / "data", f"s3://{BUCKET}/root")
+    put_folder(tmp_path / "data", f"s3://{BUCKET}/photos")
     table.to_csv(tmp_path / "relative.csv", index=False)
-    table.assign(file=f"s3://{BUCKET}/root/" + table["file"]).to_csv(tmp_path / "urls.csv", index=False)
+    table.assign(file=f"s3://{BUCKET}/photos/" + table["file"]).to_csv(tmp_path / "urls.csv", index=False)
     local = read_images(tmp_path, "data/images.csv")
     for manifest in ("relative.csv", "urls.csv"):
-        remote = read_images(tmp_path, manifest, root=f"s3://{BUCKET}/root")
-        assert [file.path for file in remote.inputs][1] == f"s3://{BUCKET}/root/000.png"
+        remote = read_images(tmp_path, manifest, root=f"s3://{BUCKET}/photos")
+        assert [file.path for file in remote.inputs][1] == f"s3://{BUCKET}/photos/000.png"
         assert remote.splits["test"].digests.tolist() == local.splits["test"].digests.tolist()
     assert_alike(local, read_images(tmp_path, "data/images.csv", root="data"))
 

@@ -241,13 +241,13 @@ def _build_files(
         name = file.named.as_posix() if doubled or partitions else file.named.name
         outer = root
         if outer is None and partitions:
-            outer = _climb(file.place, len(inside) + 1)
+            outer = _ascend_folders(file.place, len(inside) + 1)
         path, origin = (copy_to_disk(file.place), file.place) if isinstance(file.place, Url) else (file.place, None)
         built.append(TableFile(path, name, split, layout, origin, outer, partitions))
     return built
 
 
-def _climb(place: Path | Url, levels: int) -> Path | Url:
+def _ascend_folders(place: Path | Url, levels: int) -> Path | Url:
     for _ in range(levels):
         place = place.parent
     return place

@@ -42,7 +42,7 @@ class TokenVocabulary(Vocabulary):
         return ids
 
     @cached_property
-    def _numbers(self) -> dict[int, int]:
+    def _token_numbers(self) -> dict[int, int]:
         return {token: number for number, token in enumerate(self._token_ids, start=BLANK + 1)}
 
     def encode(self, text: str) -> list[int]:
@@ -52,7 +52,7 @@ class TokenVocabulary(Vocabulary):
         delimiter = getattr(self.tokenizer, "word_delimiter_token", None)
         parted = cased if delimiter is None else cased.replace(" ", delimiter)
         tokens = self.tokenizer(parted, add_special_tokens=False, verbose=False)["input_ids"]
-        return [self._numbers[token] for token in tokens if token in self._numbers]
+        return [self._token_numbers[token] for token in tokens if token in self._token_numbers]
 
     def find_unknown(self, text: str) -> list[str]:
         """Return the characters of a text that do not come back from its tokens; blanks are not counted."""

@@ -82,16 +82,16 @@ class CharacterVocabulary(Vocabulary):
         return cls(tuple(sorted({character for text in texts for character in text})))
 
     @cached_property
-    def _numbers(self) -> dict[str, int]:
+    def _character_numbers(self) -> dict[str, int]:
         return {character: number for number, character in enumerate(self.names, start=BLANK + 1)}
 
     def encode(self, text: str) -> list[int]:
         """Return the numbers of a text's characters; those that it does not know are left out."""
-        return [self._numbers[character] for character in text if character in self._numbers]
+        return [self._character_numbers[character] for character in text if character in self._character_numbers]
 
     def find_unknown(self, text: str) -> list[str]:
         """Return the characters of a text that it does not know."""
-        return [character for character in text if character not in self._numbers]
+        return [character for character in text if character not in self._character_numbers]
 
     def join(self, numbers: Sequence[int]) -> str:
         """Return the characters of these numbers."""

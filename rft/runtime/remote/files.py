@@ -58,10 +58,10 @@ class RemoteFile:
 
     def read_bytes(self) -> bytes:
         """Return the bytes of the file; raises ``FileNotFoundError`` and ``RemoteError``."""
-        return self._content
+        return self._file_content
 
     @cached_property
-    def _content(self) -> bytes:
+    def _file_content(self) -> bytes:
         return read_file(self.url)
 
 

@@ -90,7 +90,8 @@ class TextExamples:
             ids = self.texts.batch_of(place)["input_ids"]
             with torch.no_grad():
                 both = [
-                    layer(self.network.place(tokens)).float() for tokens in (ids, torch.full_like(ids, self._baseline))
+                    layer(self.network.place(tokens)).float()
+                    for tokens in (ids, torch.full_like(ids, self._baseline_token))
                 ]
             distances.append((both[0] - both[1]).norm(dim=2)[0].cpu().numpy())
         return distances
@@ -99,7 +100,7 @@ class TextExamples:
         """Return the attributions of some texts by a network."""
         texts, target = self.texts.select_texts(places), self.target[places]
         if self.method == "integrated_gradients":
-            return repeat_gradients(network, texts, target, baseline=self._baseline)
+            return repeat_gradients(network, texts, target, baseline=self._baseline_token)
         removal = find_removal(self.replacements)
         return [remove_words(network, texts, target, index, removal) for index in range(len(texts))]
 
@@ -127,7 +128,7 @@ class TextExamples:
         return values
 
     @property
-    def _baseline(self) -> int:
+    def _baseline_token(self) -> int:
         """The token that integrated gradients start from."""
         token = choose_token(self.replacements).token
         assert token is not None  # a token was chosen, not the removal
